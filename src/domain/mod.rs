@@ -1,0 +1,22 @@
+//! The vocabulary: ids, times, events, customers, services, runs, steps, secrets.
+//!
+//! Everything here is plain data with its rules. No IO, no async, no clock: a time or a random
+//! number comes in as an argument.
+
+pub mod entropy;
+pub mod event;
+pub mod id;
+pub mod run;
+pub mod secret;
+pub mod state;
+pub mod step;
+pub mod time;
+
+pub use entropy::Entropy;
+pub use event::{Action, Customer, Event, EventType, OrderedService};
+pub use id::{DeliveryId, IdSource, RunId};
+pub use run::{Lane, OrderKey, RunHead, RunStatus};
+pub use secret::Secret;
+pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};
+pub use step::{Again, Done, Exchange, Outcome, Permit, Repeat, Step, StepAction, StepStatus};
+pub use time::{Clock, Timestamp};

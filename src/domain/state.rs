@@ -1,0 +1,157 @@
+//! What Billhook knows of a service and of a customer: the state that plans start from.
+//!
+//! Kept as one flat document each, changed by patches: a step's success and the change it made
+//! to the state are stored together.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::run::OrderKey;
+
+/// Where a service stands, as the last planned lifecycle event wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceStatus {
+    /// Never heard of, or nothing was ordered yet.
+    #[default]
+    Unknown,
+    /// Being built.
+    Building,
+    /// Up.
+    Active,
+    /// Dark.
+    Suspended,
+    /// Ended.
+    Terminated,
+}
+
+impl ServiceStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] =
+        [Self::Unknown, Self::Building, Self::Active, Self::Suspended, Self::Terminated];
+
+    /// Whether a sub-user must stay usable because of this service.
+    pub const fn keeps_user_active(self) -> bool {
+        matches!(self, Self::Building | Self::Active)
+    }
+
+    /// Whether the service still exists at the suppliers.
+    pub const fn exists(self) -> bool {
+        matches!(self, Self::Building | Self::Active | Self::Suspended)
+    }
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Building => "building",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+impl fmt::Display for ServiceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A licence that a service holds at 1H, known there by product and IP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Licence {
+    /// The 1H product, e.g. `Hive`.
+    pub product: String,
+    /// The IP it is active on.
+    pub ip: String,
+}
+
+/// A service as the store knows it. A field that is absent is not known (yet).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceState {
+    /// Where it stands, as last planned.
+    pub status: ServiceStatus,
+    /// The event that last settled the lifecycle; older ones are superseded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<OrderKey>,
+    /// The event that last settled the package (product and options).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_settled: Option<OrderKey>,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// The billing platform's product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<String>,
+    /// The server's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The controlled client that the device belongs to; absent in the single account model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hivelocity_client_id: Option<i64>,
+    /// Hivelocity's device; absent before one was ordered and after it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<i64>,
+    /// Hivelocity's order of the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_order_id: Option<i64>,
+    /// The Hivelocity product that was ordered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_product_id: Option<i64>,
+    /// The location that was ordered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_location: Option<String>,
+    /// The operating system that was ordered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_os: Option<String>,
+    /// The device's primary public IP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// The 1H sub-user that the licences belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_h_user: Option<String>,
+    /// The licences held now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<Licence>,
+    /// Licences that a suspension took away, to be given back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub licenses_suspended: Vec<Licence>,
+    /// The domain of the sub-user's 1H portal, where one was made for this service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub portal_domain: Option<String>,
+    /// When the service was last renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_at: Option<super::time::Timestamp>,
+}
+
+/// A customer as the store knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CustomerState {
+    /// `closed` once `customer.closed` was carried out.
+    pub closed: bool,
+    /// The event that last settled the customer's data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<OrderKey>,
+    /// E-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Full name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
+    /// Hivelocity's controlled client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hivelocity_client_id: Option<i64>,
+    /// That client's own API key, sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hivelocity_token: Option<String>,
+    /// The customer's 1H sub-user (`sub_user_per = "customer"`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_h_user: Option<String>,
+}

@@ -1,0 +1,2 @@
+//! Billhook.
+pub mod domain;
