@@ -1,1 +1,5 @@
-fn main(){}
+//! The program: arguments in, an exit status out.
+
+fn main() -> std::process::ExitCode {
+    billhook::cli::main()
+}

@@ -26,7 +26,12 @@ pub struct IdSource {
 impl IdSource {
     /// `node` tells apart processes that write to one database.
     pub fn new(node: u8) -> Self {
-        Self { node: i64::from(node), last: AtomicI64::new(0) }
+        Self::after(node, 0)
+    }
+
+    /// The same, beginning above an id that is in use, should the clock have been set back.
+    pub fn after(node: u8, last: i64) -> Self {
+        Self { node: i64::from(node), last: AtomicI64::new(last) }
     }
 
     /// The next id, not smaller than what `now` gives.

@@ -11,6 +11,7 @@ pub mod secret;
 pub mod state;
 pub mod step;
 pub mod time;
+pub mod vault;
 
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
@@ -19,4 +20,5 @@ pub use run::{Lane, OrderKey, RunHead, RunStatus};
 pub use secret::Secret;
 pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};
 pub use step::{Again, Done, Exchange, Outcome, Permit, Repeat, Step, StepAction, StepStatus};
+pub use vault::Vault;
 pub use time::{Clock, Timestamp};

@@ -155,3 +155,46 @@ pub struct CustomerState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_h_user: Option<String>,
 }
+
+/// Sets the patch's top-level keys in a state; null removes one (RFC 7396).
+pub fn patched<T>(state: &T, patch: &serde_json::Value) -> Result<T, serde_json::Error>
+where
+    T: Serialize + serde::de::DeserializeOwned,
+{
+    let mut document = serde_json::to_value(state)?;
+    merge(&mut document, patch);
+    serde_json::from_value(document)
+}
+
+/// Merges a patch into a document or into another patch whose nulls must survive.
+pub fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
+    let Some(changes) = patch.as_object() else { return };
+    if !target.is_object() {
+        *target = serde_json::Value::Object(serde_json::Map::new());
+    }
+    if let Some(object) = target.as_object_mut() {
+        for (key, value) in changes {
+            object.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_sets_and_removes_top_level_keys() {
+        let state = ServiceState { device_id: Some(7), ip: Some("45.0.0.1".into()), ..Default::default() };
+        let state = patched(&state, &json!({"device_id": null, "status": "active"})).unwrap();
+        assert_eq!((state.device_id, state.status), (None, ServiceStatus::Active));
+        assert_eq!(state.ip.as_deref(), Some("45.0.0.1"));
+    }
+
+    #[test]
+    fn nothing_is_no_patch() {
+        let state = ServiceState { device_id: Some(7), ..Default::default() };
+        assert_eq!(patched(&state, &serde_json::Value::Null).unwrap(), state);
+    }
+}

@@ -381,7 +381,7 @@ impl StepAction {
 }
 
 /// One step of a run, as the journal keeps it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Its place in the run, from 1.
     pub seq: u32,

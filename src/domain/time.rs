@@ -16,7 +16,7 @@ pub struct Timestamp(i64);
 pub struct NotATime;
 
 /// Where "now" comes from; the process has one real clock, tests have their own.
-pub trait Clock: Send + Sync {
+pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;
 }

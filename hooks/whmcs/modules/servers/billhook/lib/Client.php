@@ -23,6 +23,10 @@ final class Client
     /** How long Billhook is asked to hold its answer until the outcome is known, in seconds. */
     const WAIT = 20;
 
+    /** Longest time for the connection and for all of a call, in seconds; staff sit and watch. */
+    const CONNECT = 5;
+    const TOTAL = 30;
+
     /** Longest answer that is read, in bytes. */
     const ANSWER_LIMIT = 262144;
 
@@ -197,7 +201,7 @@ final class Client
      * @return array `id` (of the message), `error` (null or a sentence about what prevented an answer), `status`
      *               (HTTP, 0 without an answer), `answer` (decoded object or null), `redirect`, `retry_after`
      */
-    public function send(array $event, $wait, $connect, $total)
+    public function send(array $event, $wait, $connect = self::CONNECT, $total = self::TOTAL)
     {
         $reply = [
             'id' => self::newId(), 'error' => null, 'status' => 0, 'answer' => null, 'redirect' => '', 'retry_after' => '',
@@ -291,10 +295,14 @@ final class Client
     /** Every form in which something secret could show up in a text. */
     private function secrets($signature = '')
     {
-        $list = [$this->secret, substr($this->secret, 6), $signature, substr((string) $signature, 3)];
-        return array_values(array_filter($list, function ($text) {
-            return is_string($text) && strlen($text) > 5;
-        }));
+        $list = [];
+        foreach ([$this->secret, substr($this->secret, 6), $signature, substr((string) $signature, 3)] as $text) {
+            if (is_string($text) && strlen($text) > 5) {
+                $list[] = $text;
+                $list[] = str_replace('/', '\\/', $text);
+            }
+        }
+        return array_values(array_unique($list));
     }
 
     private function transportError($number, $message, $connected, $total)
@@ -353,8 +361,8 @@ final class Client
                     return self::SUCCESS;
                 }
                 if ($word === 'duplicate') {
-                    return 'Billhook had this event before (delivery ' . $this->word($answer, 'delivery_id')
-                        . '), so its outcome is not in this answer. Look at that delivery in Billhook.';
+                    return 'Billhook had this event before, so its outcome is not in this answer. Look at '
+                        . $this->listOf([], $answer) . ' in Billhook.';
                 }
                 return 'Billhook took the order to ' . $what . ', but it is still in progress after ' . self::WAIT
                     . ' seconds: ' . $this->listOf($runs, $answer) . '. Billhook goes on with it; look at it in Billhook, or try'
@@ -377,8 +385,7 @@ final class Client
 
             default:
                 return 'Billhook answered HTTP ' . $reply['status'] . ' with the status "' . $this->clean($word)
-                    . '", which this module does not know. Look at delivery ' . $this->word($answer, 'delivery_id')
-                    . ' in Billhook; the module may need an update.';
+                    . '", which this module does not know. Look at ' . $this->listOf([], $answer) . ' in Billhook; the module may need an update.';
         }
     }
 

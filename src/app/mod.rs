@@ -1,0 +1,154 @@
+//! The composition root: from a checked configuration to a running service, and to its end.
+
+mod parts;
+mod system;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::domain::id::IdSource;
+use crate::execute::Engine;
+use crate::sandbox::SandboxError;
+use crate::store::{Store, StoreError, StoreGuard};
+use crate::upstream::UpstreamError;
+use crate::web;
+use crate::worker;
+
+pub use parts::{engine, upstreams, with_sandbox};
+pub use system::{SystemClock, SystemEntropy};
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The socket.
+    #[error("cannot listen on {address}: {error} (server.listen)")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An upstream's client.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The stand-ins.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A source's secrets.
+    #[error("sources.{source_name}.secrets: {error}")]
+    Source {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        error: crate::verify::KeyError,
+    },
+}
+
+/// How the service runs beside what the configuration says.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Receive and keep, but carry nothing out (benchmarks of receiving).
+    pub receive_only: bool,
+    /// Threads that serve HTTP; 0: as many as there are cores.
+    pub http_threads: usize,
+}
+
+/// A service that is ready to serve.
+pub struct Application {
+    address: SocketAddr,
+    server: actix_web::dev::Server,
+    worker: Option<JoinHandle<()>>,
+    running: TaskTracker,
+    stopping: CancellationToken,
+    store: StoreGuard,
+    /// How long calls in flight may take to finish at the end.
+    patience: Duration,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Application {
+    /// Opens the store and the socket and starts working.
+    pub async fn build(config: Config, options: Options) -> Result<Self, AppError> {
+        let (store, guard) = Store::open(config.store.url.reveal()).await?;
+        let listener = listen(config.server.listen)?;
+        let address = listener.local_addr().unwrap_or(config.server.listen);
+        let stopping = CancellationToken::new();
+        let engine = Arc::new(parts::engine(&config, store.clone(), stopping.clone())?);
+        let recovered = store.recover(engine.clock.now()).await?;
+        if recovered > 0 {
+            tracing::info!(runs = recovered, "runs that the last stop cut off go on");
+        }
+        let ids = IdSource::after(0, store.highest_id().await?);
+        let web = Arc::new(parts::web(&config, &engine, ids, &stopping)?);
+        drop(store);
+        let threads = if options.http_threads == 0 { parts::cores() } else { options.http_threads };
+        let patience = config.hivelocity.timeout.max(config.one_h.timeout) + Duration::from_secs(5);
+        let server = web::serve(web, listener, threads, patience.as_secs())
+            .map_err(|error| AppError::Listen { address, error })?;
+        let running = TaskTracker::new();
+        let worker = (!options.receive_only)
+            .then(|| start_worker(engine, config.execution.concurrency, &stopping, &running));
+        Ok(Self { address, server, worker, running, stopping, store: guard, patience })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then ends in order: no new requests, calls in flight finish (for a
+    /// bounded time), everything sent to the store is written.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let handle = self.server.handle();
+        #[expect(clippy::disallowed_methods, reason = "joined below, once it was told to stop")]
+        let serving = tokio::spawn(self.server);
+        stop.await;
+        tracing::info!("stopping: no new requests, calls in flight finish");
+        self.stopping.cancel();
+        handle.stop(true).await;
+        let _ = serving.await;
+        if let Some(worker) = self.worker {
+            let _ = worker.await;
+        }
+        self.running.close();
+        if tokio::time::timeout(self.patience, self.running.wait()).await.is_err() {
+            tracing::warn!("some calls did not finish in time; they are looked at again at the next start");
+        }
+        if tokio::time::timeout(Duration::from_secs(10), self.store.closed()).await.is_err() {
+            tracing::warn!("the store did not close in time");
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {
+    let wrong = |error| AppError::Listen { address, error };
+    let listener = std::net::TcpListener::bind(address).map_err(wrong)?;
+    listener.set_nonblocking(true).map_err(wrong)?;
+    Ok(listener)
+}
+
+fn start_worker(
+    engine: Arc<Engine>,
+    concurrency: usize,
+    stopping: &CancellationToken,
+    running: &TaskTracker,
+) -> JoinHandle<()> {
+    let (stopping, running) = (stopping.clone(), running.clone());
+    #[expect(clippy::disallowed_methods, reason = "the one claim loop; run_until joins it")]
+    tokio::spawn(worker::work(engine, concurrency, stopping, running))
+}
+

@@ -1,0 +1,162 @@
+//! Each part's small struct, made from the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config};
+use crate::domain::id::IdSource;
+use crate::domain::vault::Vault;
+use crate::execute::Engine;
+use crate::plan::{RetryRules, Rules};
+use crate::receive::{Receiver, Source};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::store::Store;
+use crate::upstream::{
+    HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings, Upstreams,
+};
+use crate::verify::Keys;
+use crate::web::Web;
+
+use super::{AppError, SystemClock, SystemEntropy};
+
+/// How many cores there are to serve with.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Starts the stand-ins and points the configuration at them.
+pub async fn with_sandbox(
+    config: &mut Config,
+    options: SandboxOptions,
+) -> Result<Sandbox, AppError> {
+    config.hivelocity.api_key = crate::domain::secret::Secret::new(&options.hivelocity_api_key);
+    config.one_h.auth_code = crate::domain::secret::Secret::new(&options.one_h_auth_code);
+    config.one_h.api_key = crate::domain::secret::Secret::new(&options.one_h_api_key);
+    let sandbox = Sandbox::start(options).await?;
+    config.hivelocity.base_url = sandbox.hivelocity_url();
+    config.one_h.base_url = sandbox.one_h_url();
+    if config.hivelocity.owner_email.is_empty() {
+        config.hivelocity.owner_email = "owner@sandbox.example".to_owned();
+    }
+    Ok(sandbox)
+}
+
+/// The suppliers' and platforms' clients.
+pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
+    let hivelocity = &config.hivelocity;
+    let one_h = &config.one_h;
+    let reports = config.sources.iter().filter_map(|(name, source)| {
+        let report = source.report.as_ref()?;
+        let kind = match report.kind {
+            config::ReportKind::WhmcsApi => ReportKind::WhmcsApi,
+            config::ReportKind::Webhook => ReportKind::Webhook,
+        };
+        let settings = ReportSettings {
+            kind,
+            url: report.url.clone(),
+            identifier: report.identifier.clone(),
+            secret: report.secret.clone(),
+        };
+        Some((name.clone(), settings))
+    });
+    Ok(Upstreams::new(UpstreamSettings {
+        hivelocity: HivelocitySettings {
+            base_url: hivelocity.base_url.clone(),
+            api_key: hivelocity.api_key.clone(),
+            multi: hivelocity.account_model == crate::catalogue::AccountModel::Multi,
+            act_as_token: hivelocity.act_as == crate::catalogue::ActAs::Token,
+            requests_per_second: hivelocity.requests_per_second,
+            timeout: hivelocity.timeout,
+        },
+        one_h: OneHSettings {
+            base_url: one_h.base_url.clone(),
+            auth_code: one_h.auth_code.clone(),
+            api_key: one_h.api_key.clone(),
+            requests_per_second: one_h.requests_per_second,
+            timeout: one_h.timeout,
+        },
+        reports: reports.collect(),
+    })?)
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        account_model: config.hivelocity.account_model,
+        owner_email: config.hivelocity.owner_email.clone(),
+        create_client_on: config.hivelocity.create_client_on,
+        sub_user_per: config.one_h.sub_user_per,
+        username_prefix: config.one_h.username_prefix.clone(),
+        deactivate_client: config.policy.deactivate_client,
+        protected_services: config.policy.protected_services.clone(),
+        reports: config
+            .sources
+            .iter()
+            .filter(|(_, source)| source.report.is_some())
+            .map(|(name, _)| name.clone())
+            .collect(),
+    }
+}
+
+/// What carries runs out.
+pub fn engine(config: &Config, store: Store, stopping: CancellationToken) -> Result<Engine, AppError> {
+    Ok(Engine {
+        store,
+        upstreams: upstreams(config)?,
+        catalogue: Arc::new(config.catalogue.clone()),
+        rules: rules(config),
+        retry: RetryRules {
+            initial: config.retry.initial,
+            max: config.retry.max,
+            max_attempts: config.retry.max_attempts,
+            poll_interval: config.hivelocity.poll_interval,
+            absent_after: config.hivelocity.absent_after,
+        },
+        require_approval: config.policy.require_approval.iter().cloned().collect(),
+        dry_run: config.policy.dry_run,
+        vault: Vault::new(config.admin.encryption_key),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        stopping,
+    })
+}
+
+fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
+    let mut sources = BTreeMap::new();
+    for (name, settings) in &config.sources {
+        let keys = Keys::parse(&settings.secrets)
+            .map_err(|error| AppError::Source { source_name: name.clone(), error })?;
+        let source = Source {
+            name: Arc::from(name.as_str()),
+            keys,
+            tolerance: settings.tolerance,
+            allow_ips: settings.allow_ips.clone(),
+        };
+        sources.insert(name.clone(), source);
+    }
+    Ok(sources)
+}
+
+/// What the routes need.
+pub(super) fn web(
+    config: &Config,
+    engine: &Arc<Engine>,
+    ids: IdSource,
+    stopping: &CancellationToken,
+) -> Result<Web, AppError> {
+    let receiver = Receiver::new(
+        sources(config)?,
+        Arc::clone(&engine.catalogue),
+        engine.store.clone(),
+        Arc::new(ids),
+        Arc::clone(&engine.clock),
+    );
+    Ok(Web::new(
+        receiver,
+        Arc::clone(engine),
+        config.server.body_limit,
+        &config.admin.token,
+        stopping.clone(),
+    ))
+}

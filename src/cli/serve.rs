@@ -1,0 +1,88 @@
+//! `billhook serve`: the service, until SIGTERM or Ctrl-C.
+
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{Application, Options, SystemEntropy, with_sandbox};
+use crate::domain::entropy::Entropy as _;
+use crate::sandbox::SandboxOptions;
+
+use super::{ConfigFile, Done};
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Stand-ins for both suppliers in this process
+    #[arg(long)]
+    sandbox: bool,
+    /// How often the stand-ins misbehave, 0 to 1
+    #[arg(long, requires = "sandbox", default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    sandbox_faults: f64,
+    /// How long the stand-ins build a server, e.g. 2s
+    #[arg(long, requires = "sandbox", default_value = "2s", value_name = "TIME", value_parser = time)]
+    sandbox_build_time: Duration,
+    /// Log as JSON lines
+    #[arg(long)]
+    log_json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number from 0 to 1".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text).ok_or_else(|| "a time such as 500ms, 2s or 5m".to_owned())
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Done {
+        start_log(self.log_json);
+        let mut config = self.config.load(self.sandbox)?;
+        let sandbox = if self.sandbox {
+            let options = SandboxOptions {
+                faults: self.sandbox_faults,
+                build_time: self.sandbox_build_time,
+                seed: SystemEntropy.next(),
+                ..SandboxOptions::default()
+            };
+            Some(with_sandbox(&mut config, options).await?)
+        } else {
+            None
+        };
+        let application = Application::build(config, Options::default()).await?;
+        tracing::info!(address = %application.address(), sandbox = self.sandbox, "billhook listens");
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        application
+            .run_until(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await;
+        if let Some(sandbox) = sandbox {
+            sandbox.stop().await;
+        }
+        tracing::info!("billhook has stopped; nothing is lost");
+        Ok(())
+    }
+}
+
+/// Logs to standard error; `RUST_LOG` says how much.
+fn start_log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}

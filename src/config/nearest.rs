@@ -1,0 +1,50 @@
+//! The known word that is nearest to a mistyped one. Pure.
+
+/// The one of `known` that takes the fewest changes to become; none when there are none.
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known.into_iter().min_by_key(|candidate| distance(word, candidate))
+}
+
+/// How many letters have to be put in, taken out or replaced.
+fn distance(from: &str, to: &str) -> usize {
+    // A word from outside can be long; beyond this it is far from everything.
+    let from: Vec<char> = from.to_lowercase().chars().take(64).collect();
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, letter) in from.iter().enumerate() {
+        let mut corner = line;
+        let mut left = line + 1;
+        let mut next = vec![left];
+        for (other, above) in to.iter().zip(row.iter().skip(1)) {
+            let replaced = corner + usize::from(letter != other);
+            left = replaced.min(above + 1).min(left + 1);
+            corner = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_counted_in_single_changes() {
+        for (from, to, changes) in
+            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("listn", "listen", 1)]
+        {
+            assert_eq!(distance(from, to), changes, "{from} {to}");
+            assert_eq!(distance(to, from), changes, "{to} {from}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_word_is_found_whatever_the_case() {
+        let known = ["listen", "body_limit"];
+        assert_eq!(nearest("LISTN", known), Some("listen"));
+        assert_eq!(nearest("bodylimit", known), Some("body_limit"));
+        assert_eq!(nearest("x", []), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The sections about this process: server, store, admin, execution, retry. Pure, except that
+//! secrets may come from files.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::secrets::decoded;
+use super::section::Section;
+use super::settings::{Admin, Execution, Retry, Server, Store};
+use super::values;
+
+/// A day: the longest of most durations.
+pub(super) const DAY: Duration = Duration::from_hours(24);
+/// The shortest that is not nothing.
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// The shortest admin token.
+const TOKEN_LENGTH: usize = 16;
+
+pub(super) fn server(mut section: Section<'_>) -> Server {
+    let listen = section.parsed("listen", "an address and port, e.g. \"127.0.0.1:8080\"", |text| {
+        text.trim().parse::<SocketAddr>().ok()
+    });
+    let body_limit = section.parsed("body_limit", "a size, e.g. \"1MiB\" or \"512KiB\"", |text| {
+        values::size(text).filter(|size| (1..=1 << 30).contains(size))
+    });
+    section.finish();
+    Server {
+        listen: listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        body_limit: body_limit.unwrap_or_default(),
+    }
+}
+
+pub(super) fn store(mut section: Section<'_>) -> Store {
+    let url = section.secret("url");
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    if !known.iter().any(|scheme| url.reveal().starts_with(scheme)) {
+        section.problem(
+            "url",
+            "is not accepted; write sqlite://data/billhook.db or \
+             postgres://user:password@host/database",
+        );
+    }
+    section.finish();
+    Store { url }
+}
+
+pub(super) fn admin(mut section: Section<'_>) -> Admin {
+    let token = section.secret("token");
+    if token.is_empty() {
+        section.problem(
+            "token",
+            "is missing; write a random text of at least 16 characters (`billhook init` makes \
+             one), or name a file that holds it with admin.token_file",
+        );
+    } else if token.reveal().chars().count() < TOKEN_LENGTH {
+        section.problem("token", "is too short; at least 16 characters are accepted");
+    } else if !token.reveal().chars().all(|letter| letter.is_ascii_graphic()) {
+        section.problem("token", "holds a space or another character that a header cannot carry");
+    }
+    let key = section.secret("encryption_key");
+    let bytes = decoded(key.reveal()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    if bytes.is_none() {
+        let what = if key.is_empty() { "is missing" } else { "is not accepted" };
+        section.problem(
+            "encryption_key",
+            format!(
+                "{what}; write 32 random bytes in base64 (`billhook init` makes them, or \
+                 `openssl rand -base64 32`), or name a file with admin.encryption_key_file"
+            ),
+        );
+    }
+    section.finish();
+    Admin { token, encryption_key: bytes.unwrap_or_default() }
+}
+
+pub(super) fn execution(mut section: Section<'_>) -> Execution {
+    let concurrency = section.whole("concurrency", 1..=10_000);
+    section.finish();
+    Execution { concurrency }
+}
+
+pub(super) fn retry(mut section: Section<'_>) -> Retry {
+    let longest = DAY.saturating_mul(7);
+    let initial = section.duration("initial", MILLISECOND..=longest);
+    let max = section.duration("max", MILLISECOND..=longest);
+    if initial > max {
+        let (initial, max) = (values::written(initial), values::written(max));
+        section.problem("initial", format!("{initial} is more than retry.max, which is {max}"));
+    }
+    let max_attempts = section.whole("max_attempts", 1..=10_000);
+    section.finish();
+    Retry { initial, max, max_attempts }
+}

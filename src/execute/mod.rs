@@ -1,0 +1,69 @@
+//! Carrying out a run: plan it once, then one step after the other, every change of state a row.
+//!
+//! All choices are made by `plan`; here they are only carried out and written down. An attempt is
+//! on disk before its call leaves, its result after. A run that has to wait is given back with a
+//! due time: no worker sleeps for it.
+
+mod drive;
+mod pending;
+mod planning;
+mod preview;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::Catalogue;
+use crate::domain::entropy::Entropy;
+use crate::domain::time::Clock;
+use crate::domain::vault::Vault;
+use crate::plan::{RetryRules, Rules};
+use crate::store::{Claimed, Store, StoreError};
+use crate::upstream::Upstreams;
+
+pub use preview::Preview;
+
+/// How long a worker's claim on a run holds without a write. Longer than any step's calls take
+/// together; a process that dies on SQLite is noticed at its next start, not by this.
+pub const LEASE: Duration = Duration::from_secs(600);
+
+/// Everything that carrying out runs needs.
+pub struct Engine {
+    /// The rows.
+    pub store: Store,
+    /// The suppliers and the billing platforms.
+    pub upstreams: Upstreams,
+    /// What is sold.
+    pub catalogue: Arc<Catalogue>,
+    /// How plans are made.
+    pub rules: Rules,
+    /// How often and how soon an attempt is repeated.
+    pub retry: RetryRules,
+    /// Step kinds that wait for a person.
+    pub require_approval: BTreeSet<String>,
+    /// Plan and record, but send nothing that changes anything.
+    pub dry_run: bool,
+    /// Seals what must not be kept in clear.
+    pub vault: Vault,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Set when the process is to end: runs are given back after their present step.
+    pub stopping: CancellationToken,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("dry_run", &self.dry_run).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Carries a claimed run on until it ends, waits, or needs a person.
+    pub async fn drive(&self, claimed: Claimed) -> Result<(), StoreError> {
+        drive::Drive::new(self, claimed).carry_on().await
+    }
+}

@@ -1,0 +1,107 @@
+//! What became true of a run since the last write, gathered so that one write takes it all.
+
+use serde_json::Value;
+
+use crate::domain::run::RunStatus;
+use crate::domain::state::merge;
+use crate::domain::step::Step;
+use crate::domain::time::Timestamp;
+use crate::store::{Advance, AtEnd, AttemptRow, ClaimChange, Claimed};
+
+/// Changes that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    steps: Vec<Step>,
+    attempts: Vec<AttemptRow>,
+    service: Value,
+    customer: Value,
+    at_end: Option<AtEnd>,
+    release_claim: bool,
+}
+
+/// Where the run stands after a write.
+pub(super) struct Stand {
+    pub(super) status: RunStatus,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) waiting_for: Option<String>,
+    pub(super) error: Option<String>,
+}
+
+impl Stand {
+    pub(super) fn running(lease_end: Timestamp) -> Self {
+        Self { status: RunStatus::Running, due_at: Some(lease_end), waiting_for: None, error: None }
+    }
+
+    pub(super) fn waiting(due: Timestamp, waiting_for: String, error: Option<String>) -> Self {
+        Self { status: RunStatus::Waiting, due_at: Some(due), waiting_for: Some(waiting_for), error }
+    }
+
+    pub(super) fn paused(reason: String) -> Self {
+        Self { status: RunStatus::Paused, due_at: None, waiting_for: Some("a person".to_owned()), error: Some(reason) }
+    }
+
+    pub(super) fn ended(status: RunStatus, error: Option<String>) -> Self {
+        Self { status, due_at: None, waiting_for: None, error }
+    }
+}
+
+impl Pending {
+    pub(super) fn step(&mut self, step: &Step) {
+        self.steps.retain(|known| known.seq != step.seq);
+        self.steps.push(step.clone());
+    }
+
+    pub(super) fn attempt(&mut self, attempt: AttemptRow) {
+        self.attempts.push(attempt);
+    }
+
+    pub(super) fn patch(&mut self, service: &Value, customer: &Value) {
+        merge(&mut self.service, service);
+        merge(&mut self.customer, customer);
+    }
+
+    pub(super) fn at_end(&mut self, at_end: AtEnd) {
+        self.at_end = Some(at_end);
+    }
+
+    pub(super) fn release_claim(&mut self) {
+        self.release_claim = true;
+    }
+
+    /// The write that stores all of it.
+    pub(super) fn into_write(
+        self,
+        run: &Claimed,
+        stand: Stand,
+        begins: Option<(Step, AttemptRow)>,
+        acquire: bool,
+        now: Timestamp,
+    ) -> Advance {
+        let claim = match (acquire, self.release_claim) {
+            (true, _) => ClaimChange::Acquire,
+            (false, true) => ClaimChange::Release,
+            (false, false) => ClaimChange::Keep,
+        };
+        Advance {
+            run: run.id,
+            fence: run.fence,
+            lane: run.lane.clone(),
+            source: run.source.clone(),
+            service_id: run.service_id.clone(),
+            customer_id: run.customer_id.clone(),
+            status: stand.status,
+            planned: run.planned,
+            due_at: stand.due_at,
+            waiting_for: stand.waiting_for,
+            error: stand.error,
+            at_end: self.at_end,
+            steps: self.steps,
+            attempts: self.attempts,
+            begins,
+            service_patch: self.service,
+            customer_patch: self.customer,
+            claim,
+            now,
+        }
+    }
+}

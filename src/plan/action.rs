@@ -1,0 +1,86 @@
+//! `service.action` and `service.renewed`: what touches no lifecycle. Pure.
+
+use crate::domain::step::PowerAction;
+use crate::domain::{Action, ServiceStatus, StepAction};
+
+use super::case::Case;
+use super::patch::Patch;
+use super::{Plan, Planned, Stop, suspend};
+
+/// A renewal is recorded; that a terminated service was renewed is for a person to see.
+pub(super) fn renewed(case: &Case<'_>) -> Planned {
+    if case.status() == ServiceStatus::Terminated {
+        return Err(suspend::ended(case, "renewed"));
+    }
+    let mut now = Patch::default();
+    now.set("renewed_at", case.situation.event.occurred_at);
+    if case.service().customer_id.is_none() {
+        now.set_text("customer_id", &case.customer.id);
+    }
+    Ok(plan_of(Vec::new(), now))
+}
+
+/// What a person asked for: power, or the operating system anew.
+pub(super) fn plan(case: &Case<'_>) -> Planned {
+    let Some(action) = case.situation.event.action else {
+        return Err(Stop::Hold("the event does not say which action is wanted; cancel this run".to_owned()));
+    };
+    match case.status() {
+        ServiceStatus::Unknown => return Err(suspend::never_ordered(case, "to be switched")),
+        ServiceStatus::Terminated => return Err(suspend::ended(case, "to be switched")),
+        ServiceStatus::Suspended => refuse_dark(case, action)?,
+        ServiceStatus::Building | ServiceStatus::Active => {}
+    }
+    if case.service().device_id.is_none() {
+        return Err(Stop::Hold(format!(
+            "service {} has no device (yet); retry this run once it has one, or cancel it",
+            case.id()
+        )));
+    }
+    let step = match PowerAction::of(action) {
+        Some(power) => StepAction::Power { action: power, tag: case.tag() },
+        None => reload(case)?,
+    };
+    Ok(plan_of(vec![step], Patch::default()))
+}
+
+fn refuse_dark(case: &Case<'_>, action: Action) -> Result<(), Stop> {
+    match action {
+        Action::Shutdown => Ok(()),
+        Action::Boot | Action::Reboot | Action::Reload => Err(Stop::Hold(format!(
+            "service {} is suspended and this would bring its device up; unsuspend it first, then retry",
+            case.id()
+        ))),
+    }
+}
+
+/// The disks are wiped, so the system is the one that was asked for or the one that was there;
+/// a template's default serves only where nothing else is known.
+fn reload(case: &Case<'_>) -> Result<StepAction, Stop> {
+    let device = case.product().and_then(|product| product.hivelocity.as_ref());
+    let rendered = device.and_then(|device| case.render(Some(device), |variables| device.render(variables)).ok());
+    let asked = rendered.as_ref().filter(|_| !case.ordered.options.is_empty()).map(|spec| spec.os.clone());
+    let known = case.service().device_os.clone();
+    let os = asked.or(known).or_else(|| rendered.as_ref().map(|spec| spec.os.clone()));
+    let hostname = rendered.map_or_else(|| case.ordered.hostname.clone(), |spec| spec.hostname);
+    match os {
+        Some(os) if !os.is_empty() && !hostname.is_empty() => {
+            Ok(StepAction::ReloadDevice { os, hostname, tag: case.tag() })
+        }
+        Some(_) | None => Err(Stop::Hold(format!(
+            "which operating system or host name service {} is to get is not known; reload it by hand and \
+             cancel this run",
+            case.id()
+        ))),
+    }
+}
+
+fn plan_of(steps: Vec<StepAction>, now: Patch) -> Plan {
+    Plan {
+        steps,
+        service_now: now.done(),
+        customer_now: Patch::default().done(),
+        service_end: Patch::default().done(),
+        customer_end: Patch::default().done(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `customer.created`, `customer.updated`, `customer.closed`. Pure.
+//!
+//! A customer has two things that events settle: its data, and whether it is closed. A late
+//! update must not undo a newer one, but no update, however new, makes a closing void; only a
+//! service that was ordered or brought back after it does.
+
+use crate::catalogue::{AccountModel, CreateClientOn};
+use crate::domain::{Customer, StepAction};
+
+use super::patch::Patch;
+use super::{Plan, Planned, Situation, Stop, device, user};
+
+/// A customer signed up. Ensuring a client is right however late the news comes, unless the
+/// customer was closed since.
+pub(super) fn created(situation: &Situation<'_>, customer: &Customer) -> Planned {
+    let rules = situation.rules;
+    if situation.customer.closed && is_older(situation) {
+        return Err(superseded(situation));
+    }
+    let wanted = matches!(rules.account_model, AccountModel::Multi)
+        && matches!(rules.create_client_on, CreateClientOn::Signup);
+    if !wanted {
+        return Err(Stop::Nothing("a controlled client is made with the customer's first order".to_owned()));
+    }
+    if customer.id.is_empty() {
+        return Err(Stop::Hold("the event names no customer; cancel this run".to_owned()));
+    }
+    let steps = vec![device::create_client(&rules.owner_email, customer, situation.source)];
+    let mut now = Patch::default();
+    if !is_older(situation) {
+        data(&mut now, customer).set("settled", situation.order);
+        if situation.customer.closed {
+            now.set("closed", false);
+        }
+    }
+    Ok(plan_of(steps, now))
+}
+
+/// A customer's address or name changed: its sub-users follow.
+pub(super) fn updated(situation: &Situation<'_>, customer: &Customer) -> Planned {
+    if is_older(situation) {
+        return Err(superseded(situation));
+    }
+    let known = Customer {
+        id: customer.id.clone(),
+        email: either(&customer.email, situation.customer.email.as_deref()),
+        name: either(&customer.name, situation.customer.name.as_deref()),
+        company: either(&customer.company, situation.customer.company.as_deref()),
+    };
+    let users = user::in_use(situation);
+    if known.email.is_empty() && !users.is_empty() {
+        return Err(Stop::Hold(
+            "the event names no e-mail address and none is known, but 1H wants one; send it again with \
+             customer.email"
+                .to_owned(),
+        ));
+    }
+    let (email, name) = user::contact(&known);
+    let update = |username| StepAction::UpdateUser { username, email: email.clone(), name: name.clone() };
+    let steps = users.into_iter().map(update).collect();
+    let mut now = Patch::default();
+    data(&mut now, customer);
+    // `settled` of a closed customer says when it was closed.
+    if !situation.customer.closed {
+        now.set("settled", situation.order);
+    }
+    Ok(plan_of(steps, now))
+}
+
+/// A customer left: its sub-users are suspended. What its services cost ends with their own
+/// terminations.
+pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned {
+    if situation.customer.closed && is_older(situation) {
+        return Err(superseded(situation));
+    }
+    if let Some(service) = opened_since(situation) {
+        return Err(Stop::Superseded(format!("service {service} was ordered or brought back after that")));
+    }
+    let suspend = |username| StepAction::SuspendUser { username, unless_shared: false };
+    let steps = user::in_use(situation).into_iter().map(suspend).collect();
+    let mut now = Patch::default();
+    now.set("closed", true).set("settled", situation.order);
+    if !is_older(situation) {
+        data(&mut now, customer);
+    }
+    Ok(plan_of(steps, now))
+}
+
+fn opened_since<'a>(situation: &Situation<'a>) -> Option<&'a str> {
+    let newer = situation.siblings.iter().find(|sibling| {
+        sibling.state.status.keeps_user_active() && sibling.state.settled.is_some_and(|settled| settled > situation.order)
+    });
+    newer.map(|sibling| sibling.service_id)
+}
+
+fn is_older(situation: &Situation<'_>) -> bool {
+    situation.customer.settled.is_some_and(|settled| settled > situation.order)
+}
+
+fn superseded(situation: &Situation<'_>) -> Stop {
+    let what = if situation.customer.closed { "closing" } else { "change" };
+    let when = situation.customer.settled.map(|settled| format!(" of {}", settled.occurred_at)).unwrap_or_default();
+    Stop::Superseded(format!("by the customer's newer {what}{when}"))
+}
+
+fn either(said: &str, known: Option<&str>) -> String {
+    let said = said.trim();
+    if said.is_empty() { known.unwrap_or_default().to_owned() } else { said.to_owned() }
+}
+
+fn data<'p>(patch: &'p mut Patch, customer: &Customer) -> &'p mut Patch {
+    patch
+        .set_text("email", &customer.email)
+        .set_text("name", &customer.name)
+        .set_text("company", &customer.company)
+}
+
+fn plan_of(steps: Vec<StepAction>, now: Patch) -> Plan {
+    Plan {
+        steps,
+        service_now: Patch::default().done(),
+        customer_now: now.done(),
+        service_end: Patch::default().done(),
+        customer_end: Patch::default().done(),
+    }
+}

@@ -1,0 +1,337 @@
+//! What follows from how an attempt ended: a step's next state, and when to go on. Pure.
+//!
+//! The rule that protects the reseller's money: a step that creates something and whose answer
+//! was lost is *unknown*, `unknown_since` is set, and until `absent_after` has passed since the
+//! last request that may have taken effect it is only looked for ([`permit`]). `unknown_since`
+//! outlives the step's status, which is `running` during each look.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::{
+    Again, Done, Entropy, Outcome, Permit, Repeat, Step, StepStatus, Timestamp,
+};
+
+/// The first pause before looking again at something that takes seconds.
+const SOON: Duration = Duration::from_millis(250);
+/// How fast those pauses grow.
+const SOON_GROWTH: f64 = 1.6;
+/// The first pause before looking for what an unclear answer may have left.
+const PROBE: Duration = Duration::from_millis(500);
+/// The longest such pause after an unclear answer.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+/// The longest pause between looks that find no mark.
+const LOOK: Duration = Duration::from_secs(2);
+/// An upstream may ask for patience, but a slip of its clock must not stop a run for ever.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// No pause is shorter, so that a step never spins.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// When and how often a step is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryRules {
+    /// The first pause after a failure.
+    pub initial: Duration,
+    /// The longest pause after a failure.
+    pub max: Duration,
+    /// Failures in a row before a person is asked.
+    pub max_attempts: u32,
+    /// How often to look at what takes minutes to hours.
+    pub poll_interval: Duration,
+    /// How long after an unclear answer a missing mark proves that nothing was created.
+    pub absent_after: Duration,
+}
+
+/// A step after an attempt, and what comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// The step's new state.
+    pub step: Step,
+    /// What the run does now.
+    pub next: Next,
+}
+
+/// What the run does after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// On to the next step.
+    Go,
+    /// The same step again, not before `due`.
+    At {
+        /// When.
+        due: Timestamp,
+        /// What for, in plain words.
+        waiting_for: String,
+    },
+    /// A person decides.
+    Pause {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The step as recorded before an attempt is made.
+#[must_use]
+pub fn begin(mut step: Step, now: Timestamp) -> Step {
+    step.status = StepStatus::Running;
+    step.attempts = step.attempts.saturating_add(1);
+    step.began_at = step.began_at.or(Some(now));
+    step
+}
+
+/// Whether the attempt may send what changes something.
+pub fn permit(step: &Step, now: Timestamp, rules: &RetryRules) -> Permit {
+    let Some(since) = step.unknown_since else { return Permit::Send };
+    match step.action.repeat() {
+        Repeat::Harmless => Permit::Send,
+        Repeat::Destructive => Permit::LookOnly,
+        Repeat::Create if now < since.plus(rules.absent_after) => Permit::LookOnly,
+        Repeat::Create => Permit::Send,
+    }
+}
+
+/// The step as found after a crash or by another worker: if its attempt was under way, the
+/// request may have left.
+///
+/// The time counts from now, not from an earlier unclear answer: the attempt that was cut off
+/// may itself have been one that was allowed to send again.
+#[must_use]
+pub fn interrupted(mut step: Step, now: Timestamp) -> Step {
+    if step.status != StepStatus::Running {
+        return step;
+    }
+    match step.action.repeat() {
+        Repeat::Harmless => step.status = StepStatus::Waiting,
+        Repeat::Create | Repeat::Destructive => {
+            step.status = StepStatus::Unknown;
+            step.unknown_since = Some(now);
+        }
+    }
+    step.error = Some("the attempt was cut off before its end was recorded".to_owned());
+    step
+}
+
+/// A paused step that a person lets try again.
+///
+/// What may have been created is still looked for first; a destructive step is allowed anew,
+/// since that is exactly what the person was asked.
+#[must_use]
+pub fn retry(mut step: Step) -> Step {
+    step.failures = 0;
+    match step.action.repeat() {
+        Repeat::Create => {}
+        Repeat::Harmless | Repeat::Destructive => step.unknown_since = None,
+    }
+    step.status = if step.unknown_since.is_some() { StepStatus::Unknown } else { StepStatus::Waiting };
+    step
+}
+
+/// The step after an attempt that ended with `outcome`.
+pub fn settle(
+    step: Step,
+    outcome: &Outcome,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+    rules: &RetryRules,
+) -> Settled {
+    match outcome {
+        Outcome::Done(done) => succeeded(step, done.output.clone()),
+        Outcome::AlreadySo(done) => succeeded(step, already(done)),
+        Outcome::NotYet { waiting_for, again } => not_yet(step, waiting_for, *again, now, rules),
+        Outcome::Absent => absent(step, now, rules),
+        Outcome::Rejected(error) => {
+            let reason = format!("{} was refused: {error}", step.action.kind());
+            pause(step, error, reason)
+        }
+        Outcome::Unavailable { error, retry_after } => {
+            failed(step, error, *retry_after, now, entropy, rules)
+        }
+        Outcome::Ambiguous(error) => match step.action.repeat() {
+            Repeat::Harmless => failed(step, error, None, now, entropy, rules),
+            Repeat::Create | Repeat::Destructive => unknown(step, error, now, rules),
+        },
+    }
+}
+
+fn succeeded(mut step: Step, output: Value) -> Settled {
+    step.status = StepStatus::Succeeded;
+    step.failures = 0;
+    step.unknown_since = None;
+    step.error = None;
+    step.output = output;
+    Settled { step, next: Next::Go }
+}
+
+/// The output, marked as something that was so before.
+fn already(done: &Done) -> Value {
+    let mut output = match &done.output {
+        Value::Object(output) => output.clone(),
+        Value::Null => Map::new(),
+        other => Map::from_iter([("result".to_owned(), other.clone())]),
+    };
+    output.insert("already".to_owned(), json!(true));
+    Value::Object(output)
+}
+
+/// Nothing wrong, not finished. After a create this says that something is on its way, so for a
+/// while it is only looked for, as after an unclear answer.
+fn not_yet(mut step: Step, waiting_for: &str, again: Again, now: Timestamp, rules: &RetryRules) -> Settled {
+    step.status = StepStatus::Waiting;
+    step.failures = 0;
+    step.error = None;
+    if step.action.repeat() == Repeat::Create {
+        step.unknown_since = step.unknown_since.or(Some(now));
+    }
+    let delay = match again {
+        Again::Slow => rules.poll_interval,
+        Again::Soon => grown(SOON, SOON_GROWTH, step.attempts).min(rules.poll_interval),
+    };
+    at(step, delay, now, waiting_for.to_owned())
+}
+
+/// A look found no mark.
+fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
+    match step.action.repeat() {
+        Repeat::Destructive => {
+            let kind = step.action.kind();
+            let reason = format!(
+                "{kind} may or may not have been carried out, and doing it twice would destroy data; look at \
+                 the device, then complete the step by hand or retry it"
+            );
+            let error = step.error.clone().unwrap_or_else(|| "the outcome is unknown".to_owned());
+            pause(step, &error, reason)
+        }
+        Repeat::Create => {
+            step.status = StepStatus::Unknown;
+            // Without an unclear answer there is nothing to wait for; the next attempt may send.
+            let until = step.unknown_since.map(|since| since.plus(rules.absent_after));
+            let remaining = until.map_or(Duration::ZERO, |until| until.since(now));
+            let waiting_for = if remaining.is_zero() {
+                format!("no trace of {} was found; sending it again", step.action.kind())
+            } else {
+                looking(&step)
+            };
+            at(step, remaining.min(LOOK), now, waiting_for)
+        }
+        Repeat::Harmless => {
+            step.status = StepStatus::Waiting;
+            let waiting_for = format!("trying {} again", step.action.kind());
+            at(step, PROBE, now, waiting_for)
+        }
+    }
+}
+
+/// Surely not done; later it may work. A step that is unknown stays so: this answer says nothing
+/// about the earlier request.
+fn failed(
+    mut step: Step,
+    error: &str,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+    rules: &RetryRules,
+) -> Settled {
+    step.failures = step.failures.saturating_add(1);
+    if step.failures >= rules.max_attempts {
+        let reason = spent(&step, error);
+        return pause(step, error, reason);
+    }
+    step.status = if step.unknown_since.is_some() { StepStatus::Unknown } else { StepStatus::Waiting };
+    step.error = Some(error.to_owned());
+    let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+    let delay = jittered(step.failures, entropy, rules).max(asked).max(SHORTEST);
+    let (upstream, due) = (upstream(&step), now.plus(delay));
+    let waiting_for = format!("{upstream} is not available; trying again at {due}");
+    at(step, delay, now, waiting_for)
+}
+
+/// Perhaps done. The window counts anew: this request, too, may take effect late.
+fn unknown(mut step: Step, error: &str, now: Timestamp, rules: &RetryRules) -> Settled {
+    step.failures = step.failures.saturating_add(1);
+    step.unknown_since = Some(now);
+    if step.failures >= rules.max_attempts {
+        let reason = spent(&step, error);
+        return pause(step, error, reason);
+    }
+    step.status = StepStatus::Unknown;
+    step.error = Some(error.to_owned());
+    let delay = grown(PROBE, 2.0, step.failures - 1).min(PROBE_MAX);
+    let waiting_for = looking(&step);
+    at(step, delay, now, waiting_for)
+}
+
+fn spent(step: &Step, error: &str) -> String {
+    let times = step.failures;
+    if step.unknown_since.is_none() {
+        return format!("gave up after {times} attempts: {error}");
+    }
+    format!(
+        "gave up after {times} attempts: {error}; whether {} took effect is unknown: look for {} and complete \
+         the step by hand if it is there, or retry the run",
+        step.action.kind(),
+        sought(step)
+    )
+}
+
+fn pause(mut step: Step, error: &str, reason: String) -> Settled {
+    step.status = StepStatus::Paused;
+    step.error = Some(error.to_owned());
+    Settled { step, next: Next::Pause { reason } }
+}
+
+fn at(step: Step, delay: Duration, now: Timestamp, waiting_for: String) -> Settled {
+    let due = now.plus(delay);
+    Settled { step, next: Next::At { due, waiting_for } }
+}
+
+/// `first`·`growth`^`times`, as far as a duration goes.
+fn grown(first: Duration, growth: f64, times: u32) -> Duration {
+    // Beyond 64 steps every cap is long reached.
+    let factor = growth.powf(f64::from(times.min(64)));
+    Duration::try_from_secs_f64(first.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+}
+
+/// Full jitter: anywhere between nothing and the exponential pause, so that a thousand runs that
+/// failed together do not come back together.
+fn jittered(failures: u32, entropy: &dyn Entropy, rules: &RetryRules) -> Duration {
+    let ceiling = grown(rules.initial, 2.0, failures.saturating_sub(1)).min(rules.max);
+    ceiling.mul_f64(entropy.fraction().clamp(0.0, 1.0))
+}
+
+fn looking(step: &Step) -> String {
+    format!("{}'s answer was unclear; looking for {} before anything is sent again", upstream(step), sought(step))
+}
+
+fn upstream(step: &Step) -> &'static str {
+    match step.action.upstream() {
+        "hivelocity" => "Hivelocity",
+        "one_h" => "1H",
+        _ => "the billing platform",
+    }
+}
+
+/// The mark that tells whether the step took effect.
+fn sought(step: &Step) -> String {
+    use crate::domain::StepAction as A;
+    match &step.action {
+        A::CreateClient { mark, .. } => format!("the controlled client marked {mark}"),
+        A::DeployDevice { tag, .. } => format!("the device tagged {tag}"),
+        A::ReloadDevice { tag, .. } => format!("the reload of the device tagged {tag}"),
+        A::AddUser { username, .. } => format!("the sub-user {username}"),
+        A::AddLicense { product, ip, .. } => format!("the {product} licence on {ip}"),
+        A::AwaitDevice { .. }
+        | A::Power { .. }
+        | A::NullRoute { .. }
+        | A::RemoveNullRoute { .. }
+        | A::CancelDevice { .. }
+        | A::DeactivateClient
+        | A::UpdateUser { .. }
+        | A::SuspendUser { .. }
+        | A::UnsuspendUser { .. }
+        | A::RemoveLicense { .. }
+        | A::AddPortal { .. }
+        | A::UpdatePortal { .. }
+        | A::Report { .. } => "its effect".to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! 1H's sub-users: whose a service is, whether it was made, whether it may be suspended. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::catalogue::SubUserPer;
+use crate::domain::{ServiceState, ServiceStatus, StepAction};
+
+use super::case::Case;
+use super::{Sibling, Situation, marks};
+
+/// The sub-user of the service: the one that it has, else the one that the rules give it.
+///
+/// What was made once stays, however the prefix or the rule changes later.
+pub(super) fn of(case: &Case<'_>) -> Option<String> {
+    if case.service().one_h_user.is_some() {
+        return case.service().one_h_user.clone();
+    }
+    let Situation { source, rules, customer, .. } = case.situation;
+    let name = |id: &str| marks::username(&rules.username_prefix, source, id, rules.sub_user_per);
+    match rules.sub_user_per {
+        SubUserPer::None => None,
+        SubUserPer::Service => Some(name(case.id())),
+        SubUserPer::Customer => match &customer.one_h_user {
+            Some(user) => Some(user.clone()),
+            None => (!case.customer.id.is_empty()).then(|| name(&case.customer.id)),
+        },
+    }
+}
+
+/// Whether this state shows that its sub-user was made at 1H.
+///
+/// A build names its sub-user when it is planned, so that others see who will share it; made
+/// it is for certain once the build ended or a licence is held.
+pub(super) fn was_made(service: &ServiceState) -> bool {
+    match service.status {
+        ServiceStatus::Unknown => false,
+        ServiceStatus::Building => !service.licenses.is_empty() || !service.licenses_suspended.is_empty(),
+        ServiceStatus::Active | ServiceStatus::Suspended | ServiceStatus::Terminated => true,
+    }
+}
+
+/// The service's sub-user, if it was made.
+pub(super) fn made(case: &Case<'_>) -> Option<String> {
+    let user = of(case)?;
+    let states = std::iter::once(case.service()).chain(case.situation.siblings.iter().map(|sibling| sibling.state));
+    let shows = |state: &ServiceState| state.one_h_user.as_ref() == Some(&user) && was_made(state);
+    states.into_iter().any(shows).then_some(user)
+}
+
+/// Whether another service of that sub-user needs it usable.
+pub(super) fn kept_by<'a>(user: &str, siblings: &[Sibling<'a>]) -> Option<&'a str> {
+    let keeps = |sibling: &&Sibling<'_>| {
+        sibling.state.one_h_user.as_deref() == Some(user) && sibling.state.status.keeps_user_active()
+    };
+    siblings.iter().find(keeps).map(|sibling| sibling.service_id)
+}
+
+/// Whether the sub-user may be suspended by what happened before this event: the customer was
+/// closed, or a service of it went dark and none is up.
+pub(super) fn perhaps_suspended(case: &Case<'_>, user: &str) -> bool {
+    let siblings = case.situation.siblings.iter().map(|sibling| sibling.state);
+    let users = std::iter::once(case.service()).chain(siblings);
+    let statuses: Vec<ServiceStatus> =
+        users.filter(|state| state.one_h_user.as_deref() == Some(user)).map(|state| state.status).collect();
+    let dark = statuses.iter().any(|status| matches!(status, ServiceStatus::Suspended | ServiceStatus::Terminated));
+    case.situation.customer.closed || (dark && !statuses.contains(&ServiceStatus::Active))
+}
+
+/// The customer's sub-users that are in use, for what concerns the customer as a whole.
+pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
+    let made = |sibling: &&Sibling<'_>| was_made(sibling.state);
+    let wanted = |sibling: &&Sibling<'_>| {
+        // The customer's own sub-user outlives its services; a service's does not.
+        sibling.state.status.exists() || sibling.state.one_h_user == situation.customer.one_h_user
+    };
+    situation.siblings.iter().filter(made).filter(wanted).filter_map(|sibling| sibling.state.one_h_user.clone()).collect()
+}
+
+/// The step that ensures the sub-user.
+pub(super) fn add(case: &Case<'_>, username: &str) -> StepAction {
+    let (email, name) = contact(&case.customer);
+    StepAction::AddUser { username: username.to_owned(), email, name }
+}
+
+/// Address and name as 1H takes them; it wants a name even of those who gave none.
+pub(super) fn contact(customer: &crate::domain::Customer) -> (String, String) {
+    let names = [&customer.name, &customer.company, &customer.email];
+    let name = names.into_iter().find(|text| !text.trim().is_empty());
+    (customer.email.clone(), name.cloned().unwrap_or_default())
+}

@@ -1,0 +1,310 @@
+//! From a request's bytes to a delivery with its runs on disk, or to a refusal that says why.
+//!
+//! The signature is checked over the raw bytes before anything is parsed or looked up. IO: the
+//! store alone.
+
+mod keep;
+mod refused;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::catalogue::Catalogue;
+use crate::domain::event::{Event, EventType, OrderedService};
+use crate::domain::id::{DeliveryId, IdSource, RunId};
+use crate::domain::run::{Lane, OrderKey};
+use crate::domain::time::{Clock, Timestamp};
+use crate::normalise;
+use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreError};
+use crate::verify::{self, Keys, Verified};
+
+pub use refused::Refused;
+
+/// One configured sender.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name, which is its path.
+    pub name: Arc<str>,
+    /// Its secrets.
+    pub keys: Keys,
+    /// How old or how far ahead a signature may be.
+    pub tolerance: Duration,
+    /// From where it may send; empty: from anywhere.
+    pub allow_ips: Vec<IpNet>,
+}
+
+impl Source {
+    /// Whether a request may come from this address.
+    pub fn allows(&self, remote: IpAddr) -> bool {
+        let remote = remote.to_canonical();
+        self.allow_ips.is_empty() || self.allow_ips.iter().any(|net| net.contains(&remote))
+    }
+}
+
+/// A request as it came in.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// Where it came from.
+    pub remote: IpAddr,
+    /// Every header, in order.
+    pub headers: Vec<(&'a str, &'a [u8])>,
+    /// The bytes.
+    pub body: Vec<u8>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Reception {
+    /// On disk, with its runs.
+    Accepted {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Its runs.
+        runs: Vec<RunId>,
+    },
+    /// The same delivery again.
+    Duplicate {
+        /// The first one.
+        of: DeliveryId,
+        /// The first one's runs.
+        runs: Vec<RunId>,
+    },
+    /// Verified, but there is nothing to do.
+    Ignored {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Receives for all sources.
+#[derive(Debug)]
+pub struct Receiver {
+    sources: BTreeMap<String, Source>,
+    catalogue: Arc<Catalogue>,
+    store: Store,
+    ids: Arc<IdSource>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Receiver {
+    /// A receiver for these sources.
+    pub fn new(
+        sources: BTreeMap<String, Source>,
+        catalogue: Arc<Catalogue>,
+        store: Store,
+        ids: Arc<IdSource>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { sources, catalogue, store, ids, clock }
+    }
+
+    /// The source of that name.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.get(name)
+    }
+
+    /// Judges a request and keeps it.
+    pub async fn receive(&self, source: &Source, incoming: Incoming<'_>) -> Result<Reception, Refused> {
+        let now = self.clock.now();
+        let verified = match judge(source, &incoming, now) {
+            Ok(verified) => verified,
+            Err(refused) => {
+                self.reject(source, incoming, None, &refused, now).await;
+                return Err(refused);
+            }
+        };
+        match self.understand(source, &incoming, &verified, now).await {
+            Ok(Understood { event, runs, reason }) => {
+                self.keep(source, incoming, &verified, event, runs, reason, now).await
+            }
+            Err(refused) => {
+                self.reject(source, incoming, Some(&verified), &refused, now).await;
+                Err(refused)
+            }
+        }
+    }
+
+    /// Keeps a request that was refused before its bytes could be judged (too large, address).
+    pub async fn keep_refused(&self, source: &Source, incoming: Incoming<'_>, refused: &Refused) {
+        let now = self.clock.now();
+        self.reject(source, incoming, None, refused, now).await;
+    }
+
+    async fn understand(
+        &self,
+        source: &Source,
+        incoming: &Incoming<'_>,
+        verified: &Verified,
+        now: Timestamp,
+    ) -> Result<Understood, Refused> {
+        check_content(incoming)?;
+        let event = match normalise::native(&incoming.body, now, verified.timestamp) {
+            Ok(event) => event,
+            Err(normalise::NotAnEvent::UnknownType(kind)) => {
+                return Ok(Understood {
+                    event: None,
+                    runs: Vec::new(),
+                    reason: Some(format!("event type {kind:?} is not one Billhook acts on")),
+                });
+            }
+            Err(normalise::NotAnEvent::NotJson(what)) => return Err(Refused::NotJson(what)),
+            Err(normalise::NotAnEvent::Wrong(wrong)) => {
+                return Err(Refused::Wrong { pointer: wrong.pointer, detail: wrong.detail });
+            }
+        };
+        let concerned = self.concerned(&source.name, &event).await?;
+        let reason = concerned.is_empty().then(|| nothing_to_do(&event));
+        Ok(Understood { event: Some(event), runs: concerned, reason })
+    }
+
+    /// The services (or `None` for the customer's lane) that the event makes runs for.
+    async fn concerned(&self, source: &str, event: &Event) -> Result<Vec<Option<usize>>, Refused> {
+        if event.kind.concerns_customer() {
+            return Ok(vec![None]);
+        }
+        let mut concerned = Vec::new();
+        for (index, service) in event.services.iter().enumerate() {
+            if self.concerns(source, event.kind, service).await? {
+                concerned.push(Some(index));
+            }
+        }
+        Ok(concerned)
+    }
+
+    /// A product that is not in the catalogue is none of Billhook's business, unless the service
+    /// is known from the time when it was.
+    async fn concerns(&self, source: &str, kind: EventType, service: &OrderedService) -> Result<bool, Refused> {
+        if self.catalogue.find(source, &service.product_id).is_some() {
+            return Ok(true);
+        }
+        if kind == EventType::OrderPaid {
+            return Ok(false);
+        }
+        let lane = lane(source, service).key();
+        Ok(self.store.knows_service(source, &service.id, &lane).await?)
+    }
+
+    /// The runs of an event for a delivery; `replay` tells what each repeats.
+    pub fn runs_for(
+        &self,
+        source: &str,
+        event: &Event,
+        concerned: &[Option<usize>],
+        origin: DeliveryId,
+        now: Timestamp,
+    ) -> Vec<NewRun> {
+        let order = OrderKey { occurred_at: event.occurred_at, origin };
+        let customer_id = event.customer.as_ref().map(|customer| customer.id.clone());
+        let mut runs = Vec::with_capacity(concerned.len());
+        for part in concerned {
+            let service = part.and_then(|index| event.services.get(index));
+            let lane = match (service, &customer_id) {
+                (Some(service), _) => lane(source, service),
+                (None, Some(customer_id)) => {
+                    Lane::Customer { source: source.to_owned(), customer_id: customer_id.clone() }
+                }
+                (None, None) => continue,
+            };
+            runs.push(NewRun {
+                id: RunId(self.ids.next(now)),
+                order,
+                lane: lane.key(),
+                kind: event.kind,
+                customer_id: customer_id.clone(),
+                service_id: service.map(|service| service.id.clone()),
+                replay_of: None,
+            });
+        }
+        runs
+    }
+
+    /// The parts of an event that a replay would make runs for today.
+    pub async fn parts_today(&self, source: &str, event: &Event) -> Result<Vec<Option<usize>>, Refused> {
+        self.concerned(source, event).await
+    }
+}
+
+struct Understood {
+    event: Option<Event>,
+    runs: Vec<Option<usize>>,
+    reason: Option<String>,
+}
+
+fn lane(source: &str, service: &OrderedService) -> Lane {
+    Lane::Service { source: source.to_owned(), service_id: service.id.clone() }
+}
+
+fn nothing_to_do(event: &Event) -> String {
+    if event.kind == EventType::TestPing {
+        return "test.ping: the signature is right, there is nothing to do".to_owned();
+    }
+    let mut products: Vec<&str> =
+        event.services.iter().map(|service| service.product_id.as_str()).collect();
+    products.sort_unstable();
+    products.dedup();
+    if products.iter().all(|product| product.is_empty()) {
+        return "the service is not known to Billhook".to_owned();
+    }
+    format!("product {} is not in the catalogue ([[products]] in the configuration)", products.join(", "))
+}
+
+fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Option<&'a [u8]> {
+    let found = incoming.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| *value)
+}
+
+fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Verified, Refused> {
+    // A repeated id or timestamp header would leave open which one was signed.
+    for name in ["webhook-id", "webhook-timestamp"] {
+        let count = incoming.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).count();
+        if count > 1 {
+            return Err(Refused::RepeatedHeader(name));
+        }
+    }
+    let signatures: Vec<&[u8]> = incoming
+        .headers
+        .iter()
+        .filter(|(known, _)| known.eq_ignore_ascii_case("webhook-signature"))
+        .map(|(_, value)| *value)
+        .collect();
+    let joined;
+    let signature = match signatures.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        several => {
+            joined = several.join(&b' ');
+            Some(joined.as_slice())
+        }
+    };
+    let headers = verify::Headers {
+        id: header(incoming, "webhook-id"),
+        timestamp: header(incoming, "webhook-timestamp"),
+        signature,
+    };
+    verify::verify(&source.keys, &headers, &incoming.body, now, source.tolerance).map_err(Refused::Signature)
+}
+
+fn check_content(incoming: &Incoming<'_>) -> Result<(), Refused> {
+    if header(incoming, "content-encoding").is_some_and(|value| value != b"identity") {
+        return Err(Refused::ContentType("a compressed body is not accepted".to_owned()));
+    }
+    let Some(value) = header(incoming, "content-type") else { return Ok(()) };
+    let text = String::from_utf8_lossy(value);
+    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(Refused::ContentType("the content type must be application/json".to_owned()))
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,36 @@
+//! The sandbox's calendar: the dates of moments counted from its beginning. It reads the real
+//! clock once, when the sandbox begins.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Turns moments since the beginning into dates.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calendar(Timestamp);
+
+impl Calendar {
+    /// A calendar that begins now.
+    pub(super) fn beginning_now() -> Self {
+        Self(Timestamp::now())
+    }
+
+    /// RFC 3339.
+    pub(super) fn date_time(self, moment: Duration) -> String {
+        self.at(moment).to_string()
+    }
+
+    /// `2026-11-21`.
+    pub(super) fn date(self, moment: Duration) -> String {
+        self.at(moment).strftime("%Y-%m-%d").to_string()
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix(self, moment: Duration) -> i64 {
+        self.at(moment).as_second()
+    }
+
+    fn at(self, moment: Duration) -> Timestamp {
+        self.0.checked_add(moment).unwrap_or(Timestamp::MAX)
+    }
+}

@@ -1,0 +1,212 @@
+//! What goes wrong between a client and a supplier, by chance or by script. Pure: it decides which
+//! fault a request meets; the connection lives through it elsewhere.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::wire::Response;
+
+/// One thing that goes wrong with one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing happens; 500.
+    Refuse500,
+    /// Nothing happens; 503 with `Retry-After`.
+    Unavailable503 {
+        /// The value of `Retry-After`.
+        retry_after_secs: u64,
+    },
+    /// Nothing happens; 429 with `Retry-After`.
+    RateLimited429 {
+        /// The value of `Retry-After`.
+        retry_after_secs: u64,
+    },
+    /// Nothing happens; a maintenance page with status 200.
+    HtmlPage200,
+    /// Nothing happens; a gateway's page with status 502.
+    HtmlPage502,
+    /// It happens; then a gateway's page with status 502, as when a proxy loses patience.
+    DoneThenHtmlPage502,
+    /// It happens; the connection is closed without an answer.
+    DoneThenDropped,
+    /// It happens; the answer comes only after this long, if the client is still there.
+    DoneThenStalled(Duration),
+    /// Nothing happens; the connection is closed without an answer.
+    DroppedBefore,
+    /// It happens after this long, and only if the client is still there.
+    StalledBefore(Duration),
+    /// Nothing happens; 400 with this message.
+    Refused400(String),
+    /// Nothing happens; 403.
+    Forbidden403,
+    /// Nothing happens; this error number of 1H (say 36, "failed to activate").
+    OneHError(u16),
+}
+
+impl Fault {
+    /// The answer that stands in for the real one; `None` where the real one is given or none is.
+    pub(super) fn answer(&self) -> Option<Response> {
+        Some(match self {
+            Self::Refuse500 => Response::refusal(500, "Internal error."),
+            Self::Unavailable503 { retry_after_secs } => {
+                Response::refusal(503, "Down for a moment.").retry_after(*retry_after_secs)
+            }
+            Self::RateLimited429 { retry_after_secs } => {
+                Response::refusal(429, "Too many requests.").retry_after(*retry_after_secs)
+            }
+            Self::HtmlPage200 => Response::page(200, "Maintenance"),
+            Self::HtmlPage502 | Self::DoneThenHtmlPage502 => Response::page(502, "Bad Gateway"),
+            Self::Refused400(message) => Response::refusal(400, message),
+            Self::Forbidden403 => Response::refusal(403, "This key lacks the permission."),
+            Self::OneHError(number) => super::one_h::failure(*number, "Some internal error"),
+            Self::DoneThenDropped
+            | Self::DoneThenStalled(_)
+            | Self::DroppedBefore
+            | Self::StalledBefore(_) => return None,
+        })
+    }
+
+    /// Whether the request takes effect although its answer is lost or replaced.
+    pub(super) fn takes_effect_unheard(&self) -> bool {
+        matches!(self, Self::DoneThenHtmlPage502 | Self::DoneThenDropped)
+    }
+}
+
+#[derive(Debug)]
+struct Scripted {
+    matcher: String,
+    fault: Fault,
+    left: usize,
+}
+
+/// Which requests meet which fault: the script first, then chance.
+#[derive(Debug)]
+pub(super) struct FaultPlan {
+    rate: f64,
+    random: StdRng,
+    scripted: Vec<Scripted>,
+}
+
+impl FaultPlan {
+    /// Chance alone, repeatable by its seed.
+    pub(super) fn new(rate: f64, seed: u64) -> Self {
+        Self {
+            rate,
+            random: StdRng::seed_from_u64(seed),
+            scripted: Vec::new(),
+        }
+    }
+
+    /// From now on every request has this chance of a fault.
+    pub(super) fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// The next `times` requests that match meet this fault.
+    pub(super) fn script(&mut self, matcher: &str, fault: Fault, times: usize) {
+        self.scripted.push(Scripted {
+            matcher: matcher.to_owned(),
+            fault,
+            left: times,
+        });
+    }
+
+    /// What this request meets, if anything.
+    pub(super) fn draw(&mut self, operation: &str) -> Option<Fault> {
+        let script = self
+            .scripted
+            .iter_mut()
+            .find(|script| script.left > 0 && is_meant(&script.matcher, operation));
+        if let Some(script) = script {
+            script.left -= 1;
+            return Some(script.fault.clone());
+        }
+        let unlucky = self.rate > 0.0 && self.random.random::<f64>() < self.rate;
+        unlucky.then(|| self.any())
+    }
+
+    fn any(&mut self) -> Fault {
+        let pause = Duration::from_millis(self.random.random_range(20..200));
+        match self.random.random_range(0..9_u8) {
+            0 => Fault::Refuse500,
+            1 => Fault::Unavailable503 {
+                retry_after_secs: 1,
+            },
+            2 => Fault::RateLimited429 {
+                retry_after_secs: 1,
+            },
+            3 => Fault::HtmlPage200,
+            4 => Fault::HtmlPage502,
+            5 => Fault::DoneThenDropped,
+            6 => Fault::DroppedBefore,
+            7 => Fault::DoneThenStalled(pause),
+            _ => Fault::StalledBefore(pause),
+        }
+    }
+}
+
+/// Whether an operation such as `POST /device/50001/power` or `one_h add_license` is meant. `*` is
+/// any method or command, a path segment in braces is any segment.
+fn is_meant(matcher: &str, operation: &str) -> bool {
+    let (Some((who, what)), Some((method, path))) =
+        (matcher.split_once(' '), operation.split_once(' '))
+    else {
+        return matcher == "*";
+    };
+    if who != "*" && who != method {
+        return false;
+    }
+    let (wanted, given) = (what.split('/'), path.split('/'));
+    what == "*"
+        || wanted.clone().count() == given.clone().count()
+            && wanted.zip(given).all(|(want, have)| {
+                want == have || want.starts_with('{') && want.ends_with('}') && !have.is_empty()
+            })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matcher_names_an_operation_a_template_or_a_command() {
+        assert!(is_meant(
+            "POST /bare-metal-devices/",
+            "POST /bare-metal-devices/"
+        ));
+        assert!(is_meant("POST /device/{id}/power", "POST /device/7/power"));
+        assert!(is_meant("* /device/{id}/power", "GET /device/7/power"));
+        assert!(is_meant("one_h add_license", "one_h add_license"));
+        assert!(is_meant("one_h *", "one_h get_licenses"));
+        assert!(is_meant("*", "one_h get_licenses"));
+        assert!(!is_meant("POST /device/{id}", "POST /device/7/power"));
+        assert!(!is_meant(
+            "GET /bare-metal-devices/{id}",
+            "GET /bare-metal-devices/"
+        ));
+        assert!(!is_meant("one_h add_license", "one_h add_user"));
+    }
+
+    #[test]
+    fn chance_is_as_frequent_as_asked_and_never_a_plain_refusal() {
+        let mut plan = FaultPlan::new(0.1, 7);
+        let drawn: Vec<Fault> = (0..10_000)
+            .filter_map(|_| plan.draw("GET /token/"))
+            .collect();
+        assert!((800..1200).contains(&drawn.len()), "{}", drawn.len());
+        let refusal = |fault: &Fault| matches!(fault, Fault::Refused400(_) | Fault::Forbidden403);
+        assert!(!drawn.iter().any(refusal));
+    }
+
+    #[test]
+    fn a_script_comes_before_chance_and_ends() {
+        let mut plan = FaultPlan::new(0.0, 0);
+        plan.script("one_h add_user", Fault::Forbidden403, 2);
+        assert_eq!(plan.draw("one_h add_license"), None);
+        assert_eq!(plan.draw("one_h add_user"), Some(Fault::Forbidden403));
+        assert_eq!(plan.draw("one_h add_user"), Some(Fault::Forbidden403));
+        assert_eq!(plan.draw("one_h add_user"), None);
+    }
+}

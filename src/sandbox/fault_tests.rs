@@ -1,0 +1,142 @@
+//! Tests of faults, of the wire and of the end of a sandbox.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use serde_json::json;
+
+use super::trial::{call, caller, server};
+use super::{Fault, SandboxOptions};
+
+#[tokio::test]
+async fn a_lost_answer_may_or_may_not_mean_a_device() {
+    let caller = caller(SandboxOptions::instant()).await;
+    let order = || caller.try_send(Method::POST, "/bare-metal-devices/", Some(server("TPA1")));
+    let count = || caller.sandbox.snapshot().devices.len();
+    let next = |fault: Fault| {
+        caller
+            .sandbox
+            .fail_next("POST /bare-metal-devices/", fault, 1);
+    };
+
+    assert_eq!(
+        order().await.unwrap().0,
+        201,
+        "so that the connection is a kept one"
+    );
+    next(Fault::DroppedBefore);
+    let error = order().await.unwrap_err();
+    assert!(error.status().is_none() && !error.is_timeout(), "{error:?}");
+    assert_eq!(count(), 1);
+    next(Fault::DoneThenDropped);
+    assert!(order().await.unwrap_err().status().is_none());
+    assert_eq!(count(), 2);
+    next(Fault::DoneThenHtmlPage502);
+    assert_eq!(order().await.unwrap().0, 502);
+    assert_eq!(count(), 3);
+    next(Fault::HtmlPage200);
+    let (status, page) = order().await.unwrap();
+    assert!(status == 200 && page.starts_with("<html>"));
+    assert_eq!(count(), 3);
+    assert_eq!(
+        caller.sandbox.snapshot().effects.devices["billhook:whmcs:501"],
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_on_a_stall_may_have_ordered() {
+    let mut caller = caller(SandboxOptions::instant()).await;
+    caller.http = Client::builder()
+        .timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    for (fault, devices) in [
+        (Fault::StalledBefore(Duration::from_millis(300)), 0),
+        (Fault::DoneThenStalled(Duration::from_millis(300)), 1),
+    ] {
+        caller
+            .sandbox
+            .fail_next("POST /bare-metal-devices/", fault, 1);
+        let order = Some(server("TPA1"));
+        let error = caller
+            .try_send(Method::POST, "/bare-metal-devices/", order)
+            .await;
+        assert!(error.unwrap_err().is_timeout());
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(caller.sandbox.snapshot().devices.len(), devices);
+    }
+    caller
+        .sandbox
+        .fail_next("*", Fault::StalledBefore(Duration::from_millis(20)), 1);
+    assert_eq!(caller.get("/order/").await.0, 200, "patience is rewarded");
+}
+
+#[tokio::test]
+async fn limits_say_when_to_come_again() {
+    let caller = caller(SandboxOptions::instant()).await;
+    let fault = Fault::RateLimited429 {
+        retry_after_secs: 7,
+    };
+    caller.sandbox.fail_next("one_h add_user", fault, 1);
+    let form = [("request", call("add_user", &json!([])).to_string())];
+    let response = caller
+        .http
+        .post(caller.sandbox.one_h_url())
+        .form(&form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status().as_u16(), 429);
+    assert_eq!(response.headers()["retry-after"], "7");
+    caller.sandbox.fail_next("one_h *", Fault::OneHError(36), 1);
+    assert_eq!(caller.one_h("add_license", json!([])).await, 36);
+    assert_eq!(caller.sandbox.snapshot().faults_met, 2);
+}
+
+#[tokio::test]
+async fn chance_strikes_about_as_often_as_asked() {
+    let caller = caller(SandboxOptions {
+        faults: 0.3,
+        seed: 3,
+        ..SandboxOptions::instant()
+    })
+    .await;
+    for _ in 0..200 {
+        let _maybe = caller.try_send(Method::GET, "/order/", None).await;
+    }
+    let met = caller.sandbox.snapshot().faults_met;
+    assert!((35..90).contains(&met), "{met}");
+    caller.sandbox.set_faults(0.0);
+    assert_eq!(caller.get("/order/").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_read_and_a_stopped_sandbox_is_gone() {
+    use std::io::{Read, Write};
+    let caller = caller(SandboxOptions::instant()).await;
+    let address = caller.sandbox.address;
+    let body = server("TPA1").to_string();
+    let (one, two) = body.split_at(10);
+    let request = format!(
+        "POST /api/v2/bare-metal-devices/ HTTP/1.1\r\nHost: x\r\nX-API-KEY: {}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+         a\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+        caller.key,
+        two.len()
+    );
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    caller.sandbox.stop().await;
+    assert!(std::net::TcpStream::connect(address).is_err());
+}

@@ -1,0 +1,210 @@
+//! Stand-ins for both suppliers, real HTTP servers on a free port of this machine. They keep
+//! state, take the time that builds and power actions take, refuse what the suppliers refuse, and
+//! fail on demand. For the demo, `--sandbox` and tests; nothing here reaches the network.
+//!
+//! | file | what |
+//! |---|---|
+//! | `serve`, `wire` | threads, connections, HTTP |
+//! | `world` | both suppliers and the fault plan behind one lock |
+//! | `fault` | what goes wrong, by chance or by script |
+//! | `hivelocity`, `fields` | who calls, which route, strict bodies |
+//! | `account`, `bare_metal`, `control`, `null_route`, `inventory` | the routes |
+//! | `estate`, `device` | what Hivelocity holds |
+//! | `one_h`, `registry` | 1H's calls, and what it holds |
+//! | `snapshot`, `calendar` | what is held at a moment; dates |
+
+mod account;
+mod bare_metal;
+mod calendar;
+#[cfg(test)]
+mod contract;
+mod control;
+mod device;
+mod estate;
+mod fault;
+#[cfg(test)]
+mod fault_tests;
+mod fields;
+mod hivelocity;
+#[cfg(test)]
+mod hivelocity_tests;
+mod inventory;
+mod null_route;
+mod one_h;
+#[cfg(test)]
+mod one_h_tests;
+mod registry;
+mod serve;
+mod snapshot;
+#[cfg(test)]
+mod trial;
+mod wire;
+mod world;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use fault::Fault;
+pub use snapshot::{
+    ClientSnapshot, DeviceSnapshot, EffectCounts, LicenceSnapshot, PortalSnapshot, SandboxSnapshot,
+    SubUserSnapshot,
+};
+use world::World;
+
+/// How the stand-ins behave.
+#[derive(Clone, Debug)]
+pub struct SandboxOptions {
+    /// From an order to a device that is up; its addresses come after three quarters of it. A
+    /// cancelled device is gone, and a reinstalled one is back, after half of it.
+    pub build_time: Duration,
+    /// For this long a new device is listed but answers 404 by its id.
+    pub hidden_for: Duration,
+    /// For this long the power is `PENDING` after an action.
+    pub power_time: Duration,
+    /// The chance of every request to meet a fault, 0 to 1; refusals with 400 and 403 never come
+    /// by chance.
+    pub faults: f64,
+    /// Makes chance and minted keys repeatable.
+    pub seed: u64,
+    /// The primary account's key at Hivelocity.
+    pub hivelocity_api_key: String,
+    /// The account's code at 1H.
+    pub one_h_auth_code: String,
+    /// The account's key at 1H.
+    pub one_h_api_key: String,
+    /// Whether `GET token/` shows only the last four characters, as Hivelocity's description says.
+    pub token_shows_last_four: bool,
+    /// Threads that serve, at least one.
+    pub workers: usize,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self {
+            build_time: Duration::from_secs(2),
+            hidden_for: Duration::from_millis(500),
+            power_time: Duration::from_millis(300),
+            faults: 0.0,
+            seed: 0,
+            hivelocity_api_key: "sandbox-hivelocity-key".to_owned(),
+            one_h_auth_code: "sandbox-1h-code".to_owned(),
+            one_h_api_key: "sandbox-1h-key".to_owned(),
+            token_shows_last_four: true,
+            workers: 1,
+        }
+    }
+}
+
+impl SandboxOptions {
+    /// Suppliers that take no time at all: for tests and for measuring everything but them.
+    pub fn instant() -> Self {
+        Self {
+            build_time: Duration::ZERO,
+            hidden_for: Duration::ZERO,
+            power_time: Duration::ZERO,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why the stand-ins cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// No local port could be had.
+    #[error("the sandbox cannot listen on this machine")]
+    Listen(#[source] io::Error),
+    /// A serving thread could not be started.
+    #[error("the sandbox cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Both suppliers, running. They stop with it; [`Sandbox::stop`] also waits until they have.
+#[derive(Debug)]
+pub struct Sandbox {
+    address: SocketAddr,
+    world: Arc<World>,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Sandbox {
+    /// Starts both suppliers on a free port, on threads of their own.
+    #[expect(
+        clippy::unused_async,
+        reason = "callers need not change when starting has to wait"
+    )]
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(SandboxError::Listen)?;
+        listener
+            .set_nonblocking(true)
+            .map_err(SandboxError::Listen)?;
+        let address = listener.local_addr().map_err(SandboxError::Listen)?;
+        let world = Arc::new(World::new(&options));
+        let mut sandbox = Self {
+            address,
+            world,
+            stop: CancellationToken::new(),
+            threads: vec![],
+        };
+        for _ in 0..options.workers.max(1) {
+            let listener = listener.try_clone().map_err(SandboxError::Listen)?;
+            let (world, stop) = (Arc::clone(&sandbox.world), sandbox.stop.clone());
+            let thread = serve::spawn(listener, world, stop).map_err(SandboxError::Thread)?;
+            sandbox.threads.push(thread);
+        }
+        Ok(sandbox)
+    }
+
+    /// The base address of Hivelocity's API, without a slash at its end.
+    pub fn hivelocity_url(&self) -> String {
+        format!("http://{}{}", self.address, world::HIVELOCITY_BASE)
+    }
+
+    /// The address of 1H's API.
+    pub fn one_h_url(&self) -> String {
+        format!("http://{}{}", self.address, world::ONE_H_PATH)
+    }
+
+    /// Everything both suppliers hold at this moment, and what took effect so far.
+    pub fn snapshot(&self) -> SandboxSnapshot {
+        self.world.snapshot()
+    }
+
+    /// From now on every request has this chance of a fault.
+    pub fn set_faults(&self, rate: f64) {
+        self.world.set_faults(rate);
+    }
+
+    /// The next `times` requests that `matcher` names meet this fault, before chance has its say.
+    ///
+    /// A matcher is a method and a path below the API's base (`POST /bare-metal-devices/`,
+    /// `POST /device/{id}/power`; braces stand for any segment, `*` for any method) or a command
+    /// of 1H (`one_h add_license`, `one_h *`); `*` alone is every request.
+    pub fn fail_next(&self, matcher: &str, fault: Fault, times: usize) {
+        self.world.script_fault(matcher, fault, times);
+    }
+
+    /// Stops both suppliers: open connections break, new ones are refused.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for thread in std::mem::take(&mut self.threads) {
+            if tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .is_err()
+            {
+                tracing::warn!("a thread of the sandbox ended badly");
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,137 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::{Sandbox, SandboxOptions};
+
+/// A client of both suppliers.
+pub(super) struct Caller {
+    pub(super) http: Client,
+    pub(super) sandbox: Sandbox,
+    pub(super) key: String,
+}
+
+pub(super) async fn caller(options: SandboxOptions) -> Caller {
+    let key = options.hivelocity_api_key.clone();
+    let http = Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    Caller {
+        http,
+        sandbox: Sandbox::start(options).await.unwrap(),
+        key,
+    }
+}
+
+impl Caller {
+    pub(super) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<(u16, String)> {
+        let url = format!("{}{path}", self.sandbox.hivelocity_url());
+        let mut request = self
+            .http
+            .request(method, url)
+            .header("X-API-KEY", &self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let (status, text) = self.try_send(method, path, body).await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(super) async fn one_h_raw(&self, call: &Value) -> Value {
+        let form = [("request", call.to_string())];
+        let response = self
+            .http
+            .post(self.sandbox.one_h_url())
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        response.json().await.unwrap()
+    }
+
+    /// Zero for success, else the error number.
+    pub(super) async fn one_h(&self, command: &str, params: Value) -> u64 {
+        let answer = self.one_h_raw(&call(command, &params)).await;
+        match answer["response_code"].as_u64() {
+            Some(1) => 0,
+            _ => answer["response"]["err_no"].as_u64().unwrap(),
+        }
+    }
+
+    pub(super) async fn eventually(
+        &self,
+        path: &str,
+        wanted: impl Fn(u16, &Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let (status, body) = self.get(path).await;
+            if wanted(status, &body) {
+                return body;
+            }
+            assert!(Instant::now() < deadline, "{path} stays {status} {body}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub(super) fn call(command: &str, params: &Value) -> Value {
+    json!({
+        "auth_code": "sandbox-1h-code",
+        "api_key": "sandbox-1h-key",
+        "payload": {"command": command, "params": params},
+    })
+}
+
+pub(super) fn server(location: &str) -> Value {
+    json!({
+        "productId": 584,
+        "locationName": location,
+        "osName": "Ubuntu 22.04",
+        "hostname": "srv1.example.com",
+        "period": "monthly",
+        "tags": ["billhook:whmcs:501"],
+    })
+}
+
+pub(super) fn quick() -> SandboxOptions {
+    SandboxOptions {
+        build_time: Duration::from_millis(400),
+        hidden_for: Duration::from_millis(100),
+        power_time: Duration::from_millis(80),
+        ..SandboxOptions::default()
+    }
+}

@@ -1,0 +1,266 @@
+//! What goes into the store and comes out of it, as types. No SQL here.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::domain::event::EventType;
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::run::{OrderKey, RunStatus};
+use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::step::{Exchange, Step};
+use crate::domain::time::Timestamp;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryVerdict {
+    /// Verified, understood, and runs were made.
+    Accepted,
+    /// The same delivery again.
+    Duplicate,
+    /// Verified, but there is nothing to do.
+    Ignored,
+    /// Refused.
+    Rejected,
+}
+
+impl DeliveryVerdict {
+    /// The name on the wire and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A run to be made together with its delivery.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its place in the lane.
+    pub order: OrderKey,
+    /// The lane's key.
+    pub lane: String,
+    /// The event's type.
+    pub kind: EventType,
+    /// Whose it is, where the event says.
+    pub customer_id: Option<String>,
+    /// The service; none in a customer's lane.
+    pub service_id: Option<String>,
+    /// The run (or, lacking one, the delivery) that a replay repeats.
+    pub replay_of: Option<i64>,
+}
+
+/// A request to be kept, with the runs it makes.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The source's name.
+    pub source: Arc<str>,
+    /// What became of it.
+    pub verdict: DeliveryVerdict,
+    /// Why it was ignored or rejected.
+    pub cause: Option<String>,
+    /// The event's type, where it is known.
+    pub kind: Option<String>,
+    /// A digest of source and dedupe key; only for accepted and ignored deliveries.
+    pub dedupe: Option<[u8; 16]>,
+    /// Whose event it is.
+    pub customer_id: Option<String>,
+    /// The services it is about.
+    pub service_ids: Vec<String>,
+    /// The time the sender signed.
+    pub signed_at: Option<Timestamp>,
+    /// How the verification went, as JSON text.
+    pub verification: String,
+    /// The request's headers as JSON text, secrets masked.
+    pub headers: String,
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// The runs it makes.
+    pub runs: Vec<NewRun>,
+}
+
+/// What the store made of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is on disk.
+    Stored,
+    /// The same delivery was there already.
+    Duplicate {
+        /// The first one.
+        of: DeliveryId,
+        /// The runs that the first one made.
+        runs: Vec<RunId>,
+    },
+    /// The key is taken by a delivery with another body; kept as rejected.
+    Conflict {
+        /// The delivery that holds the key.
+        of: DeliveryId,
+    },
+}
+
+/// A run that a worker took, with everything a decision needs.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The run.
+    pub id: RunId,
+    /// The delivery that holds its event.
+    pub delivery_id: DeliveryId,
+    /// Its place in the lane.
+    pub order: OrderKey,
+    /// The lane's key.
+    pub lane: String,
+    /// The source's name.
+    pub source: String,
+    /// The event's type.
+    pub kind: EventType,
+    /// Whose it is, from the event or from what is known of the service.
+    pub customer_id: Option<String>,
+    /// The service; none in a customer's lane.
+    pub service_id: Option<String>,
+    /// The claim's number: every write names it.
+    pub fence: i64,
+    /// Whether the plan is stored already.
+    pub planned: bool,
+    /// Whether a later termination waits behind it.
+    pub terminated_later: bool,
+    /// The patches to store when it succeeds.
+    pub at_end: AtEnd,
+    /// When the delivery came in.
+    pub received_at: Timestamp,
+    /// When the sender signed it.
+    pub signed_at: Timestamp,
+    /// The delivery's bytes.
+    pub body: Vec<u8>,
+    /// The journal so far.
+    pub steps: Vec<Result<Step, String>>,
+    /// What is known of the service.
+    pub service: ServiceState,
+    /// What is known of the customer.
+    pub customer: CustomerState,
+}
+
+/// The patches that a succeeding run leaves.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct AtEnd {
+    /// For the service's state.
+    pub service: Value,
+    /// For the customer's state.
+    pub customer: Value,
+    /// Why there was nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// An attempt as it is written: first without, then with its end.
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    /// The step's place in the run.
+    pub seq: u32,
+    /// Which attempt at the step, from 1.
+    pub n: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took; none while it is under way.
+    pub duration_ms: Option<u64>,
+    /// What was sent and answered.
+    pub exchanges: Vec<Exchange>,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+}
+
+/// What a write does with the customer's claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClaimChange {
+    /// Leave it as it is.
+    #[default]
+    Keep,
+    /// Take it before the step begins; the write says whether that worked.
+    Acquire,
+    /// Give it back and wake whoever waits.
+    Release,
+}
+
+/// One write of a run: everything that became true since the last, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    /// The run.
+    pub run: RunId,
+    /// The claim's number; a write with an old one changes nothing.
+    pub fence: i64,
+    /// The lane's key.
+    pub lane: String,
+    /// The source's name.
+    pub source: String,
+    /// The service, where its state changes.
+    pub service_id: Option<String>,
+    /// The customer, where known.
+    pub customer_id: Option<String>,
+    /// Where the run stands now.
+    pub status: RunStatus,
+    /// Whether its plan is stored (now or before).
+    pub planned: bool,
+    /// When a worker takes it next; while running, when the lease ends.
+    pub due_at: Option<Timestamp>,
+    /// What it waits for, in plain words.
+    pub waiting_for: Option<String>,
+    /// Why it is paused or ended without succeeding.
+    pub error: Option<String>,
+    /// The patches for the end, where the plan is stored by this write.
+    pub at_end: Option<AtEnd>,
+    /// Steps as they are now.
+    pub steps: Vec<Step>,
+    /// Attempts that ended.
+    pub attempts: Vec<AttemptRow>,
+    /// The step that begins now, with its attempt; not written when a claim was not had.
+    pub begins: Option<(Step, AttemptRow)>,
+    /// Patch for the service's state.
+    pub service_patch: Value,
+    /// Patch for the customer's state.
+    pub customer_patch: Value,
+    /// What happens to the customer's claim.
+    pub claim: ClaimChange,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advanced {
+    /// Whether it was written; not when the fence is old.
+    pub applied: bool,
+    /// Whether the customer's claim, if wanted, was had. If not, the run waits for it now.
+    pub claimed: bool,
+    /// Whether a later termination waits behind the run.
+    pub overtaken: bool,
+}
+
+/// What a person may do to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intervention {
+    /// Try again at once.
+    Retry,
+    /// Allow what the policy holds back, and go on.
+    Approve,
+    /// End it here.
+    Cancel,
+}
+
+/// What came of an intervention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intervened {
+    /// Done.
+    Done,
+    /// No such run.
+    NotFound,
+    /// The run's status does not allow it.
+    NotNow(RunStatus),
+}

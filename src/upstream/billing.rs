@@ -1,0 +1,217 @@
+//! Telling the billing platform how it went: WHMCS's API, or a signed webhook. IO.
+//!
+//! A report may be sent twice without harm, so an unclear end is simply tried again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+use url::Url;
+
+use super::fields::text;
+use super::line::{Ask, Cargo, Line, address};
+use super::settings::{ReportKind, ReportSettings, UpstreamError};
+use super::talk::Talk;
+use super::wire::{Body, Expect, Intent, Setback, said};
+use crate::domain::{Done, Outcome, Secret};
+
+/// Reports per second to one billing installation.
+const PER_SECOND: u32 = 10;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a step may end early.
+type Found<T> = Result<T, Setback>;
+
+/// The ways back, by source.
+pub(super) struct Billing {
+    ways: BTreeMap<String, Way>,
+}
+
+struct Way {
+    line: Line,
+    kind: ReportKind,
+    url: Url,
+    identifier: Secret,
+    secret: Secret,
+}
+
+impl Billing {
+    /// A way back for each source that has one.
+    pub(super) fn new(reports: &BTreeMap<String, ReportSettings>) -> Result<Self, UpstreamError> {
+        let mut ways = BTreeMap::new();
+        for (source, settings) in reports {
+            ways.insert(source.clone(), Way::new(source, settings)?);
+        }
+        Ok(Self { ways })
+    }
+
+    /// Reports the service's status.
+    pub(super) async fn report(&self, talk: &mut Talk<'_>, status: &str) -> Found<Outcome> {
+        let Some(way) = self.ways.get(talk.scene.source) else {
+            let output = json!({"note": "no report is configured for this source"});
+            return Ok(Outcome::AlreadySo(Done { output, ..Done::default() }));
+        };
+        talk.mask.add(&way.identifier);
+        talk.mask.add(&way.secret);
+        let reported = match way.kind {
+            ReportKind::WhmcsApi => way.tell_whmcs(talk).await,
+            ReportKind::Webhook => way.post_webhook(talk, status).await,
+        };
+        reported.map(Outcome::Done).map_err(Setback::of_a_means)
+    }
+
+    /// A harmless read of each billing API that has one.
+    pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Found<String>)> {
+        let mut results = Vec::new();
+        for (source, way) in &self.ways {
+            talk.mask.add(&way.identifier);
+            talk.mask.add(&way.secret);
+            let (what, result) = match way.kind {
+                ReportKind::WhmcsApi => {
+                    let fields = vec![("action", "GetStats".to_owned())];
+                    let stats = way.whmcs(talk, fields, Intent::Read).await;
+                    ("GetStats", stats.map(|_| "the WHMCS API answers".to_owned()))
+                }
+                ReportKind::Webhook => {
+                    ("webhook", Ok("not asked: a webhook has no harmless read".to_owned()))
+                }
+            };
+            results.push((format!("{source}: {what}"), result));
+        }
+        results
+    }
+}
+
+impl Way {
+    fn new(source: &str, settings: &ReportSettings) -> Result<Self, UpstreamError> {
+        let url = address(&format!("sources.{source}.report.url"), &settings.url)?;
+        let way = Self {
+            line: Line::new("the billing platform", &url, PER_SECOND, TIMEOUT)?,
+            kind: settings.kind,
+            url,
+            identifier: settings.identifier.clone(),
+            secret: settings.secret.clone(),
+        };
+        if way.kind == ReportKind::Webhook && signing_key(&way.secret).is_none() {
+            let key = format!("sources.{source}.report.secret");
+            return Err(UpstreamError::WebhookSecret { key });
+        }
+        Ok(way)
+    }
+
+    async fn tell_whmcs(&self, talk: &mut Talk<'_>) -> Found<Done> {
+        let Some(service_id) = talk.scene.service_id else {
+            let output = json!({"note": "a customer's event has nothing to report to WHMCS"});
+            return Ok(Done { output, ..Done::default() });
+        };
+        let mut fields = vec![
+            ("action", "UpdateClientProduct".to_owned()),
+            ("serviceid", service_id.to_owned()),
+        ];
+        // An empty field would wipe out what WHMCS has.
+        let state = talk.scene.service;
+        let known = [("dedicatedip", &state.ip), ("domain", &state.hostname)];
+        for (name, value) in known {
+            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+                fields.push((name, value.clone()));
+            }
+        }
+        self.whmcs(talk, fields, Intent::Write).await?;
+        let output = json!({"reported": {"ip": state.ip, "hostname": state.hostname}});
+        Ok(Done { output, ..Done::default() })
+    }
+
+    /// One call of WHMCS's API, which says in the body how it went.
+    async fn whmcs(
+        &self,
+        talk: &mut Talk<'_>,
+        mut fields: Vec<(&'static str, String)>,
+        intent: Intent,
+    ) -> Found<Value> {
+        fields.push(("responsetype", "json".to_owned()));
+        fields.push(("identifier", self.identifier.reveal().to_owned()));
+        fields.push(("secret", self.secret.reveal().to_owned()));
+        let shown: Map<String, Value> = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+            .collect();
+        let ask = Ask {
+            method: Method::POST,
+            url: self.url.clone(),
+            keys: HeaderMap::new(),
+            cargo: Cargo::Form { fields, shown: Value::Object(shown) },
+            expect: Expect { intent, body: Body::Json, meanings: &[400, 401, 403, 404] },
+        };
+        let answer = self.line.send(talk, ask).await?;
+        match text(&answer.body, "result").as_str() {
+            "success" => Ok(answer.body),
+            "error" => Err(Setback::Rejected(format!("WHMCS refused: {}", said(&answer.body)))),
+            _ => Err(Setback::unavailable(format!(
+                "the billing platform answered {} without a result; is {} WHMCS's API?",
+                answer.status, "sources.….report.url"
+            ))),
+        }
+    }
+
+    async fn post_webhook(&self, talk: &mut Talk<'_>, status: &str) -> Found<Done> {
+        let scene = talk.scene;
+        let body = json!({
+            "type": "service.reported",
+            "occurred_at": scene.now,
+            "source": scene.source,
+            "service_id": scene.service_id,
+            "customer_id": scene.customer_id,
+            "status": status,
+            "ip": scene.service.ip,
+            "hostname": scene.service.hostname,
+            "error": null,
+        });
+        let text = body.to_string();
+        let headers = self.signature(&text, scene.now.seconds());
+        let ask = Ask {
+            method: Method::POST,
+            url: self.url.clone(),
+            keys: HeaderMap::new(),
+            cargo: Cargo::Signed { text, headers },
+            // Receivers answer with whatever they like; the status is what counts.
+            expect: Expect { intent: Intent::Write, body: Body::Anything, meanings: &[] },
+        };
+        self.line.send(talk, ask).await?;
+        Ok(Done { output: json!({"reported": status}), ..Done::default() })
+    }
+
+    /// Standard Webhooks: HMAC-SHA256 over id, time and the very bytes.
+    fn signature(&self, text: &str, seconds: i64) -> Vec<(&'static str, String)> {
+        // The same report keeps its id when it is sent again within the second it was made in.
+        let key = signing_key(&self.secret).unwrap_or_default();
+        let id = format!("msg_{}", hex::encode(&mac(&key, text.as_bytes())[..16]));
+        let signature = STANDARD.encode(mac(&key, format!("{id}.{seconds}.{text}").as_bytes()));
+        vec![
+            ("webhook-id", id),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-signature", format!("v1,{signature}")),
+        ]
+    }
+}
+
+fn signing_key(secret: &Secret) -> Option<Vec<u8>> {
+    let text = secret.reveal().strip_prefix("whsec_")?;
+    STANDARD.decode(text).ok().filter(|key| !key.is_empty())
+}
+
+fn mac(key: &[u8], bytes: &[u8]) -> [u8; 32] {
+    // HMAC takes a key of any length.
+    Hmac::<Sha256>::new_from_slice(key)
+        .map(|mac| mac.chain_update(bytes).finalize().into_bytes().into())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "billing_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+//! Cancelling the device, so that it stops costing money. IO.
+//!
+//! Two mistakes would be dear: cancelling hardware that belongs to another service by now, and
+//! taking "404" for "gone" while a device that was ordered is only not visible yet.
+
+use serde_json::{Value, json};
+
+use super::acting::Acting;
+use super::devices::Located;
+use super::order::OrderStatus;
+use super::{Call, Found, Hivelocity};
+use crate::domain::{Again, Done, Outcome};
+use crate::upstream::talk::Talk;
+use crate::upstream::wire::Setback;
+
+/// After so many looks an invisible device whose order is not known either is a person's case.
+const LOOKS: u32 = 40;
+
+impl Hivelocity {
+    /// Cancels the device; being cancelled already, and being gone, count as done.
+    pub(super) async fn cancel(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
+        let state = talk.scene.service;
+        let ordered = state.device_id.is_some() || state.device_order_id.is_some();
+        let Some(acting) = self.acting(talk).await? else {
+            // Nobody to own a device, and none that is known of.
+            if !ordered {
+                return Ok(Outcome::AlreadySo(cancelled(None, "nothing was ordered")));
+            }
+            return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
+        };
+        match self.locate(talk, &acting, tag).await? {
+            Located::Here(id, _) => self.cancel_visible(talk, &acting, id).await,
+            Located::Hidden(id) if state.ip.is_some() => self.delete(talk, &acting, id).await,
+            Located::Hidden(id) => self.cancel_invisible(talk, &acting, Some(id)).await,
+            Located::Another { id, tag } => {
+                let note = format!("the hardware belongs to another service now ({tag})");
+                Ok(Outcome::AlreadySo(cancelled(Some(id), &note)))
+            }
+            Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await,
+            Located::Nowhere => {
+                Ok(Outcome::AlreadySo(cancelled(None, "no device carries the tag")))
+            }
+        }
+    }
+
+    async fn cancel_visible(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+    ) -> Found<Outcome> {
+        if talk.only_looks() && self.has_cancellation(talk, acting, id).await? {
+            return Ok(Outcome::AlreadySo(cancelled(Some(id), "already being cancelled")));
+        }
+        self.delete(talk, acting, id).await
+    }
+
+    async fn delete(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<Outcome> {
+        let call = Call::delete(format!("/bare-metal-devices/{id}")).meaning(&[404, 409]);
+        let answer = self.call(talk, acting, call).await?;
+        Ok(match answer.status {
+            404 => Outcome::AlreadySo(cancelled(Some(id), "gone")),
+            409 => Outcome::AlreadySo(cancelled(Some(id), "already being cancelled")),
+            _ => Outcome::Done(cancelled(Some(id), "cancelled")),
+        })
+    }
+
+    async fn has_cancellation(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+    ) -> Found<bool> {
+        let call = Call::get(format!("/device/{id}")).meaning(&[404]);
+        let answer = self.call(talk, acting, call).await?;
+        let under_way = answer.body.get("hasCancellation").and_then(Value::as_bool);
+        Ok(answer.status == 404 || under_way == Some(true))
+    }
+
+    /// A device was ordered and was never seen with an IP: its order tells what to expect.
+    async fn cancel_invisible(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: Option<i64>,
+    ) -> Found<Outcome> {
+        let order = self.order(talk, acting, talk.scene.service.device_order_id).await?;
+        let patient = talk.scene.attempt < LOOKS;
+        match &order {
+            OrderStatus::Cancelled(_) => {
+                Ok(Outcome::AlreadySo(cancelled(id, "the order was cancelled")))
+            }
+            OrderStatus::UnderWay(_) => Ok(not_visible(&order)),
+            OrderStatus::Unknown | OrderStatus::Complete if patient => Ok(not_visible(&order)),
+            OrderStatus::Unknown | OrderStatus::Complete => Err(Setback::Rejected(format!(
+                "the ordered device{} never became visible at Hivelocity{}; look there whether \
+                 it exists, cancel it by hand, then skip this step",
+                id.map(|id| format!(" {id}")).unwrap_or_default(),
+                order.words()
+            ))),
+        }
+    }
+}
+
+fn not_visible(order: &OrderStatus) -> Outcome {
+    let waiting_for = format!(
+        "the ordered device, which is not visible yet; it is cancelled as soon as it is{}",
+        order.words()
+    );
+    Outcome::NotYet { waiting_for, again: Again::Slow }
+}
+
+/// The IP stays in the state: the licences are known by it.
+fn cancelled(id: Option<i64>, note: &str) -> Done {
+    Done {
+        output: json!({"device_id": id, "note": note}),
+        service: json!({"device_id": null, "device_order_id": null}),
+        ..Done::default()
+    }
+}

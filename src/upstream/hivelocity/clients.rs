@@ -1,0 +1,119 @@
+//! Controlled clients: ensuring one per customer, and deactivating one. IO.
+//!
+//! Only ever as the primary account. A client is known by the mark at the end of its company.
+
+use serde_json::{Value, json};
+
+use super::acting::Acting;
+use super::{Call, Found, Hivelocity};
+use crate::domain::{Done, Outcome};
+use crate::upstream::fields::{id, text};
+use crate::upstream::talk::Talk;
+use crate::upstream::wire::Setback;
+
+const CLIENTS: &str = "/account/controlled-client";
+
+/// A controlled client with the customer's mark.
+pub(super) struct MarkedClient {
+    pub(super) id: i64,
+    /// Further active ones with the same mark; there should be none.
+    pub(super) others: Vec<i64>,
+}
+
+impl Hivelocity {
+    /// Ensures the customer's controlled client.
+    pub(super) async fn create_client(
+        &self,
+        talk: &mut Talk<'_>,
+        email: &str,
+        company: &str,
+        mark: &str,
+    ) -> Found<Outcome> {
+        if let Some(client) = talk.scene.customer.hivelocity_client_id {
+            return Ok(Outcome::AlreadySo(client_done(client, &[])));
+        }
+        if let Some(found) = self.marked_client(talk, mark).await? {
+            return Ok(Outcome::AlreadySo(client_done(found.id, &found.others)));
+        }
+        let call = Call::post(CLIENTS).body(json!({"email": email, "company": company}));
+        let answer = self.call(talk, &Acting::Primary, call).await?;
+        if let Some(client) = id(&answer.body, "id") {
+            return Ok(Outcome::Done(client_done(client, &[])));
+        }
+        let unclear = || {
+            Setback::Ambiguous(
+                "Hivelocity accepted the controlled client without saying its id".to_owned(),
+            )
+        };
+        // The write went well, so a look that fails now does not make it undone.
+        match self.marked_client(talk, mark).await {
+            Ok(Some(found)) => Ok(Outcome::Done(client_done(found.id, &found.others))),
+            Ok(None) | Err(_) => Err(unclear()),
+        }
+    }
+
+    /// The active controlled client whose company ends with the mark; of several the oldest.
+    pub(super) async fn marked_client(
+        &self,
+        talk: &mut Talk<'_>,
+        mark: &str,
+    ) -> Found<Option<MarkedClient>> {
+        let clients = self.list(talk, &Acting::Primary, CLIENTS).await?;
+        let ours = |client: &&Value| is_active(client) && text(client, "company").ends_with(mark);
+        let mut ids: Vec<i64> =
+            clients.iter().filter(ours).filter_map(|client| id(client, "id")).collect();
+        ids.sort_unstable();
+        let mut ids = ids.into_iter();
+        Ok(ids.next().map(|id| MarkedClient { id, others: ids.collect() }))
+    }
+
+    /// Deactivates the customer's controlled client for ever.
+    pub(super) async fn deactivate_client(&self, talk: &mut Talk<'_>) -> Found<Outcome> {
+        let clients = self.list(talk, &Acting::Primary, CLIENTS).await?;
+        let mark = talk.client_mark();
+        let known = talk.scene.customer.hivelocity_client_id;
+        let ours = |client: &&Value| match (known, &mark) {
+            (Some(known), _) => id(client, "id") == Some(known),
+            (None, Some(mark)) => is_active(client) && text(client, "company").ends_with(mark),
+            (None, None) => false,
+        };
+        let found = clients.iter().filter(ours).find_map(|client| {
+            id(client, "id").filter(|_| is_active(client))
+        });
+        let Some(client) = found else {
+            return Ok(Outcome::AlreadySo(deactivated(known)));
+        };
+        let call = |name: &str| Call::put(CLIENTS).body(json!({name: client})).meaning(&[400, 422]);
+        let answer = self.call(talk, &Acting::Primary, call("clientId")).await?;
+        if answer.status >= 400 {
+            // The guide writes the field in another way than the API's description.
+            let call = call("client_id").meaning(&[]);
+            self.call(talk, &Acting::Primary, call).await?;
+        }
+        Ok(Outcome::Done(deactivated(Some(client))))
+    }
+}
+
+fn is_active(client: &Value) -> bool {
+    client.get("active").and_then(Value::as_bool) != Some(false)
+}
+
+fn client_done(client: i64, others: &[i64]) -> Done {
+    let mut output = json!({"hivelocity_client_id": client});
+    if !others.is_empty() {
+        output["note"] = Value::from(format!(
+            "several controlled clients carry this customer's mark; \
+             the oldest is used, look at these: {others:?}"
+        ));
+    }
+    Done { output, customer: json!({"hivelocity_client_id": client}), ..Done::default() }
+}
+
+/// A deactivated client is of no use to a later order, so it is forgotten.
+fn deactivated(client: Option<i64>) -> Done {
+    Done {
+        output: json!({"deactivated_client_id": client}),
+        customer: json!({"hivelocity_client_id": null, "hivelocity_token": null}),
+        ..Done::default()
+    }
+}

@@ -1,0 +1,221 @@
+//! The Hivelocity client: one file per step, this one for what they share. IO.
+
+mod acting;
+mod await_device;
+mod cancel;
+mod clients;
+mod deploy;
+mod devices;
+mod null_route;
+mod order;
+mod power;
+mod reload;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde_json::Value;
+use url::Url;
+
+use self::acting::{Acting, Keyring};
+use self::power::Accepted;
+use super::line::{Ask, Cargo, Line, address, key_header};
+use super::settings::{HivelocitySettings, UpstreamError};
+use super::talk::Talk;
+use super::wire::{Answer, Body, Expect, Intent, Setback};
+use crate::domain::{Outcome, Secret, StepAction};
+
+/// How a step may end early.
+type Found<T> = Result<T, Setback>;
+
+/// The Hivelocity client.
+pub(super) struct Hivelocity {
+    line: Line,
+    base: Url,
+    key: HeaderValue,
+    api_key: Secret,
+    multi: bool,
+    act_as_token: bool,
+    keyring: Keyring,
+    accepted: Mutex<HashMap<i64, Accepted>>,
+}
+
+/// One call of the API.
+struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+    expect: Expect,
+}
+
+impl Call {
+    fn new(method: Method, path: impl Into<String>, intent: Intent) -> Self {
+        let body = match intent {
+            Intent::Read => Body::Json,
+            Intent::Write => Body::JsonOrNothing,
+        };
+        let expect = Expect { intent, body, meanings: &[] };
+        Self { method, path: path.into(), query: Vec::new(), body: None, expect }
+    }
+
+    fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path, Intent::Read)
+    }
+
+    fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path, Intent::Write)
+    }
+
+    fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path, Intent::Write)
+    }
+
+    fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path, Intent::Write)
+    }
+
+    fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn query(mut self, name: &'static str, value: &str) -> Self {
+        self.query.push((name, value.to_owned()));
+        self
+    }
+
+    /// The 4xx statuses that the step has a meaning for.
+    const fn meaning(mut self, statuses: &'static [u16]) -> Self {
+        self.expect.meanings = statuses;
+        self
+    }
+}
+
+impl Hivelocity {
+    /// A client for the account; none where no key is set.
+    pub(super) fn new(settings: &HivelocitySettings) -> Result<Option<Self>, UpstreamError> {
+        if settings.api_key.is_empty() {
+            return Ok(None);
+        }
+        let base = address("hivelocity.base_url", &settings.base_url)?;
+        let key = key_header(settings.api_key.reveal())
+            .ok_or_else(|| UpstreamError::Key { key: "hivelocity.api_key".to_owned() })?;
+        let pace = settings.requests_per_second;
+        Ok(Some(Self {
+            line: Line::new("Hivelocity", &base, pace, settings.timeout)?,
+            base,
+            key,
+            api_key: settings.api_key.clone(),
+            multi: settings.multi,
+            act_as_token: settings.act_as_token,
+            keyring: Keyring::default(),
+            accepted: Mutex::default(),
+        }))
+    }
+
+    /// Does one of the Hivelocity steps; none for a step of another upstream.
+    pub(super) async fn perform(
+        &self,
+        talk: &mut Talk<'_>,
+        action: &StepAction,
+    ) -> Option<Found<Outcome>> {
+        talk.mask.add(&self.api_key);
+        Some(match action {
+            StepAction::CreateClient { email, company, mark } => {
+                self.create_client(talk, email, company, mark).await
+            }
+            StepAction::DeactivateClient => self.deactivate_client(talk).await,
+            StepAction::DeployDevice { .. } => self.deploy(talk, action).await,
+            StepAction::AwaitDevice { tag } => self.await_device(talk, tag).await,
+            StepAction::Power { action, tag } => self.power(talk, *action, tag).await,
+            StepAction::NullRoute { tag } => self.null_route(talk, tag).await,
+            StepAction::RemoveNullRoute { tag } => self.remove_null_route(talk, tag).await,
+            StepAction::CancelDevice { tag } => self.cancel(talk, tag).await,
+            StepAction::ReloadDevice { os, hostname, tag } => {
+                self.reload(talk, os, hostname, tag).await
+            }
+            StepAction::AddUser { .. }
+            | StepAction::UpdateUser { .. }
+            | StepAction::SuspendUser { .. }
+            | StepAction::UnsuspendUser { .. }
+            | StepAction::AddLicense { .. }
+            | StepAction::RemoveLicense { .. }
+            | StepAction::AddPortal { .. }
+            | StepAction::UpdatePortal { .. }
+            | StepAction::Report { .. } => return None,
+        })
+    }
+
+    /// A harmless read each of what the steps need.
+    pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Found<String>)> {
+        talk.mask.add(&self.api_key);
+        let devices = ("/bare-metal-devices/", "devices visible");
+        let clients = ("/account/controlled-client", "controlled clients visible");
+        let mut results = Vec::new();
+        for (path, what) in [if self.multi { clients } else { devices }] {
+            let listed = self.list(talk, &Acting::Primary, path).await;
+            let count = listed.map(|list| format!("{} {what}", list.len()));
+            results.push((format!("GET {path}"), count));
+        }
+        let path = "/inventory/product";
+        let stock = self.call(talk, &Acting::Primary, Call::get(path)).await;
+        results.push((format!("GET {path}"), stock.map(|_| "the inventory answers".to_owned())));
+        results
+    }
+
+    /// Makes one call as the primary account or as a controlled client.
+    async fn call(&self, talk: &mut Talk<'_>, acting: &Acting, call: Call) -> Found<Answer> {
+        let mut keys = HeaderMap::new();
+        let key = match acting {
+            Acting::Primary | Acting::Query(_) => Some(self.key.clone()),
+            Acting::Own(own) => key_header(own.key.reveal()),
+        };
+        // A client's key was tried as a header when it was chosen.
+        keys.insert("x-api-key", key.unwrap_or_else(|| self.key.clone()));
+        let ask = Ask {
+            method: call.method,
+            url: self.url(&call.path, &call.query, acting),
+            keys,
+            cargo: call.body.map_or(Cargo::Nothing, Cargo::Json),
+            expect: call.expect,
+        };
+        match self.line.send(talk, ask).await {
+            Err(Setback::KeyRefused(error)) => Err(self.key_refused(talk, acting, error)),
+            other => other,
+        }
+    }
+
+    fn url(&self, path: &str, query: &[(&'static str, String)], acting: &Acting) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let client = match acting {
+            Acting::Query(client) => Some(*client),
+            Acting::Primary | Acting::Own(_) => None,
+        };
+        for (name, value) in query {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        if let Some(client) = client {
+            url.query_pairs_mut().append_pair("controlledClientId", &client.to_string());
+        }
+        url
+    }
+
+    /// Reads a list; anything else in its place is no list to draw conclusions from.
+    async fn list(&self, talk: &mut Talk<'_>, acting: &Acting, path: &str) -> Found<Vec<Value>> {
+        let answer = self.call(talk, acting, Call::get(path)).await?;
+        match answer.body {
+            Value::Array(list) => Ok(list),
+            _other => Err(Setback::unavailable(format!(
+                "{} answered GET {path} with something that is not a list",
+                self.line.who()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

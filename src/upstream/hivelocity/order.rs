@@ -1,0 +1,71 @@
+//! The order behind a device. IO.
+
+use super::acting::Acting;
+use super::{Call, Found, Hivelocity};
+use crate::upstream::fields::text;
+use crate::upstream::talk::Talk;
+use crate::upstream::wire::{Setback, said};
+
+/// Where an order stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum OrderStatus {
+    /// Nothing is known of it.
+    Unknown,
+    /// On its way: verification, lead, provisioning, assembling.
+    UnderWay(String),
+    /// Fulfilled.
+    Complete,
+    /// It will bring no device.
+    Cancelled(String),
+}
+
+impl OrderStatus {
+    fn read(status: &str, words: &str) -> Self {
+        match status.to_ascii_lowercase().as_str() {
+            "" => Self::Unknown,
+            "complete" | "completed" => Self::Complete,
+            "cancelled" | "canceled" => {
+                Self::Cancelled(if words.is_empty() { "no reason given" } else { words }.to_owned())
+            }
+            other => Self::UnderWay(other.to_owned()),
+        }
+    }
+
+    /// For people who wait.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Unknown => String::new(),
+            Self::UnderWay(status) => format!(" (order: {status})"),
+            Self::Complete => " (order: complete)".to_owned(),
+            Self::Cancelled(_) => " (order: cancelled)".to_owned(),
+        }
+    }
+}
+
+impl Hivelocity {
+    /// Where the order stands; an order that may not be read is simply unknown.
+    pub(super) async fn order(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: Option<i64>,
+    ) -> Found<OrderStatus> {
+        let Some(id) = id else { return Ok(OrderStatus::Unknown) };
+        let call = Call::get(format!("/order/{id}")).meaning(&[404]);
+        match self.call(talk, acting, call).await {
+            Ok(answer) if answer.status == 404 => Ok(OrderStatus::Unknown),
+            Ok(answer) => {
+                let words = answer.body.get("info").map(said).unwrap_or_default();
+                Ok(OrderStatus::read(&text(&answer.body, "status"), &words))
+            }
+            Err(Setback::Rejected(_)) => Ok(OrderStatus::Unknown),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// That an order ended without a device.
+pub(super) fn cancelled(id: Option<i64>, words: &str) -> Setback {
+    let id = id.map_or_else(|| "of the device".to_owned(), |id| id.to_string());
+    Setback::Rejected(format!("Hivelocity cancelled order {id}: {words}"))
+}

@@ -1,0 +1,257 @@
+//! The line to one upstream: an HTTP client with its pace and its time-outs. IO.
+//!
+//! It sends one request, once, writes the exchange down with secrets masked, and lets
+//! [`classify`] say what it means. It repeats nothing by itself and follows no redirects.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::settings::UpstreamError;
+use super::talk::Talk;
+use super::wire::{Answer, Expect, Intent, Raw, Received, Setback, classify};
+use crate::domain::Exchange;
+
+/// The longest answer that is read.
+const LONGEST_ANSWER: usize = 4 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub(super) enum Cargo {
+    /// Nothing.
+    Nothing,
+    /// JSON.
+    Json(Value),
+    /// A form; `shown` is what the journal keeps of it.
+    Form {
+        /// The fields.
+        fields: Vec<(&'static str, String)>,
+        /// What is kept of them.
+        shown: Value,
+    },
+    /// JSON whose bytes were signed, with the headers that say so.
+    Signed {
+        /// The very bytes.
+        text: String,
+        /// Signature headers.
+        headers: Vec<(&'static str, String)>,
+    },
+}
+
+/// One request.
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// Headers that hold keys; never written down.
+    pub(super) keys: HeaderMap,
+    pub(super) cargo: Cargo,
+    pub(super) expect: Expect,
+}
+
+/// The line to one upstream.
+pub(super) struct Line {
+    who: &'static str,
+    client: Client,
+    pace: DefaultDirectRateLimiter,
+    timeout: Duration,
+}
+
+impl Line {
+    /// A line to the upstream at `address`.
+    pub(super) fn new(
+        who: &'static str,
+        address: &Url,
+        per_second: u32,
+        timeout: Duration,
+    ) -> Result<Self, UpstreamError> {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let mut client = Client::builder()
+            .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            // A request that is sent twice may be a server that is paid for twice.
+            .retry(reqwest::retry::never())
+            .referer(false)
+            // The connection's own limit comes first, so that it is known that nothing left.
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
+            .timeout(timeout);
+        if is_loopback(address) {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| UpstreamError::Client(chain(&error)))?;
+        Ok(Self { who, client, pace: RateLimiter::direct(Quota::per_second(per_second)), timeout })
+    }
+
+    /// The upstream's name as people know it.
+    pub(super) const fn who(&self) -> &'static str {
+        self.who
+    }
+
+    /// How long a request may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Sends a request once and says what came of it.
+    pub(super) async fn send(&self, talk: &mut Talk<'_>, ask: Ask) -> Result<Answer, Setback> {
+        if talk.only_looks() && ask.expect.intent == Intent::Write {
+            return Err(Setback::Withheld);
+        }
+        if tokio::time::timeout(self.timeout, self.pace.until_ready()).await.is_err() {
+            let error = format!("too many requests wait for {} already; not sent", self.who);
+            return Err(Setback::unavailable(error));
+        }
+        let began = Instant::now();
+        let received = self.exchange(&ask).await;
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let request = shown_request(talk, &ask);
+        let response = shown_response(talk, &ask, &received);
+        talk.trace.push(Exchange { request, response, duration_ms });
+        classify(self.who, &ask.expect, &received, talk.scene.now)
+    }
+
+    async fn exchange(&self, ask: &Ask) -> Received {
+        let response = match self.request(ask).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return Received::Unsent(chain(&error.without_url()));
+            }
+            Err(error) => return Received::Lost(self.lost(error)),
+        };
+        let mut raw = Raw {
+            status: response.status().as_u16(),
+            content_type: header(&response, CONTENT_TYPE).unwrap_or_default().to_lowercase(),
+            retry_after: header(&response, RETRY_AFTER),
+            body: String::new(),
+        };
+        match read(response).await {
+            Ok(body) => {
+                raw.body = body;
+                Received::Answered(raw)
+            }
+            Err(Unread::TooLong) => {
+                Received::Lost(format!("it is longer than {} MiB", LONGEST_ANSWER >> 20))
+            }
+            Err(Unread::Broken(error)) => Received::Lost(self.lost(error)),
+        }
+    }
+
+    fn request(&self, ask: &Ask) -> RequestBuilder {
+        let request = self
+            .client
+            .request(ask.method.clone(), ask.url.clone())
+            .headers(ask.keys.clone())
+            .header(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
+        match &ask.cargo {
+            Cargo::Nothing => request,
+            Cargo::Json(value) => request.json(value),
+            Cargo::Form { fields, .. } => request.form(fields),
+            Cargo::Signed { text, headers } => headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, value))
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(text.clone()),
+        }
+    }
+
+    fn lost(&self, error: reqwest::Error) -> String {
+        if error.is_timeout() {
+            return format!("nothing came within {:?}", self.timeout);
+        }
+        chain(&error.without_url())
+    }
+}
+
+enum Unread {
+    TooLong,
+    Broken(reqwest::Error),
+}
+
+async fn read(mut response: Response) -> Result<String, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(Unread::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+fn header(response: &Response, name: reqwest::header::HeaderName) -> Option<String> {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// An error with all its causes: the outermost one alone says next to nothing.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A stand-in on this machine is never reached through a proxy.
+fn is_loopback(address: &Url) -> bool {
+    match address.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn shown_request(talk: &Talk<'_>, ask: &Ask) -> Value {
+    let body = match &ask.cargo {
+        Cargo::Nothing => Value::Null,
+        Cargo::Json(value) => talk.mask.kept(value),
+        Cargo::Form { shown, .. } => talk.mask.kept(shown),
+        Cargo::Signed { text, .. } => {
+            talk.mask.kept(&serde_json::from_str(text).unwrap_or_default())
+        }
+    };
+    let mut url = ask.url.clone();
+    // Neither fails for an http address; a name and a password have no place in a journal.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    json!({"method": ask.method.as_str(), "url": talk.mask.text(url.as_str()), "body": body})
+}
+
+fn shown_response(talk: &Talk<'_>, ask: &Ask, received: &Received) -> Value {
+    let Received::Answered(raw) = received else { return Value::Null };
+    let body = match serde_json::from_str::<Value>(raw.body.trim()) {
+        Ok(value) => talk.mask.kept(&value),
+        Err(_) if raw.body.trim().is_empty() => Value::Null,
+        // What is about keys and not readable as fields cannot be masked by field.
+        Err(_) if ask.url.path().contains("/token") => Value::from(super::mask::MASKED),
+        Err(_) => talk.mask.kept(&Value::from(raw.body.as_str())),
+    };
+    json!({"status": raw.status, "body": body})
+}
+
+/// Reads a setting as an address.
+pub(super) fn address(key: &str, text: &str) -> Result<Url, UpstreamError> {
+    let wrong = |why: String| UpstreamError::Address { key: key.to_owned(), why };
+    let url = Url::parse(text.trim()).map_err(|error| wrong(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong(format!("its scheme is {}", url.scheme())));
+    }
+    Ok(url)
+}
+
+/// A key as the value of a header that no log shows.
+pub(super) fn key_header(key: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(key).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,275 @@
+//! What an answer, or its absence, means: done, surely not done, or perhaps done. Pure.
+//!
+//! Every request of every upstream is judged by [`classify`] and by nothing else. A write whose
+//! end is not known is ambiguous, always; a read can simply be made again.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::domain::{Again, Outcome, Timestamp};
+
+/// The longest Retry-After that is believed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// How much of a supplier's plain text is repeated in an error.
+const WORDS: usize = 300;
+
+/// Whether a request changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// It only asks.
+    Read,
+    /// It changes something.
+    Write,
+}
+
+/// What a good answer's body must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// JSON.
+    Json,
+    /// JSON or nothing at all.
+    JsonOrNothing,
+    /// Anything; it is not looked at.
+    Anything,
+}
+
+/// What the step expects of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expect {
+    /// Whether the request changes something.
+    pub intent: Intent,
+    /// What the body must be.
+    pub body: Body,
+    /// The 4xx statuses that the step has a meaning for.
+    pub meanings: &'static [u16],
+}
+
+/// What came of a request, before anything is made of it.
+#[derive(Clone, Debug)]
+pub(super) enum Received {
+    /// It never left: no connection, no name, no TLS.
+    Unsent(String),
+    /// It left, and no whole answer came.
+    Lost(String),
+    /// An answer came.
+    Answered(Raw),
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Raw {
+    /// Status.
+    pub status: u16,
+    /// Content-Type, lower case.
+    pub content_type: String,
+    /// Retry-After as it stands.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+/// An answer that the step can go on with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    /// A 2xx, or a status that the step has a meaning for.
+    pub status: u16,
+    /// The body; null when there was none.
+    pub body: Value,
+}
+
+/// Why a request did not bring what it was for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Setback {
+    /// The key was refused: surely not done.
+    KeyRefused(String),
+    /// Surely not done, and not to be tried again.
+    Rejected(String),
+    /// Surely not done; later perhaps.
+    Unavailable {
+        /// Why.
+        error: String,
+        /// How long to wait at least.
+        retry_after: Option<Duration>,
+    },
+    /// Perhaps done.
+    Ambiguous(String),
+    /// Nothing wrong, not finished.
+    NotYet {
+        /// What is waited for.
+        waiting_for: String,
+        /// How soon to look again.
+        again: Again,
+    },
+    /// Not sent, because only looking is allowed.
+    Withheld,
+}
+
+impl Setback {
+    /// Surely not done; later it may work.
+    pub(super) fn unavailable(error: impl Into<String>) -> Self {
+        Self::Unavailable { error: error.into(), retry_after: None }
+    }
+
+    /// The same setback where the write was only a means (a key, a tag): the step itself was
+    /// surely not done.
+    pub(super) fn of_a_means(self) -> Self {
+        match self {
+            Self::Ambiguous(error) => Self::unavailable(error),
+            other => other,
+        }
+    }
+}
+
+impl From<Setback> for Outcome {
+    fn from(setback: Setback) -> Self {
+        match setback {
+            Setback::KeyRefused(error) | Setback::Rejected(error) => Self::Rejected(error),
+            Setback::Unavailable { error, retry_after } => Self::Unavailable { error, retry_after },
+            Setback::Ambiguous(error) => Self::Ambiguous(error),
+            Setback::NotYet { waiting_for, again } => Self::NotYet { waiting_for, again },
+            Setback::Withheld => Self::Absent,
+        }
+    }
+}
+
+/// The one decision: what `received` means for a request that expected `expect`.
+pub(super) fn classify(
+    who: &str,
+    expect: &Expect,
+    received: &Received,
+    now: Timestamp,
+) -> Result<Answer, Setback> {
+    match received {
+        Received::Unsent(why) => {
+            Err(Setback::unavailable(format!("{who} could not be reached: {why}")))
+        }
+        Received::Lost(why) => {
+            Err(unclear(expect, format!("{who} gave no whole answer: {why}"), None))
+        }
+        Received::Answered(raw) => answered(who, expect, raw, now),
+    }
+}
+
+fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Answer, Setback> {
+    let status = raw.status;
+    let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
+    let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
+    let body = parse(&raw.body);
+    if raw.is_html() {
+        // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
+        return unclear(&format!("answered {status} with a web page instead of its API"));
+    }
+    match status {
+        200..=299 if expect.body == Body::Anything => Ok(Answer { status, body: Value::Null }),
+        200..=299 if body.is_none() => {
+            unclear(&format!("answered {status} with a body that is not JSON"))
+        }
+        200..=299 if raw.body.trim().is_empty() && expect.body == Body::Json => {
+            unclear(&format!("answered {status} without a body"))
+        }
+        200..=299 => Ok(Answer { status, body: body.unwrap_or_default() }),
+        408 => unclear("answered 408: the request took too long"),
+        429 => Err(Setback::Unavailable {
+            error: format!("{who} answered 429: too many requests"),
+            retry_after: pause,
+        }),
+        400..=499 if expect.meanings.contains(&status) => match body {
+            Some(body) => Ok(Answer { status, body }),
+            None => unclear(&format!("answered {status} with a body that is not its API's")),
+        },
+        401 => Err(Setback::KeyRefused(format!(
+            "API key refused by {who} (401): {}",
+            words(raw)
+        ))),
+        400..=499 => Err(Setback::Rejected(format!("{who} answered {status}: {}", words(raw)))),
+        300..=399 => unclear(&format!("answered {status}: a redirect, which is not followed")),
+        _ => unclear(&format!("answered {status}: {}", words(raw))),
+    }
+}
+
+fn unclear(expect: &Expect, error: String, retry_after: Option<Duration>) -> Setback {
+    match expect.intent {
+        Intent::Read => Setback::Unavailable { error, retry_after },
+        Intent::Write => Setback::Ambiguous(error),
+    }
+}
+
+impl Raw {
+    fn is_html(&self) -> bool {
+        self.content_type.starts_with("text/html")
+            || self.content_type.starts_with("application/xhtml")
+            || self.body.trim_start_matches('\u{feff}').trim_start().starts_with('<')
+    }
+}
+
+/// The body as JSON; null for an empty one, nothing for anything else.
+fn parse(body: &str) -> Option<Value> {
+    let text = body.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(text).ok() }
+}
+
+/// How long a Retry-After asks to wait: seconds, or an HTTP date.
+fn pause(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let pause = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(text).ok()?;
+            Timestamp::from_micros(date.timestamp().as_microsecond()).since(now)
+        }
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}
+
+/// The supplier's own words in an answer.
+fn words(raw: &Raw) -> String {
+    let said = parse(&raw.body).as_ref().map(said).unwrap_or_default();
+    if !said.is_empty() {
+        return said;
+    }
+    let text: String = raw.body.trim().chars().take(WORDS).collect();
+    if text.is_empty() { "no reason given".to_owned() } else { text }
+}
+
+/// What a JSON body says went wrong; empty when it says nothing.
+pub(super) fn said(body: &Value) -> String {
+    const FIELDS: [&str; 8] = [
+        "message",
+        "error",
+        "error_description",
+        "detail",
+        "description",
+        "err_string",
+        "errors",
+        "reason",
+    ];
+    if let Value::String(text) = body {
+        return shorten(text);
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for field in FIELDS {
+        let part = match body.get(field) {
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(value @ (Value::Object(_) | Value::Array(_))) => value.to_string(),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => continue,
+        };
+        if !part.is_empty() && part != "{}" && part != "[]" && !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    if parts.is_empty()
+        && let Some(inner) = body.get("response")
+    {
+        return said(inner);
+    }
+    shorten(&parts.join("; "))
+}
+
+fn shorten(text: &str) -> String {
+    text.trim().chars().take(WORDS).collect()
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

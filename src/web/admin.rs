@@ -1,0 +1,153 @@
+//! The admin API: lists, single rows, and what a person may do to a run.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::run::Lane;
+use crate::store::{Intervened, Intervention, RunFilter};
+
+use super::query::Query;
+use super::{Problem, Web, shown};
+
+/// How many runs the history of a service or customer shows.
+const HISTORY: i64 = 50;
+
+type Answer = Result<HttpResponse, Problem>;
+
+fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
+    web.check_admin(request)?;
+    Ok(Query::read(request.query_string(), web.clock.now()))
+}
+
+pub(super) async fn deliveries(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    let filter = query(&web, &request)?.deliveries()?;
+    let page = web.store.deliveries(&filter).await?;
+    Ok(HttpResponse::Ok().json(shown::page(&page, shown::delivery)))
+}
+
+pub(super) async fn delivery(web: web::Data<Web>, request: HttpRequest, id: web::Path<String>) -> Answer {
+    web.check_admin(&request)?;
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("no such delivery"))?;
+    let delivery = web.store.delivery(id).await?.ok_or_else(|| Problem::not_found("no such delivery"))?;
+    let runs = web.store.runs_of(&delivery).await?;
+    Ok(HttpResponse::Ok().json(shown::whole_delivery(&delivery, &runs)))
+}
+
+pub(super) async fn runs(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    let filter = query(&web, &request)?.runs()?;
+    let page = web.store.runs(&filter).await?;
+    // A run has its steps everywhere; a page is short enough to read them one by one.
+    let mut items = Vec::with_capacity(page.items.len());
+    for summary in &page.items {
+        if let Some(view) = web.store.run(summary.id).await? {
+            items.push(shown::whole_run(&view));
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": super::query::cursor(page.next)})))
+}
+
+pub(super) async fn run(web: web::Data<Web>, request: HttpRequest, id: web::Path<String>) -> Answer {
+    web.check_admin(&request)?;
+    let id: RunId = id.parse().map_err(|_| Problem::not_found("no such run"))?;
+    let view = web.store.run(id).await?.ok_or_else(|| Problem::not_found("no such run"))?;
+    Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
+}
+
+pub(super) async fn intervene(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Answer {
+    web.check_admin(&request)?;
+    let (id, what) = path.into_inner();
+    let id: RunId = id.parse().map_err(|_| Problem::not_found("no such run"))?;
+    let what = match what.as_str() {
+        "retry" | "resume" => Intervention::Retry,
+        "approve" => Intervention::Approve,
+        "cancel" => Intervention::Cancel,
+        _ => return Err(Problem::not_found("a run can be told: retry, resume, approve, cancel")),
+    };
+    match web.store.intervene(id, what, web.clock.now()).await? {
+        Intervened::Done => {
+            tracing::info!(run = %id, ?what, "a person stepped in");
+            let view = web.store.run(id).await?.ok_or_else(|| Problem::not_found("no such run"))?;
+            Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
+        }
+        Intervened::NotFound => Err(Problem::not_found("no such run")),
+        Intervened::NotNow(status) => Err(Problem::conflict(format!(
+            "the run is {status} (or a replay took its place), which does not allow this"
+        ))),
+    }
+}
+
+async fn known(web: &Web, request: &HttpRequest, customers: bool) -> Answer {
+    let filter: RunFilter = query(web, request)?.runs()?;
+    let rows = web.store.known(customers, &filter).await?;
+    let items: Vec<Value> = rows.iter().map(|row| shown::known(customers, row)).collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
+}
+
+pub(super) async fn services(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    known(&web, &request, false).await
+}
+
+pub(super) async fn customers(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    known(&web, &request, true).await
+}
+
+pub(super) async fn service(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Answer {
+    web.check_admin(&request)?;
+    let (source, id) = path.into_inner();
+    let lane = Lane::Service { source: source.clone(), service_id: id.clone() }.key();
+    let history = web.store.history(&lane, HISTORY).await?;
+    let view = match web.store.service(&source, &id).await? {
+        Some(view) => view,
+        // Known by its runs alone: nothing of it is planned yet.
+        None => match history.first() {
+            None => return Err(Problem::not_found("no such service")),
+            Some(run) => crate::store::StateView {
+                state: crate::domain::state::ServiceState::default(),
+                customer_id: run.customer_id.clone(),
+                updated_at: run.updated_at,
+            },
+        },
+    };
+    Ok(HttpResponse::Ok().json(shown::service(&source, &id, &view, &history)))
+}
+
+pub(super) async fn customer(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Answer {
+    web.check_admin(&request)?;
+    let (source, id) = path.into_inner();
+    let lane = Lane::Customer { source: source.clone(), customer_id: id.clone() }.key();
+    let history = web.store.history(&lane, HISTORY).await?;
+    let view = web.store.customer(&source, &id).await?;
+    let view = view.ok_or_else(|| Problem::not_found("no such customer"))?;
+    let services = web.store.services_of(&source, &id).await?;
+    Ok(HttpResponse::Ok().json(shown::customer(&source, &id, &view, &services, &history)))
+}
+
+pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    web.check_admin(&request)?;
+    let mut tables: Map<String, Value> = Map::new();
+    for (table, name, count) in web.store.counts().await? {
+        let counts = tables.entry(table).or_insert_with(|| json!({}));
+        if let Some(counts) = counts.as_object_mut() {
+            counts.insert(name, json!(count));
+        }
+    }
+    for table in ["runs", "deliveries"] {
+        tables.entry(table.to_owned()).or_insert_with(|| json!({}));
+    }
+    tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
+    tables.insert("waiting_writes".to_owned(), json!(web.store.waiting_writes()));
+    Ok(HttpResponse::Ok().json(tables))
+}

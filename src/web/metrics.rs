@@ -1,0 +1,71 @@
+//! Counters in Prometheus' text format.
+
+use actix_web::{HttpResponse, web};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::receive::Reception;
+
+use super::{Problem, Web};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Verdict {
+    verdict: &'static str,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: String,
+}
+
+/// What the process counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    deliveries: Family<Verdict, Counter>,
+}
+
+impl Metrics {
+    pub(super) fn received(&self, reception: &Reception) {
+        let verdict = match reception {
+            Reception::Accepted { .. } => "accepted",
+            Reception::Duplicate { .. } => "duplicate",
+            Reception::Ignored { .. } => "ignored",
+        };
+        self.deliveries.get_or_create(&Verdict { verdict, cause: "" }).inc();
+    }
+
+    pub(super) fn refused(&self, cause: &'static str) {
+        self.deliveries.get_or_create(&Verdict { verdict: "rejected", cause }).inc();
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
+    let mut registry = Registry::with_prefix("billhook");
+    registry.register(
+        "deliveries",
+        "Requests to webhook targets since the start, by verdict and cause of refusal",
+        web.metrics.deliveries.clone(),
+    );
+    let runs = Family::<Status, Gauge>::default();
+    for (table, status, count) in web.store.counts().await? {
+        if table == "runs" {
+            runs.get_or_create(&Status { status }).set(count);
+        }
+    }
+    registry.register("runs", "Runs in the store by status", runs);
+    let waiting: Gauge = Gauge::default();
+    waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));
+    registry.register("store_waiting_writes", "Writes that wait for the store", waiting);
+    let mut text = String::new();
+    encode(&mut text, &registry)
+        .map_err(|_| Problem::unavailable("the metrics could not be written"))?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(text))
+}

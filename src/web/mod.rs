@@ -1,0 +1,149 @@
+//! HTTP: routes, the webhook target, the admin API. Types of actix stay in here.
+
+mod admin;
+mod body;
+mod health;
+mod metrics;
+mod problem;
+mod query;
+mod replay;
+mod shown;
+mod webhooks;
+
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpServer, web};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::secret::Secret;
+use crate::domain::time::Clock;
+use crate::execute::Engine;
+use crate::receive::Receiver;
+use crate::store::Store;
+
+pub use metrics::Metrics;
+pub use problem::Problem;
+
+/// How many bytes of bodies may be in memory at once, in KiB.
+const BODIES_AT_ONCE_KIB: usize = 24 * 1024;
+
+/// What the routes need.
+#[derive(Debug)]
+pub struct Web {
+    /// Takes deliveries in.
+    pub receiver: Receiver,
+    /// The rows.
+    pub store: Store,
+    /// Plans for dry runs.
+    pub engine: Arc<Engine>,
+    /// The largest body accepted, in bytes.
+    pub body_limit: usize,
+    /// SHA-256 of the admin token.
+    admin_token: [u8; 32],
+    /// Room for bodies in memory.
+    bodies: Semaphore,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// Set when the process is to end: whoever waits is answered at once.
+    pub stopping: CancellationToken,
+}
+
+impl Web {
+    /// The routes' needs.
+    pub fn new(
+        receiver: Receiver,
+        engine: Arc<Engine>,
+        body_limit: usize,
+        admin_token: &Secret,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            receiver,
+            store: engine.store.clone(),
+            body_limit,
+            admin_token: Sha256::digest(admin_token.reveal().as_bytes()).into(),
+            bodies: Semaphore::new(BODIES_AT_ONCE_KIB.max(body_limit / 1024 + 1)),
+            metrics: Metrics::default(),
+            clock: Arc::clone(&engine.clock),
+            engine,
+            stopping,
+        }
+    }
+
+    /// Whether the request carries the admin token. Digests are compared, so that the time it
+    /// takes tells nothing about the token.
+    fn check_admin(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let given = request
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        match given {
+            Some(token) if <[u8; 32]>::from(Sha256::digest(token.as_bytes())) == self.admin_token => Ok(()),
+            _ => Err(Problem::unauthorized()),
+        }
+    }
+}
+
+/// Starts the server on an open socket.
+pub fn serve(
+    web: Arc<Web>,
+    listener: std::net::TcpListener,
+    workers: usize,
+    patience: u64,
+) -> std::io::Result<Server> {
+    let data = web::Data::from(web);
+    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
+        .workers(workers)
+        .disable_signals()
+        .shutdown_timeout(patience)
+        .listen(listener)?
+        .run();
+    Ok(server)
+}
+
+/// Every route there is.
+fn routes(app: &mut web::ServiceConfig) {
+    app.route("/webhooks/{source}", web::post().to(webhooks::receive))
+        .route("/healthz", web::get().to(health::live))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/metrics", web::get().to(metrics::show))
+        .route("/schemas/event.json", web::get().to(health::event_schema))
+        .service(
+            web::scope("/api/v1")
+                .route("/deliveries", web::get().to(admin::deliveries))
+                .route("/deliveries/{id}", web::get().to(admin::delivery))
+                .route("/deliveries/{id}/replay", web::post().to(replay::replay))
+                .route("/runs", web::get().to(admin::runs))
+                .route("/runs/{id}", web::get().to(admin::run))
+                .route("/runs/{id}/{what}", web::post().to(admin::intervene))
+                .route("/services", web::get().to(admin::services))
+                .route("/services/{source}/{id}", web::get().to(admin::service))
+                .route("/customers", web::get().to(admin::customers))
+                .route("/customers/{source}/{id}", web::get().to(admin::customer))
+                .route("/stats", web::get().to(admin::stats))
+                .default_service(web::to(nothing_here)),
+        )
+        .default_service(web::to(nothing_here));
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<&'static str, Problem> {
+    let known_with_other_method = request.path().starts_with("/webhooks/")
+        || ["/healthz", "/readyz", "/metrics", "/schemas/event.json"].contains(&request.path());
+    if known_with_other_method {
+        return Err(Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed",
+            "webhooks are sent with POST, everything else here is read with GET",
+        ));
+    }
+    Err(Problem::not_found("there is nothing at this address"))
+}

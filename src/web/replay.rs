@@ -1,0 +1,125 @@
+//! Replaying a kept delivery: planned again from its bytes and today's catalogue.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::domain::event::Event;
+use crate::domain::id::DeliveryId;
+use crate::normalise;
+use crate::store::DeliveryView;
+
+use super::{Problem, Web};
+
+/// What a replay is asked with; an absent body asks for the real thing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `POST /deliveries/{id}/replay`.
+pub(super) async fn replay(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    web.check_admin(&request)?;
+    let asked: Asked = if body.iter().all(u8::is_ascii_whitespace) {
+        Asked::default()
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|wrong| Problem::bad_request(format!("the body must be {{\"dry_run\": false}}: {wrong}")))?
+    };
+    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("no such delivery"))?;
+    let delivery = original(&web, id).await?;
+    let (event, parts) = read_again(&web, &delivery).await?;
+    if asked.dry_run {
+        return dry(&web, &delivery, &event, &parts).await;
+    }
+    real(&web, &delivery, &event, &parts).await
+}
+
+/// The delivery, or for a duplicate the first one.
+async fn original(web: &Web, id: DeliveryId) -> Result<DeliveryView, Problem> {
+    let missing = || Problem::not_found("no such delivery");
+    let delivery = web.store.delivery(id).await?.ok_or_else(missing)?;
+    match (delivery.verdict.as_str(), delivery.duplicate_of) {
+        ("duplicate", Some(first)) => web.store.delivery(first).await?.ok_or_else(missing),
+        _ => Ok(delivery),
+    }
+}
+
+async fn read_again(web: &Web, delivery: &DeliveryView) -> Result<(Event, Vec<Option<usize>>), Problem> {
+    let Some(signed_at) = delivery.signed_at else {
+        return Err(Problem::conflict(
+            "this delivery was never verified, so it is not replayed; have the billing platform send it again",
+        ));
+    };
+    if delivery.duplicate_of.is_some() {
+        return Err(Problem::conflict(
+            "this delivery used an id that another one had; have the billing platform send it again with its own id",
+        ));
+    }
+    let event = normalise::native(&delivery.body, delivery.received_at, signed_at)
+        .map_err(|wrong| Problem::conflict(format!("the kept bytes are not an event: {wrong}")))?;
+    let parts = web.receiver.parts_today(&delivery.source, &event).await?;
+    Ok((event, parts))
+}
+
+fn service_id(event: &Event, part: Option<usize>) -> Option<&str> {
+    part.and_then(|index| event.services.get(index)).map(|service| service.id.as_str())
+}
+
+async fn dry(
+    web: &Web,
+    delivery: &DeliveryView,
+    event: &Event,
+    parts: &[Option<usize>],
+) -> Result<HttpResponse, Problem> {
+    let mut plans = Vec::with_capacity(parts.len());
+    for part in parts {
+        let service = service_id(event, *part);
+        plans.push(web.engine.preview(&delivery.source, event, service, delivery.id).await?);
+    }
+    Ok(HttpResponse::Ok().json(json!({
+        "delivery_id": delivery.id,
+        "dry_run": true,
+        "type": event.kind,
+        "runs": [],
+        "plans": plans,
+    })))
+}
+
+async fn real(
+    web: &Web,
+    delivery: &DeliveryView,
+    event: &Event,
+    parts: &[Option<usize>],
+) -> Result<HttpResponse, Problem> {
+    let now = web.clock.now();
+    let earlier = web.store.runs_of(delivery).await?;
+    let mut runs = web.receiver.runs_for(&delivery.source, event, parts, delivery.id, now);
+    for run in &mut runs {
+        let first = earlier.iter().find(|known| known.service_id == run.service_id);
+        run.replay_of = Some(first.map_or(delivery.id.0, |run| run.id.0));
+    }
+    let shown: Vec<Value> = runs
+        .iter()
+        .map(|run| json!({"id": run.id, "service_id": run.service_id, "status": "pending"}))
+        .collect();
+    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    if !runs.is_empty() {
+        web.store.replay(delivery.id, delivery.source.clone(), runs, now).await?;
+    }
+    tracing::info!(delivery = %delivery.id, runs = ids.len(), "a delivery is replayed");
+    Ok(HttpResponse::Accepted().json(json!({
+        "delivery_id": delivery.id,
+        "dry_run": false,
+        "type": event.kind,
+        "runs": ids,
+        "details": shown,
+    })))
+}

@@ -1,0 +1,209 @@
+//! How rows look in the admin API.
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::time::Timestamp;
+use crate::normalise;
+use crate::store::{DeliveryView, Page, RunSummary, RunView, StateView, StepView};
+
+use super::query::cursor;
+
+pub(super) fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Value) -> Value {
+    json!({
+        "items": page.items.iter().map(show).collect::<Vec<_>>(),
+        "next_cursor": cursor(page.next),
+    })
+}
+
+pub(super) fn delivery(delivery: &DeliveryView) -> Value {
+    json!({
+        "id": delivery.id,
+        "received_at": delivery.received_at,
+        "source": delivery.source,
+        "verdict": delivery.verdict,
+        "cause": delivery.cause,
+        "type": delivery.kind,
+        "duplicate_of": delivery.duplicate_of,
+        "customer_id": delivery.customer_id,
+        "service_ids": delivery.service_ids,
+        "runs": delivery.run_ids,
+    })
+}
+
+/// One delivery with everything that is kept of it.
+pub(super) fn whole_delivery(delivery: &DeliveryView, runs: &[RunSummary]) -> Value {
+    let mut shown = self::delivery(delivery);
+    let Some(object) = shown.as_object_mut() else { return shown };
+    match std::str::from_utf8(&delivery.body) {
+        Ok(text) => {
+            object.insert("body".to_owned(), json!(text));
+            object.insert("body_encoding".to_owned(), json!("text"));
+        }
+        Err(_) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&delivery.body);
+            object.insert("body".to_owned(), json!(encoded));
+            object.insert("body_encoding".to_owned(), json!("base64"));
+        }
+    }
+    object.insert("headers".to_owned(), delivery.headers.clone());
+    object.insert("verification".to_owned(), delivery.verification.clone());
+    let signed_at = delivery.signed_at.unwrap_or(delivery.received_at);
+    let event = normalise::native(&delivery.body, delivery.received_at, signed_at).ok();
+    object.insert("event".to_owned(), json!(event));
+    object.insert("runs".to_owned(), runs.iter().map(run).collect());
+    shown
+}
+
+/// A run as lists show it: without its steps' attempts.
+pub(super) fn run(run: &RunSummary) -> Value {
+    json!({
+        "id": run.id,
+        "delivery_id": run.delivery_id,
+        "source": run.source,
+        "customer_id": run.customer_id,
+        "service_id": run.service_id,
+        "type": run.kind,
+        "status": run.status,
+        "occurred_at": run.occurred_at,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
+        "next_attempt_at": next_attempt(run),
+        "waiting_for": waiting_for(run),
+        "error": run.error,
+        "note": run.note,
+        "replay_of": replayed(run),
+    })
+}
+
+/// While a run is under way its due time is its lease's end, which is nobody's concern.
+fn next_attempt(run: &RunSummary) -> Option<Timestamp> {
+    if run.status == "running" { None } else { run.due_at }
+}
+
+fn waiting_for(run: &RunSummary) -> Option<String> {
+    if run.waiting_for.is_some() {
+        return run.waiting_for.clone();
+    }
+    match (run.status.as_str(), run.due_at) {
+        ("pending", None) => Some("an earlier run of the same service or customer".to_owned()),
+        ("pending", Some(_)) => Some("a free worker".to_owned()),
+        _ => None,
+    }
+}
+
+/// What a replay repeats: the run, or the delivery where that had made none.
+fn replayed(run: &RunSummary) -> Option<String> {
+    let of = run.replay_of?;
+    let delivery = of == run.delivery_id.0;
+    Some(if delivery { DeliveryId(of).to_string() } else { RunId(of).to_string() })
+}
+
+/// One run with its journal.
+pub(super) fn whole_run(view: &RunView) -> Value {
+    let mut shown = run(&view.run);
+    if let Some(object) = shown.as_object_mut() {
+        object.insert("steps".to_owned(), view.steps.iter().map(step).collect());
+    }
+    shown
+}
+
+fn step(view: &StepView) -> Value {
+    let doc = &view.doc;
+    let kind = doc.pointer("/action/kind").and_then(Value::as_str).unwrap_or_default();
+    let mut input = doc.get("action").cloned().unwrap_or_default();
+    if let Some(input) = input.as_object_mut() {
+        input.remove("kind");
+    }
+    json!({
+        "seq": doc.get("seq"),
+        "kind": kind,
+        "upstream": kind.split_once('.').map(|(upstream, _)| upstream),
+        "status": doc.get("status"),
+        "input": input,
+        "output": doc.get("output"),
+        "error": doc.get("error"),
+        "attempts": view.attempts,
+    })
+}
+
+pub(super) fn service(source: &str, id: &str, view: &StateView<ServiceState>, history: &[RunSummary]) -> Value {
+    let state = &view.state;
+    json!({
+        "source": source,
+        "service_id": id,
+        "customer_id": view.customer_id,
+        "status": state.status,
+        "product_id": state.product_id,
+        "hostname": state.hostname,
+        "hivelocity_client_id": state.hivelocity_client_id,
+        "device_id": state.device_id,
+        "device_order_id": state.device_order_id,
+        "device_product_id": state.device_product_id,
+        "device_location": state.device_location,
+        "device_os": state.device_os,
+        "ip": state.ip,
+        "one_h_user": state.one_h_user,
+        "licenses": state.licenses,
+        "licenses_suspended": state.licenses_suspended,
+        "portal_domain": state.portal_domain,
+        "settled_by": state.settled,
+        "renewed_at": state.renewed_at,
+        "updated_at": view.updated_at,
+        "history": history.iter().map(run).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn customer(
+    source: &str,
+    id: &str,
+    view: &StateView<CustomerState>,
+    services: &[(String, ServiceState)],
+    history: &[RunSummary],
+) -> Value {
+    let state = &view.state;
+    let services: Vec<Value> = services.iter().map(|(id, state)| brief(id, state)).collect();
+    json!({
+        "source": source,
+        "customer_id": id,
+        "status": if state.closed { "closed" } else { "active" },
+        "email": state.email,
+        "name": state.name,
+        "company": state.company,
+        "hivelocity_client_id": state.hivelocity_client_id,
+        "one_h_user": state.one_h_user,
+        "services": services,
+        "updated_at": view.updated_at,
+        "history": history.iter().map(run).collect::<Vec<_>>(),
+    })
+}
+
+fn brief(id: &str, state: &ServiceState) -> Value {
+    json!({
+        "service_id": id,
+        "status": state.status,
+        "product_id": state.product_id,
+        "hostname": state.hostname,
+        "device_id": state.device_id,
+        "ip": state.ip,
+        "one_h_user": state.one_h_user,
+        "licenses": state.licenses,
+    })
+}
+
+/// A row of the list of services or customers: its document without what is sealed.
+pub(super) fn known(customers: bool, row: &(String, String, Value)) -> Value {
+    let (source, id, doc) = row;
+    let mut shown = Map::new();
+    shown.insert("source".to_owned(), json!(source));
+    shown.insert(if customers { "customer_id" } else { "service_id" }.to_owned(), json!(id));
+    for (key, value) in doc.as_object().into_iter().flatten() {
+        let sealed = key.contains("token") || key.contains("password");
+        if !sealed && key != "settled" && key != "package_settled" {
+            shown.insert(key.clone(), value.clone());
+        }
+    }
+    Value::Object(shown)
+}

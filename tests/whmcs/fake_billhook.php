@@ -1,0 +1,105 @@
+<?php
+/**
+ * A stand-in for Billhook, run by PHP's built-in server: the name of the source chooses the answer. Each request is
+ * kept as a file in the folder named by FAKE_DIR.
+ */
+
+$path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
+$scenario = rawurldecode(substr($path, strlen('/webhooks/')));
+$headers = [];
+foreach (getallheaders() as $name => $value) {
+    $headers[strtolower($name)] = $value;
+}
+$kept = [
+    'method' => $_SERVER['REQUEST_METHOD'], 'path' => $path, 'headers' => $headers,
+    'body' => base64_encode(file_get_contents('php://input')),
+];
+$file = sprintf('%s/%.6F-%s.json', getenv('FAKE_DIR'), microtime(true), bin2hex(random_bytes(3)));
+file_put_contents($file . '.part', json_encode($kept));
+rename($file . '.part', $file);
+
+$json = function ($status, array $body, $type = 'application/json') {
+    http_response_code($status);
+    header('Content-Type: ' . $type);
+    echo json_encode($body);
+};
+$problem = function ($status, $title, $detail) use ($json) {
+    $body = ['type' => 'about:blank', 'title' => $title, 'status' => $status, 'detail' => $detail];
+    $json($status, $body, 'application/problem+json');
+};
+$delivery = ['delivery_id' => 'd_1'];
+
+switch ($scenario) {
+    case 'whmcs':
+        $waiting = isset($headers['prefer']);
+        return $waiting
+            ? $json(200, $delivery + [
+                'status' => 'succeeded', 'runs' => [['id' => 'r_1', 'status' => 'succeeded', 'error' => null]],
+            ])
+            : $json(202, $delivery + ['status' => 'accepted', 'runs' => ['r_1']]);
+    case 'superseded':
+        return $json(200, $delivery + [
+            'status' => 'succeeded', 'runs' => [['id' => 'r_1', 'status' => 'superseded', 'error' => null]],
+        ]);
+    case 'progress':
+        return $json(202, $delivery + ['status' => 'accepted', 'runs' => ['r_77']]);
+    case 'duplicate':
+        return $json(200, $delivery + ['status' => 'duplicate']);
+    case 'ignored':
+        return $json(200, $delivery + ['status' => 'ignored', 'reason' => 'product 9 is not configured']);
+    case 'paused':
+        return $json(200, $delivery + ['status' => 'paused', 'runs' => [
+            ['id' => 'r_8', 'status' => 'succeeded', 'error' => null],
+            ['id' => 'r_9', 'status' => 'paused', 'error' => 'Hivelocity said 403: <b>key</b> revoked.'],
+        ]]);
+    case 'cancelled':
+        return $json(200, $delivery + [
+            'status' => 'succeeded', 'runs' => [['id' => 'r_9', 'status' => 'cancelled', 'error' => null]],
+        ]);
+    case 'novel':
+        return $json(200, $delivery + ['status' => 'postponed']);
+    case 'unsigned':
+        return $problem(401, 'Unauthorized', 'no signature of this message matches');
+    case 'forbidden':
+        return $problem(403, 'Forbidden', 'the address 192.0.2.1 is not allowed');
+    case 'nosource':
+        return $problem(404, 'Not Found', 'there is no source of this name');
+    case 'invalid':
+        return $problem(422, 'Unprocessable Content', '/services/0/hostname: not a host name');
+    case 'echo':
+        return $problem(400, 'Bad Request', 'cannot read ' . getenv('FAKE_ECHO') . ' <script>alert(1)</script>');
+    case 'busy':
+        header('Retry-After: 7');
+        return $problem(503, 'Service Unavailable', 'the store is down');
+    case 'html502':
+        http_response_code(502);
+        echo '<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>';
+        return;
+    case 'html404':
+        http_response_code(404);
+        echo '<html><body>Not Found</body></html>';
+        return;
+    case 'html200':
+        echo '<html><body>It works!</body></html>';
+        return;
+    case 'garbage':
+        header('Content-Type: application/json');
+        echo "{\"status\": \"succ\xff\x00";
+        return;
+    case 'huge':
+        header('Content-Type: application/json');
+        echo '{"status":"succeeded","padding":"', str_repeat('x', 600000), '"}';
+        return;
+    case 'redirect':
+        http_response_code(307);
+        header('Location: /webhooks/whmcs');
+        return;
+    case 'tohttps':
+        http_response_code(301);
+        header('Location: https://billhook.example/webhooks/whmcs');
+        return;
+    case 'slow':
+        sleep(13);
+        return $json(202, $delivery + ['status' => 'accepted', 'runs' => []]);
+}
+return $problem(404, 'Not Found', 'the stand-in has no such answer');
