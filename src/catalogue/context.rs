@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Object, Value};
 
 use super::error::TextProblem;
+use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 use crate::domain::{Customer, OrderedService};
 
 /// How long one value may be that a template uses, in bytes.
@@ -99,7 +100,8 @@ impl Context {
             ("billing_cycle", entry(&service.billing_cycle)),
             ("quantity", Entry::Value(Value::from(service.quantity))),
         ];
-        let device = vec![("ip", entry(device_ip)), ("id", entry(device_id))];
+        let known = |text: &str| Entry::Value(Value::from(text));
+        let device = vec![("ip", known(device_ip)), ("id", known(device_id))];
         let root = closed(
             ROOT,
             vec![
@@ -129,15 +131,24 @@ impl Context {
 /// The root's name; its parts are looked up without it.
 const ROOT: &str = "";
 
-/// A value, or the mark of one that is too long to be used.
+/// A value, or why it cannot be used.
 #[derive(Clone)]
 enum Entry {
     Value(Value),
     TooLong,
+    Forged,
 }
 
+/// A value from outside. One that holds the marks of a planned device is refused: it would be
+/// taken for one later.
 fn entry(text: &str) -> Entry {
-    if text.len() > INPUT_LIMIT { Entry::TooLong } else { Entry::Value(Value::from(text)) }
+    if text.len() > INPUT_LIMIT {
+        Entry::TooLong
+    } else if text.contains(DEVICE_IP) || text.contains(DEVICE_ID) {
+        Entry::Forged
+    } else {
+        Entry::Value(Value::from(text))
+    }
 }
 
 /// The first thing that a template did wrong. The engine lets a lookup fail silently in places
@@ -204,6 +215,10 @@ impl Object for Group {
             (Some(Entry::TooLong), _) => {
                 let name = self.full_name(part);
                 self.notes.add(TextProblem::InputTooLong { name, limit: INPUT_LIMIT });
+                Some(Value::from(""))
+            }
+            (Some(Entry::Forged), _) => {
+                self.notes.add(TextProblem::ForgedMark { name: self.full_name(part) });
                 Some(Value::from(""))
             }
             (None, Some(absent)) => Some(Value::from(absent)),

@@ -110,7 +110,9 @@ pub enum TextProblem {
         name: String,
     },
     /// A value was looked up that is not there, e.g. a key of a table written in the template.
-    #[error("a lookup found nothing; add the missing value to the template or give it a default with `or`")]
+    #[error(
+        "a lookup found nothing; add the missing value to the template or give it a default with `or`"
+    )]
     Missing,
     /// An option or a field that it uses is too long.
     #[error("{name} is longer than {limit} bytes; shorten it in the billing platform")]
@@ -119,6 +121,14 @@ pub enum TextProblem {
         name: String,
         /// How long it may be.
         limit: usize,
+    },
+    /// An option or a field says what only a template may.
+    #[error(
+        "{name} holds the text {{device.ip}} or {{device.id}}, which only templates may use; change it in the billing platform"
+    )]
+    ForgedMark {
+        /// The variable.
+        name: String,
     },
     /// What comes out is too long.
     #[error("what comes out is longer than {limit} bytes, or takes too long to make")]

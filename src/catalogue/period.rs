@@ -22,10 +22,14 @@ pub enum UnknownPeriod {
     #[error("{0:?} is no billing period; accepted are {list} and billing_cycle", list = KNOWN.join(", "))]
     Setting(String),
     /// The event names none.
-    #[error("the event names no billing cycle; set a fixed period for the product, or a recurring cycle in the billing platform")]
+    #[error(
+        "the event names no billing cycle; set a fixed period for the product, or a recurring cycle in the billing platform"
+    )]
     NoCycle,
     /// The event names one that has no counterpart.
-    #[error("the billing cycle {0:?} has no counterpart at Hivelocity; set a fixed period for the product, or a recurring cycle in the billing platform")]
+    #[error(
+        "the billing cycle {0:?} has no counterpart at Hivelocity; set a fixed period for the product, or a recurring cycle in the billing platform"
+    )]
     Cycle(String),
 }
 

@@ -95,9 +95,10 @@ impl HivelocityProduct {
             "the service has no hostname; set one in the billing platform or a template default",
         )?;
         renderer.check_hostname(&hostname, "hivelocity.hostname")?;
-        let period = self.period.for_cycle(&vars.service.billing_cycle).map_err(|problem| {
-            RenderError::Cycle { product: self.product.clone(), problem }
-        })?;
+        let period = self
+            .period
+            .for_cycle(&vars.service.billing_cycle)
+            .map_err(|problem| RenderError::Cycle { product: self.product.clone(), problem })?;
         let period = period.to_owned();
         Ok(DeviceSpec { product_id: self.product_id, location, os, hostname, period })
     }
@@ -156,9 +157,11 @@ impl Renderer<'_> {
     /// A text of one line, possibly empty.
     fn line(&self, text: &Text, key: &'static str) -> Result<String, RenderError> {
         let product = self.product.to_owned();
-        let value = text
-            .render(self.context)
-            .map_err(|problem| RenderError::Text { product, key, problem })?;
+        let value = text.render(self.context).map_err(|problem| RenderError::Text {
+            product,
+            key,
+            problem,
+        })?;
         if value.chars().any(char::is_control) {
             return Err(self.unfit(&value, key, "holds a line break or another control character"));
         }
@@ -183,6 +186,7 @@ impl Renderer<'_> {
         if name.len() > HOSTNAME_LIMIT {
             return Err(self.unfit(name, key, "is longer than the 253 characters a host name has"));
         }
+        // A portal's domain can hold the planned device's marks; a device's own name cannot.
         let bare = name.replace(DEVICE_IP, "0").replace(DEVICE_ID, "0");
         let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_');
         if !bare.chars().all(fits) {

@@ -102,12 +102,11 @@ impl Before {
             Self::Is if word == "not" => return Self::Is,
             Self::Is => found.push(Use::Test(word)),
             Self::Dot if called => found.push(Use::Call(word)),
-            Self::Dot => {}
             Self::Other if word == "is" => return Self::Is,
             Self::Other if called && !Self::OPERATORS.contains(&word) => {
                 found.push(Use::Call(word));
             }
-            Self::Other => {}
+            Self::Dot | Self::Other => {}
         }
         Self::Other
     }

@@ -20,11 +20,20 @@ const REPLACED_LIMIT: usize = 64 * 1024;
 const NAME: &str = "text";
 
 const FILTERS: [&str; 12] = [
-    "capitalize", "d", "default", "first", "last", "length", "lower", "replace", "split", "title",
-    "trim", "upper",
+    "capitalize",
+    "d",
+    "default",
+    "first",
+    "last",
+    "length",
+    "lower",
+    "replace",
+    "split",
+    "title",
+    "trim",
+    "upper",
 ];
-const TESTS: [&str; 7] =
-    ["defined", "endingwith", "eq", "ne", "none", "startingwith", "undefined"];
+const TESTS: [&str; 7] = ["defined", "endingwith", "eq", "ne", "none", "startingwith", "undefined"];
 const STATEMENTS: [&str; 10] =
     ["if", "elif", "else", "endif", "set", "endset", "for", "endfor", "raw", "endraw"];
 
@@ -255,7 +264,7 @@ enum Sample {
 impl Sample {
     const ALL: [Self; 3] = [Self::Words, Self::Numbers, Self::Nothing];
 
-    fn context(self, device_ip: &str, device_id: &str) -> Context {
+    fn context(self, ip: &str, id: &str) -> Context {
         let (text, number) = match self {
             Self::Words => ("sample.example.com", "7"),
             Self::Numbers => ("1", "1"),
@@ -280,8 +289,8 @@ impl Sample {
             order_id: text,
             customer: &customer,
             service: &service,
-            device_ip,
-            device_id,
+            device_ip: ip,
+            device_id: id,
         };
         Context::build(&variables, text)
     }

@@ -150,7 +150,10 @@ fn a_table_from_names_to_codes_is_accepted() {
 #[test]
 fn a_template_that_fails_with_every_value_is_refused() {
     let message = refusal(with_location("{{ service.hostname + 1 }}"));
-    assert!(message.contains("products[42].hivelocity.location: cannot be worked out"), "{message}");
+    assert!(
+        message.contains("products[42].hivelocity.location: cannot be worked out"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -178,7 +181,8 @@ fn a_template_that_changes_the_planned_ip_is_refused() {
 
 #[test]
 fn a_loop_that_runs_away_is_stopped() {
-    let inner = "{% for a in s %}{% for b in s %}{% for c in s %}{% endfor %}{% endfor %}{% endfor %}";
+    let inner =
+        "{% for a in s %}{% for b in s %}{% for c in s %}{% endfor %}{% endfor %}{% endfor %}";
     let template = format!("{{% set s = '{}'|split(',') %}}{inner}TPA1", "x,".repeat(60));
     let message = refusal(with_location(&template));
     assert!(message.contains("too long"), "{message}");

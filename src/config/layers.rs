@@ -33,7 +33,7 @@ pub(super) fn read(
         let layer = layer.build().map_err(|error| unusable(path, &without_source(&error)))?;
         given = given.add_source(layer);
     }
-    let given = given.add_source(overlay(environment)?).build().map_err(broken)?;
+    let given = given.add_source(overlay(environment)?).build().map_err(|error| broken(&error))?;
     // The default address must not count as "both given" beside a file with another one.
     let address_elsewhere = given.get_string("store.url_file").is_ok()
         && matches!(given.get_string("store.url"), Err(::config::ConfigError::NotFound(_)));
@@ -41,8 +41,8 @@ pub(super) fn read(
         .add_source(File::from_str(super::DEFAULT, FileFormat::Toml))
         .add_source(given)
         .build()
-        .map_err(broken)?;
-    let mut tree: Map<String, Value> = all.try_deserialize().map_err(broken)?;
+        .map_err(|error| broken(&error))?;
+    let mut tree: Map<String, Value> = all.try_deserialize().map_err(|error| broken(&error))?;
     if address_elsewhere && let Some(Value::Object(store)) = tree.get_mut("store") {
         store.remove("url");
     }
@@ -54,8 +54,8 @@ fn unusable(path: &Path, why: &str) -> ConfigError {
 }
 
 /// Values are never part of these: the layers are trees, nothing is converted.
-fn broken(error: ::config::ConfigError) -> ConfigError {
-    let problem = format!("the settings cannot be put together: {}", without_source(&error));
+fn broken(error: &::config::ConfigError) -> ConfigError {
+    let problem = format!("the settings cannot be put together: {}", without_source(error));
     ConfigError::File { problem }
 }
 

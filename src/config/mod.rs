@@ -11,8 +11,8 @@ mod nearest;
 mod policy;
 mod process;
 mod products;
-mod section;
 mod secrets;
+mod section;
 mod settings;
 mod sources;
 mod starter;
@@ -68,10 +68,10 @@ fn checked(mut root: Section<'_>, problems: &Problems) -> Config {
     let hivelocity = suppliers::hivelocity(root.section("hivelocity"));
     let one_h = suppliers::one_h(root.section("one_h"));
     let sources = sources::sources(&root.section("sources"));
-    let products = products::products(&mut root, &sources);
+    let products = products::products(&mut root);
     suppliers::check_needed(&hivelocity, &one_h, &products, problems);
     let catalogue = compiled(products, problems);
-    let policy = policy::policy(root.section("policy"), &sources);
+    let policy = policy::policy(root.section("policy"));
     root.finish();
     let mut config = Config {
         server,

@@ -1,8 +1,10 @@
 //! The known word that is nearest to a mistyped one. Pure.
 
-/// The one of `known` that takes the fewest changes to become; none when there are none.
+/// The one of `known` that takes the fewest changes to become, one that only lacks its end
+/// first; none when there are none.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    known.into_iter().min_by_key(|candidate| distance(word, candidate))
+    let is_beginning = |candidate: &str| word.len() > 2 && candidate.starts_with(word);
+    known.into_iter().min_by_key(|known| (!is_beginning(known), distance(word, known)))
 }
 
 /// How many letters have to be put in, taken out or replaced.
@@ -46,5 +48,10 @@ mod tests {
         assert_eq!(nearest("LISTN", known), Some("listen"));
         assert_eq!(nearest("bodylimit", known), Some("body_limit"));
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_word_is_nearer_than_another_word() {
+        assert_eq!(nearest("a.cancel", ["a.power", "a.cancel_device"]), Some("a.cancel_device"));
     }
 }

@@ -1,14 +1,12 @@
 //! `[policy]`, and what is allowed anywhere but probably not meant. Pure.
 
-use std::collections::BTreeMap;
-
 use super::nearest::nearest;
 use super::section::Section;
-use super::settings::{Config, Policy, Source};
+use super::settings::{Config, Policy};
 use crate::catalogue::{DeactivateClient, LicenceOnSuspend, Product, SubUserPer};
 use crate::domain::StepAction;
 
-pub(super) fn policy(mut section: Section<'_>, sources: &BTreeMap<String, Source>) -> Policy {
+pub(super) fn policy(mut section: Section<'_>) -> Policy {
     let require_approval = section.items("require_approval").unwrap_or_default();
     for kind in &require_approval {
         if !StepAction::KINDS.contains(&kind.as_str()) {
@@ -19,8 +17,11 @@ pub(super) fn policy(mut section: Section<'_>, sources: &BTreeMap<String, Source
         }
     }
     let protected_services = section.items("protected_services").unwrap_or_default();
-    for service in &protected_services {
-        check_protected(&section, service, sources);
+    if protected_services.iter().any(|service| service.trim().is_empty()) {
+        section.problem(
+            "protected_services",
+            "holds an empty id; write \"501\" for any source or \"whmcs:501\" for one",
+        );
     }
     let policy = Policy {
         require_approval,
@@ -32,24 +33,6 @@ pub(super) fn policy(mut section: Section<'_>, sources: &BTreeMap<String, Source
     policy
 }
 
-/// A protection with a mistyped source would protect nothing and look as if it did.
-fn check_protected(section: &Section<'_>, service: &str, sources: &BTreeMap<String, Source>) {
-    let shown: String = service.chars().take(80).collect();
-    let accepted = "write \"501\" for any source or \"whmcs:501\" for one";
-    let problem = match service.split_once(':') {
-        None if service.is_empty() => format!("holds an empty id; {accepted}"),
-        None => return,
-        Some((_, "")) => format!("{shown:?} names no service; {accepted}"),
-        Some((source, _)) if !sources.contains_key(source) => {
-            let near = nearest(source, sources.keys().map(String::as_str));
-            let near = near.map_or_else(String::new, |near| format!("; the nearest is {near}"));
-            format!("{shown:?} names a source that is not configured{near}")
-        }
-        Some(_) => return,
-    };
-    section.problem("protected_services", problem);
-}
-
 /// Settings that work and still are probably a mistake, one line each.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -59,6 +42,10 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let no_sub_users = config.one_h.sub_user_per == SubUserPer::None;
     for product in config.catalogue.products() {
         warnings.extend(product_warning(product, no_sub_users));
+        warnings.extend(source_warning(config, product));
+    }
+    for service in &config.policy.protected_services {
+        warnings.extend(protection_warning(config, service));
     }
     for (key, address) in
         [("hivelocity", &config.hivelocity.base_url), ("one_h", &config.one_h.base_url)]
@@ -68,6 +55,21 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// A product of a source that is not configured is never sold; that may be a mistyped name.
+fn source_warning(config: &Config, product: &Product) -> Option<String> {
+    let source = product.source.as_deref().filter(|source| !config.sources.contains_key(*source))?;
+    let near = nearest(source, config.sources.keys().map(String::as_str));
+    let near = near.map_or_else(String::new, |near| format!("; the nearest that is is {near:?}"));
+    Some(format!("products[{}].source: {source:?} is not configured as a source{near}", product.id))
+}
+
+/// A protection with a mistyped source would protect nothing and look as if it did.
+fn protection_warning(config: &Config, service: &str) -> Option<String> {
+    let (source, _) = service.split_once(':')?;
+    (!config.sources.contains_key(source))
+        .then(|| format!("policy.protected_services: {service:?} names a source that is not configured"))
 }
 
 fn product_warning(product: &Product, no_sub_users: bool) -> Option<String> {

@@ -1,19 +1,12 @@
 //! `[[products]]` as written, ready to be compiled into the catalogue. Pure.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::nearest::nearest;
 use super::section::Section;
-use super::settings::Source;
 use crate::catalogue::{HivelocitySettings, OneHSettings, ProductSettings};
 
 /// Every product; one with a problem is kept as far as it can be.
-pub(super) fn products(
-    root: &mut Section<'_>,
-    sources: &BTreeMap<String, Source>,
-) -> Vec<ProductSettings> {
+pub(super) fn products(root: &mut Section<'_>) -> Vec<ProductSettings> {
     let key = "products";
     let read = match root.value(key) {
         None => return Vec::new(),
@@ -24,29 +17,18 @@ pub(super) fn products(
                 root.problem(key, "is no JSON array of products");
                 return Vec::new();
             };
-            return root.tables(key, &list).into_iter().map(|at| product(at, sources)).collect();
+            return root.tables(key, &list).into_iter().map(product).collect();
         }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
             root.problem(key, "must be a list of tables: write [[products]]");
             return Vec::new();
         }
     };
-    read.into_iter().map(|section| product(section, sources)).collect()
+    read.into_iter().map(product).collect()
 }
 
-fn product(mut section: Section<'_>, sources: &BTreeMap<String, Source>) -> ProductSettings {
+fn product(mut section: Section<'_>) -> ProductSettings {
     let source = section.text("source");
-    if let Some(source) = &source
-        && !sources.contains_key(source)
-    {
-        let shown: String = source.chars().take(80).collect();
-        let near = nearest(source, sources.keys().map(String::as_str));
-        let near = near.map_or_else(
-            || "none is".to_owned(),
-            |near| format!("the nearest that is is {near:?}"),
-        );
-        section.problem("source", format!("{shown:?} is not configured as a source; {near}"));
-    }
     let id = section.id("id").unwrap_or_default();
     if id.is_empty() {
         section.problem("id", "is missing; write the billing platform's product id");

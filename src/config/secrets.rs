@@ -36,7 +36,11 @@ impl Section<'_> {
         };
         match value {
             Value::String(text) => Secret::new(text),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => {
                 self.problem(key, "must be a text; write it in quotes");
                 Secret::default()
             }

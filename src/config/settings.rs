@@ -209,7 +209,7 @@ pub enum ReportKind {
 }
 
 /// `[sources.<name>.report]`
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Report {
     /// How it is sent.
     pub kind: ReportKind,
@@ -219,6 +219,13 @@ pub struct Report {
     pub identifier: Secret,
     /// The API credential's secret, or the webhook's.
     pub secret: Secret,
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("Report").field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 /// `[policy]`

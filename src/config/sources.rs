@@ -13,8 +13,21 @@ use crate::catalogue::Word;
 
 /// The signature schemes that `scheme` may name.
 const SCHEMES: [&str; 15] = [
-    "standard-webhooks", "svix", "stripe", "paddle", "woocommerce", "shopify", "github", "hostbill",
-    "upmind", "lago", "slack", "convoy", "hmac", "basic", "path-token",
+    "standard-webhooks",
+    "svix",
+    "stripe",
+    "paddle",
+    "woocommerce",
+    "shopify",
+    "github",
+    "hostbill",
+    "upmind",
+    "lago",
+    "slack",
+    "convoy",
+    "hmac",
+    "basic",
+    "path-token",
 ];
 /// Those whose secrets are `whsec_` and base64.
 const WITH_WHSEC: [&str; 2] = ["standard-webhooks", "svix"];

@@ -15,7 +15,7 @@ const SANDBOX_EMAIL: &str = "owner@sandbox.invalid";
 const WEB_ADDRESS: &str = "an http or https address, e.g. \"https://api.example/v2\"";
 
 pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
-    let base_url = section.parsed("base_url", WEB_ADDRESS, values::web_address);
+    let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
     let settings = Hivelocity {
         base_url: base_url.unwrap_or_default(),
         api_key: section.secret("api_key"),
@@ -46,16 +46,13 @@ fn owner_email(section: &mut Section<'_>) -> String {
 }
 
 pub(super) fn one_h(mut section: Section<'_>) -> OneH {
-    let base_url = section.parsed("base_url", WEB_ADDRESS, values::web_address);
-    let prefix = section.parsed(
-        "username_prefix",
-        "1 to 8 of the letters a-z and the digits 0-9",
-        |text| {
+    let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
+    let prefix =
+        section.parsed("username_prefix", "1 to 8 of the letters a-z and the digits 0-9", |text| {
             let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
             let fine = (1..=8).contains(&text.len()) && text.chars().all(fits);
             fine.then(|| text.to_owned())
-        },
-    );
+        });
     let settings = OneH {
         base_url: base_url.unwrap_or_default(),
         auth_code: section.secret("auth_code"),

@@ -73,12 +73,24 @@ fn the_defaults_are_those_of_the_documentation() {
 #[test]
 fn an_unknown_key_is_named_in_full_with_the_nearest() {
     for (text, line) in [
-        ("[server]\nlisten_on = ''", "server.listen_on: unknown key; the nearest known one is server.listen"),
+        (
+            "[server]\nlisten_on = ''",
+            "server.listen_on: unknown key; the nearest known one is server.listen",
+        ),
         ("[servr]\nlisten = ''", "servr: unknown key; the nearest known one is server"),
         ("listen = ''", "listen: unknown key; the nearest known one is"),
-        ("[retry]\nmaxattempts = 3", "retry.maxattempts: unknown key; the nearest known one is retry.max_attempts"),
-        ("[hivelocity]\napi_keyfile = 'x'", "hivelocity.api_keyfile: unknown key; the nearest known one is hivelocity.api_key_file"),
-        ("[policy]\ndryrun = true", "policy.dryrun: unknown key; the nearest known one is policy.dry_run"),
+        (
+            "[retry]\nmaxattempts = 3",
+            "retry.maxattempts: unknown key; the nearest known one is retry.max_attempts",
+        ),
+        (
+            "[hivelocity]\napi_keyfile = 'x'",
+            "hivelocity.api_keyfile: unknown key; the nearest known one is hivelocity.api_key_file",
+        ),
+        (
+            "[policy]\ndryrun = true",
+            "policy.dryrun: unknown key; the nearest known one is policy.dry_run",
+        ),
     ] {
         let message = problem(text);
         assert!(message.starts_with(line), "{message}");
@@ -129,7 +141,10 @@ fn a_wrong_value_names_key_value_and_what_is_accepted() {
         ("[hivelocity]\nbase_url = 'core'", ["hivelocity.base_url: \"core\"", "http or https"]),
         ("[hivelocity]\naccount_model = 'both'", ["account_model: \"both\"", "multi, single"]),
         ("[hivelocity]\nact_as = 'key'", ["hivelocity.act_as: \"key\"", "query, token"]),
-        ("[hivelocity]\ncreate_client_on = 'x'", ["create_client_on: \"x\"", "first_order, signup"]),
+        (
+            "[hivelocity]\ncreate_client_on = 'x'",
+            ["create_client_on: \"x\"", "first_order, signup"],
+        ),
         ("[hivelocity]\nowner_email = 'ops'", ["hivelocity.owner_email: \"ops\"", "e-mail"]),
         ("[hivelocity]\nrequests_per_second = 0", ["requests_per_second: \"0\"", "from 1"]),
         ("[hivelocity]\napi_key = 5", ["hivelocity.api_key", "in quotes"]),
@@ -187,7 +202,12 @@ fn what_is_allowed_but_odd_is_a_warning() {
          [[products]]\nid = 1\n[[products]]\nid = 2\n[products.one_h]\nlicenses = ['Hive']",
     )
     .unwrap();
-    for what in ["sources: none", "products[1]: has neither", "products[2].one_h.on_suspend", "one_h.base_url"] {
+    for what in [
+        "sources: none",
+        "products[1]: has neither",
+        "products[2].one_h.on_suspend",
+        "one_h.base_url",
+    ] {
         assert!(config.warnings.iter().any(|line| line.starts_with(what)), "{what}");
     }
 }
@@ -225,16 +245,34 @@ fn a_products_missing_or_wrong_keys_are_named() {
         ("products = 5", "products: must be a list"),
         ("products = [5]", "products[number 1]: must be a table"),
         ("[[products]]\nid = true", "products[number 1].id: must be an id"),
-        ("[[products]]\nid = '7'\nsource = 'whms'", "products[7].source: \"whms\" is not configured"),
+        (
+            "[[products]]\nid = '7'\nsource = 'whms'",
+            "products[7].source: \"whms\" is not configured",
+        ),
         ("[[products]]\nid = '7'\none_h = 'Hive'", "products[7].one_h: must be a table"),
-        ("[[products]]\nid = '7'\n[products.hivelocity]\nproduct_id = 'x'", "products[7].hivelocity.product_id: \"x\""),
-        ("[[products]]\nid = '7'\n[products.hivelocity]\nproduct_id = 1", "products[7].hivelocity.location: is missing"),
-        ("[[products]]\nid = '7'\n[products.one_h]\non_suspend = 'shutdown'", "products[7].one_h.on_suspend: \"shutdown\""),
-        ("[[products]]\nid = '7'\n[products.hivelocity]\nperiod = 'weekly'\nproduct_id=1\nlocation=''\nos=''", "products[7].hivelocity.period: \"weekly\" is no billing period"),
+        (
+            "[[products]]\nid = '7'\n[products.hivelocity]\nproduct_id = 'x'",
+            "products[7].hivelocity.product_id: \"x\"",
+        ),
+        (
+            "[[products]]\nid = '7'\n[products.hivelocity]\nproduct_id = 1",
+            "products[7].hivelocity.location: is missing",
+        ),
+        (
+            "[[products]]\nid = '7'\n[products.one_h]\non_suspend = 'shutdown'",
+            "products[7].one_h.on_suspend: \"shutdown\"",
+        ),
+        (
+            "[[products]]\nid = '7'\n[products.hivelocity]\nperiod = 'weekly'\nproduct_id=1\nlocation=''\nos=''",
+            "products[7].hivelocity.period: \"weekly\" is no billing period",
+        ),
         ("[[products]]\nid = '7'\n[[products]]\nid = 7", "products[7]: is listed twice"),
     ] {
         let error = load_full(text, true).expect_err(text);
-        assert!(error.problems().iter().any(|problem| problem.starts_with(line)), "{text}: {error}");
+        assert!(
+            error.problems().iter().any(|problem| problem.starts_with(line)),
+            "{text}: {error}"
+        );
     }
 }
 
@@ -275,7 +313,7 @@ fn the_starter_file_runs_in_the_sandbox_and_says_what_is_left() {
         keys,
         ["hivelocity.api_key", "hivelocity.owner_email", "one_h.auth_code", "one_h.api_key"]
     );
-    assert!(!text.contains('@') || !text.contains("@TOKEN@"), "every mark is replaced");
+    assert!(!text.contains('@'), "every mark is replaced");
 }
 
 #[test]

@@ -44,10 +44,16 @@ fn the_shipped_file_has_every_key() {
         ("[admin]", "token encryption_key"),
         ("[execution]", "concurrency"),
         ("[retry]", "initial max max_attempts"),
-        ("[hivelocity]", "base_url api_key account_model act_as owner_email create_client_on \
-          poll_interval absent_after requests_per_second timeout"),
-        ("[one_h]", "base_url auth_code api_key sub_user_per username_prefix \
-          requests_per_second timeout"),
+        (
+            "[hivelocity]",
+            "base_url api_key account_model act_as owner_email create_client_on \
+          poll_interval absent_after requests_per_second timeout",
+        ),
+        (
+            "[one_h]",
+            "base_url auth_code api_key sub_user_per username_prefix \
+          requests_per_second timeout",
+        ),
         ("[sources.whmcs]", "platform scheme secrets tolerance allow_ips"),
         ("[sources.whmcs.report]", "kind url identifier secret"),
         ("[[products]]", "source id"),
@@ -61,7 +67,8 @@ fn the_shipped_file_has_every_key() {
         for key in keys.split_whitespace() {
             assert!(body.contains(&format!("\n{key} = ")), "{section} {key}");
         }
-        let written = body.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        let written =
+            body.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
         assert_eq!(written.count(), keys.split_whitespace().count(), "{section}");
     }
 }
@@ -112,10 +119,7 @@ fn a_list_of_the_environment_replaces_that_of_the_file() {
 #[test]
 fn a_mistyped_variable_is_an_unknown_key() {
     let error = load_env("", &[("BILLHOOK__RETRY__MAXIMUM", "1h")]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "retry.maximum: unknown key; the nearest known one is retry.max"
-    );
+    assert_eq!(error.to_string(), "retry.maximum: unknown key; the nearest known one is retry.max");
 }
 
 #[test]
@@ -181,10 +185,20 @@ fn a_secret_given_twice_is_refused() {
     let other = file("a-secret");
     let path = other.path().display();
     for (text, key, file_key) in [
-        (format!("[hivelocity]\napi_key = 'x'\napi_key_file = '{path}'"), "hivelocity.api_key", "hivelocity.api_key_file"),
-        (format!("[store]\nurl = 'sqlite://x'\nurl_file = '{path}'"), "store.url", "store.url_file"),
         (
-            format!("[sources.a]\nplatform = 'native'\nsecrets = ['{WHSEC}']\nsecrets_file = '{path}'"),
+            format!("[hivelocity]\napi_key = 'x'\napi_key_file = '{path}'"),
+            "hivelocity.api_key",
+            "hivelocity.api_key_file",
+        ),
+        (
+            format!("[store]\nurl = 'sqlite://x'\nurl_file = '{path}'"),
+            "store.url",
+            "store.url_file",
+        ),
+        (
+            format!(
+                "[sources.a]\nplatform = 'native'\nsecrets = ['{WHSEC}']\nsecrets_file = '{path}'"
+            ),
             "sources.a.secrets",
             "sources.a.secrets_file",
         ),

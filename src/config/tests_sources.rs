@@ -63,7 +63,8 @@ fn a_source_without_a_good_secret_is_refused() {
         let message = load_with(&text).unwrap_err().to_string();
         assert!(message.contains(what) && message.contains("sources.whmcs.secrets"), "{message}");
     }
-    let message = problem(&source("").replace(&format!("['{WHSEC}']"), &format!("['{WHSEC}', 'x']")));
+    let message =
+        problem(&source("").replace(&format!("['{WHSEC}']"), &format!("['{WHSEC}', 'x']")));
     assert!(message.contains("secret 2"), "{message}");
 }
 
@@ -96,7 +97,10 @@ fn addresses_and_ranges_of_both_kinds_are_accepted() {
 fn a_tolerance_of_nothing_or_of_weeks_is_refused() {
     for (tolerance, what) in [("0s", "from 1s to 1d"), ("30d", "from 1s to 1d"), ("5", "ms, s")] {
         let message = problem(&source(&format!("tolerance = '{tolerance}'")));
-        assert!(message.starts_with("sources.whmcs.tolerance") && message.contains(what), "{message}");
+        assert!(
+            message.starts_with("sources.whmcs.tolerance") && message.contains(what),
+            "{message}"
+        );
     }
 }
 
@@ -111,7 +115,8 @@ fn a_report_is_read_and_its_missing_parts_are_named() {
     assert_eq!((report.identifier.reveal(), report.secret.reveal()), ("i", "s"));
     let message = problem(&source(&whmcs.replace("identifier = 'i'\n", "")));
     assert!(message.starts_with("sources.whmcs.report.identifier: is missing"), "{message}");
-    let webhook = "[sources.whmcs.report]\nkind = 'webhook'\nurl = 'https://b.example'\nsecret = 's'";
+    let webhook =
+        "[sources.whmcs.report]\nkind = 'webhook'\nurl = 'https://b.example'\nsecret = 's'";
     load_with(&source(webhook)).unwrap();
     let message = problem(&source(&webhook.replace("'webhook'", "'mail'")));
     assert!(message.contains("whmcs_api or webhook"), "{message}");

@@ -31,7 +31,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 pub(super) fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis >= length && millis % length == 0 {
+        if millis >= length && millis.is_multiple_of(length) {
             return format!("{}{unit}", millis / length);
         }
     }
@@ -69,6 +69,14 @@ pub(super) fn web_address(text: &str) -> Option<String> {
         .then(|| text.trim_end_matches('/').to_owned())
 }
 
+/// The address of an API, to which paths are added: no password, no query.
+pub(super) fn base_address(text: &str) -> Option<String> {
+    let address = web_address(text)?;
+    let url = url::Url::parse(&address).ok()?;
+    let bare = url.username().is_empty() && url.password().is_none();
+    (bare && url.query().is_none() && url.fragment().is_none()).then_some(address)
+}
+
 /// A list: as it is, or from the environment as a JSON array or separated by commas.
 pub(super) fn list(value: &Value) -> Option<Vec<Value>> {
     match value {
@@ -96,7 +104,7 @@ mod tests {
         {
             assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        assert_eq!(duration(" 1 d "), Some(Duration::from_secs(86_400)));
+        assert_eq!(duration(" 1 d "), Some(Duration::from_hours(24)));
         for wrong in ["", "5", "s", "-1s", "1.5s", "1w", "1 hour", "99999999999999999999s"] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
@@ -137,6 +145,11 @@ mod tests {
         assert_eq!(web_address("https://a.example/v2/"), Some("https://a.example/v2".to_owned()));
         for wrong in ["", "a.example", "ftp://a.example", "https://", "file:///etc/passwd"] {
             assert_eq!(web_address(wrong), None, "{wrong}");
+        }
+        assert!(web_address("https://u:p@a.example/x?y=z").is_some());
+        assert!(base_address("http://127.0.0.1:9/api/").is_some());
+        for wrong in ["https://u:p@a.example", "https://a.example/?y", "https://a.example/#y"] {
+            assert_eq!(base_address(wrong), None, "{wrong}");
         }
     }
 

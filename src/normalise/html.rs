@@ -1,7 +1,7 @@
 //! Escaped HTML becomes text again, exactly once: `&amp;amp;` is `&amp;` afterwards.
 //!
-//! Only what PHP's escaping writes, and numbers; every other `&` stays as it is, since a text
-//! may simply contain one. Pure.
+//! Only what PHP's escaping writes (`htmlspecialchars`, and `htmlentities` for Latin-1), and
+//! numbers; every other `&` stays as it is, since a text may simply contain one. Pure.
 
 use std::borrow::Cow;
 
@@ -34,10 +34,32 @@ fn entity(after: &str) -> Option<(char, &str)> {
         "gt" => '>',
         "quot" => '"',
         "apos" => '\'',
-        "nbsp" => '\u{a0}',
-        numeric => number(numeric.strip_prefix('#')?)?,
+        "euro" => '€',
+        other => match other.strip_prefix('#') {
+            Some(numeric) => number(numeric)?,
+            None => latin(other)?,
+        },
     };
     Some((character, rest))
+}
+
+/// The names of U+00A0 to U+00FF, in their order.
+const LATIN_1: [&str; 96] = [
+    "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf",
+    "laquo", "not", "shy", "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro",
+    "para", "middot", "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34", "iquest",
+    "Agrave", "Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave",
+    "Eacute", "Ecirc", "Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve",
+    "Oacute", "Ocirc", "Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc",
+    "Uuml", "Yacute", "THORN", "szlig", "agrave", "aacute", "acirc", "atilde", "auml", "aring",
+    "aelig", "ccedil", "egrave", "eacute", "ecirc", "euml", "igrave", "iacute", "icirc",
+    "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml", "divide", "oslash",
+    "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
+];
+
+fn latin(name: &str) -> Option<char> {
+    let place = LATIN_1.iter().position(|known| *known == name)?;
+    char::from_u32(0xa0 + u32::try_from(place).ok()?)
 }
 
 fn number(text: &str) -> Option<char> {
@@ -66,6 +88,7 @@ mod tests {
             ("&amp;amp;", "&amp;"),
             ("&amp;#039;", "&#039;"),
             ("&#228;&#xE4;&#Xe4;&#x1F600;", "äää😀"),
+            ("&eacute;&Eacute;&yuml;&szlig;", "éÉÿß"),
             ("a&nbsp;b", "a\u{a0}b"),
             ("ä&amp;ö&amp;", "ä&ö&"),
         ] {

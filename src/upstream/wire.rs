@@ -197,9 +197,11 @@ fn unclear(expect: &Expect, error: String, retry_after: Option<Duration>) -> Set
 
 impl Raw {
     fn is_html(&self) -> bool {
-        self.content_type.starts_with("text/html")
-            || self.content_type.starts_with("application/xhtml")
-            || self.body.trim_start_matches('\u{feff}').trim_start().starts_with('<')
+        let text = self.body.trim_start_matches('\u{feff}').trim_start();
+        let announced = self.content_type.starts_with("text/html")
+            || self.content_type.starts_with("application/xhtml");
+        // PHP announces HTML unless told otherwise: JSON under that name is the API all the same.
+        text.starts_with('<') || (announced && !text.starts_with(['{', '[']))
     }
 }
 
