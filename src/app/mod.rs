@@ -87,7 +87,7 @@ impl Application {
         let listener = listen(config.server.listen)?;
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
-        let engine = Arc::new(parts::engine(&config, store.clone(), stopping.clone())?);
+        let engine = Arc::new(engine(&config, store.clone(), stopping.clone())?);
         let recovered = store.recover(engine.clock.now()).await?;
         if recovered > 0 {
             tracing::info!(runs = recovered, "runs that the last stop cut off go on");

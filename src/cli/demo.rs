@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::app::{Application, Options, SystemClock, SystemEntropy, with_sandbox};
@@ -275,7 +276,11 @@ impl Stage {
         say(&format!("\nThe admin API stays up at {}/api/v1 (Ctrl-C ends it). Try:\n", self.base));
         say(&format!("  curl -H 'Authorization: Bearer {}' {}/api/v1/runs?limit=3", fresh.token, self.base));
         say(&format!("  billhook runs list --server {} --token {}", self.base, fresh.token));
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => ended.context("cannot wait for Ctrl-C"),
+            _ = terminate.recv() => Ok(()),
+        }
     }
 
     fn line(&self, text: &str) {

@@ -44,7 +44,7 @@ enum Look {
 enum LookByName {
     /// All known
     List(List),
-    /// One, whole: SOURCE/ID
+    /// One, whole
     Show(Show),
 }
 
@@ -78,8 +78,9 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Show {
-    /// Its id
-    id: String,
+    /// Its id; for a service or customer SOURCE ID
+    #[arg(required = true, num_args = 1..=2, value_name = "ID")]
+    id: Vec<String>,
     /// Print JSON on one line
     #[arg(long)]
     json: bool,
@@ -171,13 +172,13 @@ impl List {
 
 impl Show {
     async fn run(self, path: &str) -> Done {
-        let shown = self.server.api()?.get(&format!("{path}/{}", self.id), &[]).await?;
+        let shown = self.server.api()?.get(&format!("{path}/{}", self.id.join("/")), &[]).await?;
         self.print(&shown)
     }
 
     async fn act(self, what: &str) -> Done {
         let api: Api = self.server.api()?;
-        let shown = api.post(&format!("/runs/{}/{what}", self.id), &json!({})).await?;
+        let shown = api.post(&format!("/runs/{}/{what}", self.id.join("/")), &json!({})).await?;
         self.print(&shown)
     }
 

@@ -241,7 +241,7 @@ fn named(text: &str) -> Result<Wanted, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(Wanted::Run(id));
     }
-    Err(Failure::Usage(format!("{text}: neither a delivery (dlv_…) nor a run (run_…)")))
+    Err(Failure::Failed(anyhow::anyhow!("{text}: there is no such delivery (dlv_…) or run (run_…)")))
 }
 
 /// One JSON document, or one id or JSON object a line.

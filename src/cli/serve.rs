@@ -1,5 +1,6 @@
 //! `billhook serve`: the service, until SIGTERM or Ctrl-C.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -45,6 +46,9 @@ impl Serve {
     pub(crate) async fn run(self) -> Done {
         start_log(self.log_json);
         let mut config = self.config.load(self.sandbox)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         let sandbox = if self.sandbox {
             let options = SandboxOptions {
                 faults: self.sandbox_faults,
@@ -78,8 +82,11 @@ impl Serve {
 
 /// Logs to standard error; `RUST_LOG` says how much.
 fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if json {
         log.json().init();
     } else {

@@ -125,7 +125,10 @@ fn write_private(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
 
 impl Check {
     pub(crate) async fn run(self) -> Done {
-        let config = self.config.load(self.sandbox)?;
+        let config = self.load()?;
+        for warning in &config.warnings {
+            say(&format!("warning: {warning}"));
+        }
         say(&format!(
             "The configuration is right: {} source(s), {} product(s), every template tried.",
             config.sources.len(),
@@ -149,6 +152,19 @@ impl Check {
             return Err(Failure::Failed(anyhow::anyhow!("{failed} look(s) failed")));
         }
         Ok(())
+    }
+}
+
+impl Check {
+    /// A configuration that only lacks the suppliers' keys is right as far as it goes (`init`
+    /// writes such a one): that is not ready rather than wrong.
+    fn load(&self) -> Result<Config, Failure> {
+        self.config.load(self.sandbox).map_err(|failure| match (failure, self.config.load(true)) {
+            (Failure::Usage(lacks), Ok(_)) if !self.sandbox => Failure::Failed(anyhow::anyhow!(
+                "the configuration is right, but not yet complete:\n{lacks}"
+            )),
+            (failure, _) => failure,
+        })
     }
 }
 

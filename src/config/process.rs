@@ -33,12 +33,17 @@ pub(super) fn server(mut section: Section<'_>) -> Server {
 
 pub(super) fn store(mut section: Section<'_>) -> Store {
     let url = section.secret("url");
-    let known = ["sqlite:", "postgres://", "postgresql://"];
-    if !known.iter().any(|scheme| url.reveal().starts_with(scheme)) {
+    
+    if url.reveal().starts_with("postgres") {
         section.problem(
             "url",
-            "is not accepted; write sqlite://data/billhook.db or \
-             postgres://user:password@host/database",
+            "names a PostgreSQL database, which this version cannot use yet; write \
+             sqlite://data/billhook.db",
+        );
+    } else if !url.reveal().starts_with("sqlite:") {
+        section.problem(
+            "url",
+            "is not accepted; write sqlite://data/billhook.db",
         );
     }
     section.finish();

@@ -58,7 +58,7 @@ pub struct Store {
 /// `[admin]`
 #[derive(Clone)]
 pub struct Admin {
-    /// Bearer token of the API and the dashboard.
+    /// Bearer token of the API.
     pub token: Secret,
     /// Seals secrets in the store.
     pub encryption_key: [u8; 32],

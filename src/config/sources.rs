@@ -121,6 +121,11 @@ fn scheme(section: &mut Section<'_>) -> Option<String> {
             "scheme",
             format!("{shown:?} is no signature scheme; the nearest is {near}; known are {known}"),
         );
+    } else if scheme != "standard-webhooks" {
+        section.problem(
+            "scheme",
+            format!("{scheme:?} is not supported by this version; standard-webhooks is"),
+        );
     }
     Some(scheme.to_owned())
 }

@@ -13,7 +13,7 @@ const STARTER: &str = r#"# Billhook's settings. What is not here has its default
 # It holds secrets: keep it readable for Billhook's user only.
 
 [admin]
-# Signs you in to the dashboard and the API.
+# Signs you in to the API.
 token = "@TOKEN@"
 # Encrypts secrets in the store. Keep a copy of it apart from your backups.
 encryption_key = "@ENCRYPTION_KEY@"
@@ -36,7 +36,7 @@ api_key = "TODO"
 platform = "whmcs"
 secrets = ["@SOURCE_SECRET@"]
 
-# Outcomes (IP, status, errors) go back to WHMCS with an API credential of its own.
+# Outcomes (IP, hostname) go back to WHMCS with an API credential of its own.
 #[sources.whmcs.report]
 #kind = "whmcs_api"
 #url = "https://billing.example/includes/api.php"

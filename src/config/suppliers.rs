@@ -16,6 +16,7 @@ const WEB_ADDRESS: &str = "an http or https address, e.g. \"https://api.example/
 
 pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
     let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
+    let poll_interval = section.duration("poll_interval", MILLISECOND..=DAY);
     let settings = Hivelocity {
         base_url: base_url.unwrap_or_default(),
         api_key: section.secret("api_key"),
@@ -23,13 +24,22 @@ pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
         act_as: section.word("act_as", ActAs::Query),
         owner_email: owner_email(&mut section),
         create_client_on: section.word("create_client_on", CreateClientOn::FirstOrder),
-        poll_interval: section.duration("poll_interval", MILLISECOND..=DAY),
-        absent_after: section.duration("absent_after", Duration::ZERO..=DAY),
+        poll_interval,
+        absent_after: absent_after(&mut section, poll_interval),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
         timeout: section.duration("timeout", MILLISECOND..=DAY),
     };
     section.finish();
     settings
+}
+
+/// Unless told, half the pace at which devices are looked at: that is how fast things become
+/// visible at this supplier.
+fn absent_after(section: &mut Section<'_>, poll_interval: Duration) -> Duration {
+    if section.value("absent_after").is_none() {
+        return (poll_interval / 2).max(Duration::from_secs(2));
+    }
+    section.duration("absent_after", Duration::ZERO..=DAY)
 }
 
 fn owner_email(section: &mut Section<'_>) -> String {

@@ -159,7 +159,7 @@ fn any_secret_may_be_in_a_file_of_its_own() {
     let (_kept2, key) = secret(KEY);
     let (_kept3, other) = secret("a-secret\n");
     let (_kept4, secrets) = secret(&format!("# newest first\n{WHSEC}\r\n\n{WHSEC}\n"));
-    let (_kept5, url) = secret("postgres://u:p@h/d\n");
+    let (_kept5, url) = secret("sqlite://data/x.db\n");
     let text = format!(
         "{PRODUCT}[store]\nurl_file = '{url}'\n\
          [admin]\ntoken_file = '{token}'\nencryption_key_file = '{key}'\n\
@@ -172,7 +172,7 @@ fn any_secret_may_be_in_a_file_of_its_own() {
     let file = file(&text);
     let config = load(Some(file.path()), [], false).unwrap();
     assert_eq!(config.admin.token.reveal(), TOKEN);
-    assert_eq!(config.store.url.reveal(), "postgres://u:p@h/d");
+    assert_eq!(config.store.url.reveal(), "sqlite://data/x.db");
     assert_eq!(config.hivelocity.api_key.reveal(), "a-secret");
     assert_eq!(config.one_h.auth_code.reveal(), "a-secret");
     assert_eq!(config.sources["a"].secrets.len(), 2);

@@ -1,7 +1,7 @@
 //! Randomness as an argument: the pure parts draw from whatever the caller hands in.
 
 /// A source of random numbers; real in the process, seeded in tests.
-pub trait Entropy: Send + Sync + std::fmt::Debug {
+pub trait Entropy: Send + Sync {
     /// 64 random bits.
     fn next(&self) -> u64;
 

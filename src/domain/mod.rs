@@ -16,7 +16,7 @@ pub mod vault;
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};
-pub use run::{Lane, OrderKey, RunHead, RunStatus};
+pub use run::{Lane, OrderKey, RunStatus};
 pub use secret::Secret;
 pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};
 pub use step::{Again, Done, Exchange, Outcome, Permit, Repeat, Step, StepAction, StepStatus};

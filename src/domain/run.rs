@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{DeliveryId, RunId};
+use super::id::DeliveryId;
 use super::time::Timestamp;
 
 /// Where a run stands.
@@ -123,19 +123,4 @@ pub struct OrderKey {
     pub occurred_at: Timestamp,
     /// The delivery that first brought the event; a replay keeps it.
     pub origin: DeliveryId,
-}
-
-/// What identifies a run and its event; fixed when the run is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunHead {
-    /// The run.
-    pub id: RunId,
-    /// The delivery that made it.
-    pub delivery_id: DeliveryId,
-    /// Its place in the lane.
-    pub order: OrderKey,
-    /// The lane.
-    pub lane: Lane,
-    /// The run it repeats, where it is a replay.
-    pub replay_of: Option<RunId>,
 }

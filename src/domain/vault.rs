@@ -63,9 +63,15 @@ impl Vault {
     /// Encrypts a secret for one context.
     pub fn seal(&self, entropy: &dyn Entropy, context: &str, secret: &Secret) -> String {
         let nonce = self.nonce(entropy, context, secret);
-        let payload = Payload { msg: secret.reveal().as_bytes(), aad: context.as_bytes() };
+        let payload = Payload {
+            msg: secret.reveal().as_bytes(),
+            aad: context.as_bytes(),
+        };
         // Encrypting fails only beyond 256 GiB; an empty box would then simply not open.
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .unwrap_or_default();
         let mut bytes = nonce.to_vec();
         bytes.extend_from_slice(&sealed);
         format!("{FORM}{}", STANDARD_NO_PAD.encode(bytes))
@@ -75,9 +81,14 @@ impl Vault {
     pub fn open(&self, context: &str, sealed: &str) -> Result<Secret, SealBroken> {
         let text = sealed.strip_prefix(FORM).ok_or(SealBroken::Form)?;
         let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| SealBroken::Form)?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES).ok_or(SealBroken::Form)?;
+        let (nonce, sealed) = bytes
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(SealBroken::Form)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| SealBroken::Form)?;
-        let payload = Payload { msg: sealed, aad: context.as_bytes() };
+        let payload = Payload {
+            msg: sealed,
+            aad: context.as_bytes(),
+        };
         let plain = self
             .cipher
             .decrypt(&XNonce::from(nonce), payload)
@@ -123,7 +134,12 @@ impl Vault {
     fn nonce(&self, entropy: &dyn Entropy, context: &str, secret: &Secret) -> [u8; NONCE_BYTES] {
         let random: Vec<u8> = (0..3).flat_map(|_| entropy.next().to_le_bytes()).collect();
         let length = context.len().to_le_bytes();
-        let parts = [&random[..], &length, context.as_bytes(), secret.reveal().as_bytes()];
+        let parts = [
+            &random[..],
+            &length,
+            context.as_bytes(),
+            secret.reveal().as_bytes(),
+        ];
         let mut nonce = [0; NONCE_BYTES];
         for (place, byte) in nonce.iter_mut().zip(digest(&self.nonces, &parts)) {
             *place = byte;
@@ -183,9 +199,15 @@ mod tests {
         let sealed = vault().seal(&entropy, "token:a", &Secret::new("s3cret"));
         assert!(sealed.starts_with("v1:") && !sealed.contains("s3cret"));
         assert_eq!(vault().open("token:a", &sealed).unwrap().reveal(), "s3cret");
-        assert_eq!(vault().open("token:b", &sealed).unwrap_err(), SealBroken::Mismatch);
+        assert_eq!(
+            vault().open("token:b", &sealed).unwrap_err(),
+            SealBroken::Mismatch
+        );
         let other = Vault::new([8; 32]);
-        assert_eq!(other.open("token:a", &sealed).unwrap_err(), SealBroken::Mismatch);
+        assert_eq!(
+            other.open("token:a", &sealed).unwrap_err(),
+            SealBroken::Mismatch
+        );
     }
 
     #[test]
@@ -198,7 +220,11 @@ mod tests {
             assert!(vault().open("c", &changed).is_err(), "{place}");
         }
         for text in ["", "v1:", "v1:AAAA", "v2:AAAA", "v1:%%%", "plain"] {
-            assert_eq!(vault().open("c", text).unwrap_err(), SealBroken::Form, "{text}");
+            assert_eq!(
+                vault().open("c", text).unwrap_err(),
+                SealBroken::Form,
+                "{text}"
+            );
         }
     }
 
@@ -208,7 +234,12 @@ mod tests {
             let sealed = vault().seal(&Stuck, context, &Secret::new(text));
             STANDARD_NO_PAD.decode(&sealed[3..]).unwrap()[..NONCE_BYTES].to_vec()
         };
-        let all = [nonce("a", "x"), nonce("a", "y"), nonce("b", "x"), nonce("ax", "")];
+        let all = [
+            nonce("a", "x"),
+            nonce("a", "y"),
+            nonce("b", "x"),
+            nonce("ax", ""),
+        ];
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), 4);
     }
 
@@ -220,7 +251,12 @@ mod tests {
             let password = vault().derive(&context);
             assert_eq!(password.reveal(), vault().derive(&context).reveal());
             assert_eq!(password.reveal().len(), 24);
-            assert!(password.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            assert!(
+                password
+                    .reveal()
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric())
+            );
             assert!(has_each_class(password.reveal()));
             assert!(seen.insert(password.reveal().to_owned()));
         }

@@ -179,7 +179,9 @@ impl<'e> Drive<'e> {
     fn prepare(&mut self, index: usize) -> Prepared {
         let (now, engine) = (self.now(), self.engine);
         let Some(step) = self.steps.get_mut(index) else { return Prepared::Settled };
-        resume(step);
+        if step.status == StepStatus::Paused {
+            *step = plan::retry(step.clone());
+        }
         let unclear = step.unknown_since.is_some() && step.action.repeat() == Repeat::Create;
         if self.overtaken && !unclear {
             return self.give_way();
@@ -187,9 +189,9 @@ impl<'e> Drive<'e> {
         if engine.dry_run {
             return self.skip(index, json!({"dry_run": true}));
         }
-        if engine.waits_for_approval(step) {
+        if engine.waits_for_approval(step, self.run.replay) {
             let reason = format!(
-                "{} waits for approval; allow it with: billhook runs approve {}",
+                "{} waits for approval; allow it with: billhook runs approve {} (or end it with: runs cancel)",
                 step.action.kind(),
                 self.run.id
             );
@@ -253,7 +255,9 @@ impl<'e> Drive<'e> {
         if let Some(place) = self.steps.get_mut(index) {
             place.clone_from(&step);
         }
-        if claims && let Guard::Skip(reason) = self.guard(&step.action).await? {
+        // Licences are known by their IP alone, which another service may hold too.
+        let guarded = claims || matches!(step.action, StepAction::RemoveLicense { .. });
+        if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {
             row.duration_ms = Some(0);
             self.pending.attempt(row);
             self.pending.release_claim();
@@ -310,6 +314,7 @@ impl<'e> Drive<'e> {
 
     fn settle(&mut self, index: usize, step: Step, outcome: &Outcome, claims: bool) -> Option<Stand> {
         let now = self.now();
+        let absent = plan::surely_absent(&step, outcome, now, &self.engine.retry);
         let settled = plan::settle(step, outcome, now, &*self.engine.entropy, &self.engine.retry);
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
             self.patch(&done.service, &done.customer);
@@ -327,7 +332,7 @@ impl<'e> Drive<'e> {
             Next::Go => None,
             Next::Pause { reason } => Some(Stand::paused(reason)),
             Next::At { .. } if self.overtaken && !unclear => None,
-            Next::At { .. } if self.overtaken && self.surely_absent(index, outcome, now) => {
+            Next::At { .. } if self.overtaken && absent => {
                 if let Some(place) = self.steps.get_mut(index) {
                     place.unknown_since = None;
                 }
@@ -335,13 +340,6 @@ impl<'e> Drive<'e> {
             }
             Next::At { due, waiting_for } => Some(Stand::waiting(due, waiting_for, error)),
         }
-    }
-
-    /// Whether an unclear create is known by now to have made nothing.
-    fn surely_absent(&self, index: usize, outcome: &Outcome, now: Timestamp) -> bool {
-        let since = self.steps.get(index).and_then(|step| step.unknown_since);
-        *outcome == Outcome::Absent
-            && since.is_some_and(|since| now >= since.plus(self.engine.retry.absent_after))
     }
 
     async fn succeed(mut self) -> Result<(), StoreError> {
@@ -373,26 +371,16 @@ impl<'e> Drive<'e> {
 }
 
 impl Engine {
-    fn waits_for_approval(&self, step: &Step) -> bool {
-        // Deactivating a client cannot be undone at Hivelocity: never without a person.
-        let always = matches!(step.action, StepAction::DeactivateClient);
+    fn waits_for_approval(&self, step: &Step, replayed: bool) -> bool {
+        // Deactivating a client cannot be undone at Hivelocity: never without a person. Nor is a
+        // server wiped once more because somebody replays what happened last week.
+        let always = match step.action {
+            StepAction::DeactivateClient => true,
+            StepAction::ReloadDevice { .. } => replayed,
+            _ => false,
+        };
         !step.approved && (always || self.require_approval.contains(step.action.kind()))
     }
-}
-
-/// A person woke a paused step: its failures are forgiven, but not what is unclear about it. A
-/// destructive step is sent again, as that person decided.
-fn resume(step: &mut Step) {
-    if step.status != StepStatus::Paused {
-        return;
-    }
-    step.failures = 0;
-    step.error = None;
-    let unclear = step.unknown_since.is_some() && step.action.repeat() == Repeat::Create;
-    if !unclear {
-        step.unknown_since = None;
-    }
-    step.status = if unclear { StepStatus::Unknown } else { StepStatus::Waiting };
 }
 
 fn why(outcome: &Outcome) -> Option<String> {

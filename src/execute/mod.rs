@@ -26,8 +26,9 @@ use crate::upstream::Upstreams;
 pub use preview::Preview;
 
 /// How long a worker's claim on a run holds without a write. Longer than any step's calls take
-/// together; a process that dies on SQLite is noticed at its next start, not by this.
-pub const LEASE: Duration = Duration::from_secs(600);
+/// together, their turns in the queue for the supplier's rate included; a process that dies is
+/// noticed at its next start, not by this.
+pub const LEASE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Everything that carrying out runs needs.
 pub struct Engine {

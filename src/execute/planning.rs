@@ -67,16 +67,15 @@ pub(super) fn as_siblings(services: &[(String, ServiceState)]) -> Vec<Sibling<'_
     services.iter().map(|(service_id, state)| Sibling { service_id, state }).collect()
 }
 
-/// An order or a renewal does not depend on the customer's other services; looking them up for
-/// each of a customer's thousand orders would cost for nothing.
+/// A renewal does not depend on the customer's other services.
 const fn needs_siblings(kind: EventType) -> bool {
     match kind {
-        EventType::OrderPaid
-        | EventType::ServiceRenewed
+        EventType::ServiceRenewed
         | EventType::ServiceAction
         | EventType::CustomerCreated
         | EventType::TestPing => false,
-        EventType::ServiceSuspended
+        EventType::OrderPaid
+        | EventType::ServiceSuspended
         | EventType::ServiceUnsuspended
         | EventType::ServiceTerminated
         | EventType::ServicePackageChanged

@@ -19,7 +19,7 @@ const MOST_UNITS: u32 = 1000;
 /// Beyond this a number with a point, or one that was too long, has lost digits on the way.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// An id, as text. None when it is missing, null, empty or PHP's 0 for "no such row".
+/// An id, as text. None when it is missing, null or empty.
 pub(super) fn id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<Option<String>, Wrong> {
     let text = match value {
         None | Some(Raw::Null) => return Ok(None),
@@ -36,12 +36,12 @@ pub(super) fn id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<Option<St
     if !is_one_line(&text) {
         return Err(place.wrong("must not contain control characters or line breaks"));
     }
-    Ok(if text.is_empty() || text == "0" { None } else { Some(text.into_owned()) })
+    Ok(if text.is_empty() { None } else { Some(text.into_owned()) })
 }
 
 /// An id that must be there.
 pub(super) fn required_id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<String, Wrong> {
-    let wanted = "is missing, empty or 0; an id is needed here";
+    let wanted = "is missing or empty; an id is needed here";
     id(value, place)?.ok_or_else(|| place.wrong(wanted))
 }
 

@@ -106,7 +106,7 @@ mod tests {
             "&;",
             "&#;",
             "&#x;",
-            "&euro;",
+            "&nosuchname;",
             "&AMP;",
             "&amp",
             "&#xD800;",

@@ -54,7 +54,9 @@ fn event(
     if kind == EventType::TestPing {
         return Ok(event);
     }
-    event.order_id = field::id(raw.get("order_id"), &root.member("order_id"))?;
+    // PHP writes 0 where there is no such row.
+    let order_id = field::id(raw.get("order_id"), &root.member("order_id"))?;
+    event.order_id = order_id.filter(|id| id != "0");
     event.customer = customer(kind, raw.get("customer"))?;
     if kind.concerns_services() {
         event.services = services(kind, raw.get("services"))?;

@@ -223,8 +223,6 @@ fn ids_are_texts_or_whole_numbers_and_nothing_else() {
             json!(null),
             json!(""),
             json!("  "),
-            json!(0),
-            json!("0"),
             json!([]),
             json!({}),
             json!("a\nb"),
@@ -332,7 +330,7 @@ fn only_types_that_need_a_product_insist_on_one() {
     for kind in [EventType::OrderPaid, EventType::ServicePackageChanged] {
         assert_eq!(wrong(&without(kind, "/services/0/product_id")), "/services/0/product_id");
     }
-    for value in [json!(null), json!(""), json!(0)] {
+    for value in [json!(null), json!("")] {
         let event =
             read(&with(EventType::ServiceRenewed, "/services/0/product_id", value)).unwrap();
         assert_eq!(event.services[0].product_id, "");

@@ -21,14 +21,21 @@ impl<'a> Case<'a> {
     /// Fills the gaps.
     pub(super) fn new(situation: &'a Situation<'a>, ordered: &OrderedService) -> Self {
         let mut ordered = ordered.clone();
-        fill(&mut ordered.product_id, situation.service.product_id.as_deref());
+        fill(
+            &mut ordered.product_id,
+            situation.service.product_id.as_deref(),
+        );
         fill(&mut ordered.hostname, situation.service.hostname.as_deref());
         let mut customer = situation.event.customer.clone().unwrap_or_default();
         fill(&mut customer.id, situation.customer_id);
         fill(&mut customer.email, situation.customer.email.as_deref());
         fill(&mut customer.name, situation.customer.name.as_deref());
         fill(&mut customer.company, situation.customer.company.as_deref());
-        Self { situation, ordered, customer }
+        Self {
+            situation,
+            ordered,
+            customer,
+        }
     }
 
     /// What is known of the service.
@@ -58,23 +65,36 @@ impl<'a> Case<'a> {
 
     /// The product that the service has now; the event's where the state's is not sold any more.
     pub(super) fn product(&self) -> Option<&'a Product> {
-        let known = self.service().product_id.as_deref().and_then(|id| self.find(id));
+        let known = self
+            .service()
+            .product_id
+            .as_deref()
+            .and_then(|id| self.find(id));
         known.or_else(|| self.find(&self.ordered.product_id))
     }
 
     /// The product of that id.
     pub(super) fn find(&self, product_id: &str) -> Option<&'a Product> {
-        self.situation.catalogue.find(self.situation.source, product_id)
+        self.situation
+            .catalogue
+            .find(self.situation.source, product_id)
     }
 
     /// The product that the service has now, or a person is asked.
     pub(super) fn known_product(&self) -> Result<&'a Product, Stop> {
         self.product().ok_or_else(|| {
-            let known = self.service().product_id.as_deref().unwrap_or(&self.ordered.product_id);
+            let known = self.service().product_id.as_deref();
+            let known = known.unwrap_or(&self.ordered.product_id);
             Stop::Hold(if known.is_empty() {
-                format!("nobody said which product service {} is; cancel this run and set it right by hand", self.id())
+                format!(
+                    "nobody said which product service {} is; set it right by hand and cancel this run",
+                    self.id()
+                )
             } else {
-                format!("product {known} is not in the catalogue any more; add it again, then retry this run")
+                format!(
+                    "product {known} is not in the catalogue any more; add it again, then retry \
+                     this run"
+                )
             })
         })
     }
@@ -82,7 +102,8 @@ impl<'a> Case<'a> {
     /// Whether the event names another customer than the one the service was built for.
     pub(super) fn moved(&self) -> Option<(&'a str, &str)> {
         let was = self.service().customer_id.as_deref()?;
-        (!self.customer.id.is_empty() && was != self.customer.id).then_some((was, self.customer.id.as_str()))
+        (!self.customer.id.is_empty() && was != self.customer.id)
+            .then_some((was, self.customer.id.as_str()))
     }
 
     /// Whether anything points to a device of the service.
@@ -109,10 +130,17 @@ impl<'a> Case<'a> {
     ///
     /// Where the product brings a device its IP may not be known yet: a placeholder stands for
     /// it, replaced when the step begins.
-    pub(super) fn render<T>(&self, device: Option<&HivelocityProduct>, render: impl FnOnce(&Variables<'_>) -> T) -> T {
+    pub(super) fn render<T>(
+        &self,
+        device: Option<&HivelocityProduct>,
+        render: impl FnOnce(&Variables<'_>) -> T,
+    ) -> T {
         let known_id = self.service().device_id.map(|id| id.to_string());
         let (ip, id) = if device.is_some() {
-            (self.service().ip.as_deref().unwrap_or(DEVICE_IP), known_id.as_deref().unwrap_or(DEVICE_ID))
+            (
+                self.service().ip.as_deref().unwrap_or(DEVICE_IP),
+                known_id.as_deref().unwrap_or(DEVICE_ID),
+            )
         } else {
             ("", "")
         };
@@ -129,14 +157,18 @@ impl<'a> Case<'a> {
     /// Adds the step that tells the billing platform, where it wants to be told.
     pub(super) fn report(&self, steps: &mut Vec<StepAction>, status: ServiceStatus) {
         if self.situation.rules.reports.contains(self.situation.source) {
-            steps.push(StepAction::Report { status: status.name().to_owned() });
+            steps.push(StepAction::Report {
+                status: status.name().to_owned(),
+            });
         }
     }
 
     /// The patch that every lifecycle plan begins with.
     pub(super) fn settled(&self, status: ServiceStatus) -> Patch {
         let mut patch = Patch::default();
-        patch.set("status", status).set("settled", self.situation.order);
+        patch
+            .set("status", status)
+            .set("settled", self.situation.order);
         if self.service().customer_id.is_none() {
             patch.set_text("customer_id", &self.customer.id);
         }
@@ -146,7 +178,10 @@ impl<'a> Case<'a> {
     /// Whether the customer was closed, and this event is older than that.
     pub(super) fn closed_since(&self) -> bool {
         let customer = self.situation.customer;
-        customer.closed && customer.settled.is_some_and(|settled| settled > self.situation.order)
+        customer.closed
+            && customer
+                .settled
+                .is_some_and(|settled| settled > self.situation.order)
     }
 
     /// Opens the customer again where it was closed before this event.
@@ -159,6 +194,6 @@ impl<'a> Case<'a> {
 
 fn fill(text: &mut String, known: Option<&str>) {
     if text.trim().is_empty() {
-        *text = known.unwrap_or_default().to_owned();
+        known.unwrap_or_default().clone_into(text);
     }
 }

@@ -43,12 +43,20 @@ fn created(rules: &Rules) -> Concern {
     match (&rules.account_model, &rules.create_client_on) {
         (AccountModel::Multi, CreateClientOn::Signup) => Concern::Run,
         (AccountModel::Multi, CreateClientOn::FirstOrder) | (AccountModel::Single, _) => {
-            Concern::Ignore("customer.created needs nothing here: create_client_on is not \"signup\"".to_owned())
+            Concern::Ignore(
+                "customer.created needs nothing here: create_client_on is not \"signup\""
+                    .to_owned(),
+            )
         }
     }
 }
 
-fn of_service(source: &str, kind: EventType, service: Option<&OrderedService>, catalogue: &Catalogue) -> Concern {
+fn of_service(
+    source: &str,
+    kind: EventType,
+    service: Option<&OrderedService>,
+    catalogue: &Catalogue,
+) -> Concern {
     let Some(service) = service else {
         return Concern::Ignore(format!("{kind} names no service"));
     };

@@ -20,12 +20,20 @@ pub(super) fn created(situation: &Situation<'_>, customer: &Customer) -> Planned
     let wanted = matches!(rules.account_model, AccountModel::Multi)
         && matches!(rules.create_client_on, CreateClientOn::Signup);
     if !wanted {
-        return Err(Stop::Nothing("a controlled client is made with the customer's first order".to_owned()));
+        return Err(Stop::Nothing(
+            "a controlled client is made with the customer's first order".to_owned(),
+        ));
     }
     if customer.id.is_empty() {
-        return Err(Stop::Hold("the event names no customer; cancel this run".to_owned()));
+        return Err(Stop::Hold(
+            "the event names no customer; cancel this run".to_owned(),
+        ));
     }
-    let steps = vec![device::create_client(&rules.owner_email, customer, situation.source)];
+    let steps = vec![device::create_client(
+        &rules.owner_email,
+        customer,
+        situation.source,
+    )];
     let mut now = Patch::default();
     if !is_older(situation) {
         data(&mut now, customer).set("settled", situation.order);
@@ -56,7 +64,11 @@ pub(super) fn updated(situation: &Situation<'_>, customer: &Customer) -> Planned
         ));
     }
     let (email, name) = user::contact(&known);
-    let update = |username| StepAction::UpdateUser { username, email: email.clone(), name: name.clone() };
+    let update = |username| StepAction::UpdateUser {
+        username,
+        email: email.clone(),
+        name: name.clone(),
+    };
     let steps = users.into_iter().map(update).collect();
     let mut now = Patch::default();
     data(&mut now, customer);
@@ -74,9 +86,14 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
         return Err(superseded(situation));
     }
     if let Some(service) = opened_since(situation) {
-        return Err(Stop::Superseded(format!("service {service} was ordered or brought back after that")));
+        return Err(Stop::Superseded(format!(
+            "service {service} was ordered or brought back after that"
+        )));
     }
-    let suspend = |username| StepAction::SuspendUser { username, unless_shared: false };
+    let suspend = |username| StepAction::SuspendUser {
+        username,
+        unless_shared: false,
+    };
     let steps = user::in_use(situation).into_iter().map(suspend).collect();
     let mut now = Patch::default();
     now.set("closed", true).set("settled", situation.order);
@@ -88,24 +105,43 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
 
 fn opened_since<'a>(situation: &Situation<'a>) -> Option<&'a str> {
     let newer = situation.siblings.iter().find(|sibling| {
-        sibling.state.status.keeps_user_active() && sibling.state.settled.is_some_and(|settled| settled > situation.order)
+        sibling.state.status.keeps_user_active()
+            && sibling
+                .state
+                .settled
+                .is_some_and(|settled| settled > situation.order)
     });
     newer.map(|sibling| sibling.service_id)
 }
 
 fn is_older(situation: &Situation<'_>) -> bool {
-    situation.customer.settled.is_some_and(|settled| settled > situation.order)
+    situation
+        .customer
+        .settled
+        .is_some_and(|settled| settled > situation.order)
 }
 
 fn superseded(situation: &Situation<'_>) -> Stop {
-    let what = if situation.customer.closed { "closing" } else { "change" };
-    let when = situation.customer.settled.map(|settled| format!(" of {}", settled.occurred_at)).unwrap_or_default();
+    let what = if situation.customer.closed {
+        "closing"
+    } else {
+        "change"
+    };
+    let when = situation
+        .customer
+        .settled
+        .map(|settled| format!(" of {}", settled.occurred_at))
+        .unwrap_or_default();
     Stop::Superseded(format!("by the customer's newer {what}{when}"))
 }
 
 fn either(said: &str, known: Option<&str>) -> String {
     let said = said.trim();
-    if said.is_empty() { known.unwrap_or_default().to_owned() } else { said.to_owned() }
+    if said.is_empty() {
+        known.unwrap_or_default().to_owned()
+    } else {
+        said.to_owned()
+    }
 }
 
 fn data<'p>(patch: &'p mut Patch, customer: &Customer) -> &'p mut Patch {

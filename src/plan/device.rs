@@ -8,7 +8,11 @@ use super::case::Case;
 use super::{Stop, marks};
 
 /// The step that ensures the customer's controlled client.
-pub(super) fn create_client(owner_email: &str, customer: &crate::domain::Customer, source: &str) -> StepAction {
+pub(super) fn create_client(
+    owner_email: &str,
+    customer: &crate::domain::Customer,
+    source: &str,
+) -> StepAction {
     StepAction::CreateClient {
         email: owner_email.to_owned(),
         company: marks::client_company(customer, source),
@@ -26,7 +30,11 @@ pub(super) fn spec(case: &Case<'_>, device: &HivelocityProduct) -> Result<Device
 pub(super) fn build(case: &Case<'_>, spec: DeviceSpec, steps: &mut Vec<StepAction>) {
     let rules = case.situation.rules;
     if case.multi() {
-        steps.push(create_client(&rules.owner_email, &case.customer, case.situation.source));
+        steps.push(create_client(
+            &rules.owner_email,
+            &case.customer,
+            case.situation.source,
+        ));
     }
     steps.push(StepAction::DeployDevice {
         product_id: spec.product_id,
@@ -42,8 +50,13 @@ pub(super) fn build(case: &Case<'_>, spec: DeviceSpec, steps: &mut Vec<StepActio
 /// The steps that darken the device. The null route comes first: should the shutdown get stuck,
 /// the service is dark all the same.
 pub(super) fn darken(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<StepAction>) {
-    let null_route = StepAction::NullRoute { tag: tag.to_owned() };
-    let shutdown = StepAction::Power { action: PowerAction::Shutdown, tag: tag.to_owned() };
+    let null_route = StepAction::NullRoute {
+        tag: tag.to_owned(),
+    };
+    let shutdown = StepAction::Power {
+        action: PowerAction::Shutdown,
+        tag: tag.to_owned(),
+    };
     match on_suspend {
         DeviceOnSuspend::Shutdown => steps.push(shutdown),
         DeviceOnSuspend::NullRoute => steps.push(null_route),
@@ -54,8 +67,13 @@ pub(super) fn darken(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<Ste
 
 /// The steps that bring the device back.
 pub(super) fn lighten(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<StepAction>) {
-    let open = StepAction::RemoveNullRoute { tag: tag.to_owned() };
-    let boot = StepAction::Power { action: PowerAction::Boot, tag: tag.to_owned() };
+    let open = StepAction::RemoveNullRoute {
+        tag: tag.to_owned(),
+    };
+    let boot = StepAction::Power {
+        action: PowerAction::Boot,
+        tag: tag.to_owned(),
+    };
     match on_suspend {
         DeviceOnSuspend::Shutdown => steps.push(boot),
         DeviceOnSuspend::NullRoute => steps.push(open),
@@ -74,8 +92,13 @@ pub(super) fn end(case: &Case<'_>, device: &HivelocityProduct, steps: &mut Vec<S
         DeviceOnTerminate::Cancel if findable(case) => {
             steps.push(StepAction::CancelDevice { tag: case.tag() });
         }
-        DeviceOnTerminate::Shutdown if case.has_device() || case.status() == ServiceStatus::Building => {
-            steps.push(StepAction::Power { action: PowerAction::Shutdown, tag: case.tag() });
+        DeviceOnTerminate::Shutdown
+            if case.has_device() || case.status() == ServiceStatus::Building =>
+        {
+            steps.push(StepAction::Power {
+                action: PowerAction::Shutdown,
+                tag: case.tag(),
+            });
         }
         DeviceOnTerminate::Cancel | DeviceOnTerminate::Shutdown | DeviceOnTerminate::None => {}
     }
@@ -83,19 +106,30 @@ pub(super) fn end(case: &Case<'_>, device: &HivelocityProduct, steps: &mut Vec<S
 
 /// Whether Billhook would know where to look for the device.
 fn findable(case: &Case<'_>) -> bool {
-    let known_client = case.service().hivelocity_client_id.is_some() || case.situation.customer.hivelocity_client_id.is_some();
+    let known_client = case.service().hivelocity_client_id.is_some()
+        || case.situation.customer.hivelocity_client_id.is_some();
     !case.multi() || known_client || !case.customer.id.is_empty() || case.has_device()
 }
 
 /// In words how the wanted hardware differs from what was ordered, if it does.
-pub(super) fn difference(case: &Case<'_>, was: Option<&HivelocityProduct>, wanted: &DeviceSpec) -> Option<String> {
+pub(super) fn difference(
+    case: &Case<'_>,
+    was: Option<&HivelocityProduct>,
+    wanted: &DeviceSpec,
+) -> Option<String> {
     let service = case.service();
     let mut differences = Vec::new();
-    let product = service.device_product_id.or_else(|| was.map(|device| device.product_id));
+    let product = service
+        .device_product_id
+        .or_else(|| was.map(|device| device.product_id));
     if let Some(product) = product.filter(|product| *product != wanted.product_id) {
         differences.push(format!("product {product} → {}", wanted.product_id));
     }
-    if let Some(location) = service.device_location.as_deref().filter(|known| *known != wanted.location) {
+    if let Some(location) = service
+        .device_location
+        .as_deref()
+        .filter(|known| *known != wanted.location)
+    {
         differences.push(format!("location {location} → {}", wanted.location));
     }
     (!differences.is_empty()).then(|| differences.join(", "))

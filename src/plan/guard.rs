@@ -42,65 +42,115 @@ fn reason_to_skip(
         | StepAction::AddLicense { .. }
         | StepAction::AddPortal { .. }
         | StepAction::UpdatePortal { .. } => ended(service),
-        StepAction::Power { action: PowerAction::Boot | PowerAction::Reboot, .. }
+        StepAction::Power {
+            action: PowerAction::Boot | PowerAction::Reboot,
+            ..
+        }
         | StepAction::RemoveNullRoute { .. }
         | StepAction::ReloadDevice { .. } => dark(service),
         StepAction::NullRoute { .. } => light(service),
         StepAction::CancelDevice { .. } => not_ended(service),
         StepAction::DeactivateClient => not_ended(service).or_else(|| client_needed(siblings)),
-        StepAction::SuspendUser { unless_shared: true, username } => light(service).or_else(|| kept(username, siblings)),
+        StepAction::SuspendUser {
+            unless_shared: true,
+            username,
+        } => light(service).or_else(|| kept(username, siblings)),
         StepAction::UnsuspendUser { .. } => closed(customer).or_else(|| dark(service)),
-        StepAction::RemoveLicense { product, ip, suspension } => {
-            let licence = Licence { product: product.clone(), ip: ip.clone() };
+        StepAction::RemoveLicense {
+            product,
+            ip,
+            suspension,
+        } => {
+            let licence = Licence {
+                product: product.clone(),
+                ip: ip.clone(),
+            };
             let revived = if *suspension { light(service) } else { None };
             revived.or_else(|| held(&licence, *suspension, siblings))
         }
-        StepAction::Power { action: PowerAction::Shutdown, .. }
-        | StepAction::SuspendUser { unless_shared: false, .. }
+        StepAction::Power {
+            action: PowerAction::Shutdown,
+            ..
+        }
+        | StepAction::SuspendUser {
+            unless_shared: false,
+            ..
+        }
         | StepAction::UpdateUser { .. }
         | StepAction::Report { .. } => None,
     }
 }
 
 fn client_known(customer: &CustomerState) -> Option<String> {
-    customer.hivelocity_client_id.map(|id| format!("the customer has controlled client {id} already"))
+    customer
+        .hivelocity_client_id
+        .map(|id| format!("the customer has controlled client {id} already"))
 }
 
 fn ended(service: &ServiceState) -> Option<String> {
-    (service.status == ServiceStatus::Terminated).then(|| "the service was terminated meanwhile".to_owned())
+    (service.status == ServiceStatus::Terminated)
+        .then(|| "the service was terminated meanwhile".to_owned())
 }
 
 fn not_ended(service: &ServiceState) -> Option<String> {
-    service.status.exists().then(|| format!("the service is not terminated any more, it is {}", service.status))
+    service.status.exists().then(|| {
+        format!(
+            "the service is not terminated any more, it is {}",
+            service.status
+        )
+    })
 }
 
 fn dark(service: &ServiceState) -> Option<String> {
-    let dark = matches!(service.status, ServiceStatus::Suspended | ServiceStatus::Terminated);
+    let dark = matches!(
+        service.status,
+        ServiceStatus::Suspended | ServiceStatus::Terminated
+    );
     dark.then(|| format!("the service is {} meanwhile", service.status))
 }
 
 fn light(service: &ServiceState) -> Option<String> {
-    service.status.keeps_user_active().then(|| format!("the service is {} meanwhile", service.status))
+    service
+        .status
+        .keeps_user_active()
+        .then(|| format!("the service is {} meanwhile", service.status))
 }
 
 fn closed(customer: &CustomerState) -> Option<String> {
-    customer.closed.then(|| "the customer was closed".to_owned())
+    customer
+        .closed
+        .then(|| "the customer was closed".to_owned())
 }
 
 fn kept(username: &str, siblings: &[Sibling<'_>]) -> Option<String> {
-    user::kept_by(username, siblings).map(|id| format!("service {id} of the same sub-user stays active"))
+    user::kept_by(username, siblings)
+        .map(|id| format!("service {id} of the same sub-user stays active"))
 }
 
 fn client_needed(siblings: &[Sibling<'_>]) -> Option<String> {
-    let other = siblings.iter().find(|sibling| sibling.state.status.exists())?;
-    Some(format!("service {} of the customer still exists", other.service_id))
+    let other = siblings
+        .iter()
+        .find(|sibling| sibling.state.status.exists())?;
+    Some(format!(
+        "service {} of the customer still exists",
+        other.service_id
+    ))
 }
 
 /// 1H knows a licence by product and IP alone: two services on one IP share it.
 fn held(licence: &Licence, suspension: bool, siblings: &[Sibling<'_>]) -> Option<String> {
-    let needs = |status: ServiceStatus| if suspension { status.keeps_user_active() } else { status.exists() };
+    let needs = |status: ServiceStatus| {
+        if suspension {
+            status.keeps_user_active()
+        } else {
+            status.exists()
+        }
+    };
     let other = siblings
         .iter()
         .find(|sibling| needs(sibling.state.status) && sibling.state.licenses.contains(licence))?;
-    Some(format!("service {} holds {} on {} too", other.service_id, licence.product, licence.ip))
+    Some(format!(
+        "service {} holds {} on {} too",
+        other.service_id, licence.product, licence.ip
+    ))
 }

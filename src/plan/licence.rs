@@ -7,9 +7,15 @@ use super::Stop;
 use super::case::Case;
 
 /// What the catalogue makes of the order, or a person is asked.
-pub(super) fn spec(case: &Case<'_>, product: &Product, one_h: &OneHProduct) -> Result<LicenceSpec, Stop> {
+pub(super) fn spec(
+    case: &Case<'_>,
+    product: &Product,
+    one_h: &OneHProduct,
+) -> Result<LicenceSpec, Stop> {
     let spec = case
-        .render(product.hivelocity.as_ref(), |variables| one_h.render(variables))
+        .render(product.hivelocity.as_ref(), |variables| {
+            one_h.render(variables)
+        })
         .map_err(|error| Stop::Hold(format!("{error}; nothing was done")))?;
     if spec.ip.trim().is_empty() && !one_h.licenses.is_empty() {
         return Err(Stop::Hold(format!(
@@ -25,7 +31,13 @@ pub(super) fn spec(case: &Case<'_>, product: &Product, one_h: &OneHProduct) -> R
 pub(super) fn wanted(one_h: &OneHProduct, ip: &str) -> Vec<Licence> {
     let mut wanted = Vec::new();
     for product in &one_h.licenses {
-        push_new(&mut wanted, Licence { product: product.clone(), ip: ip.to_owned() });
+        push_new(
+            &mut wanted,
+            Licence {
+                product: product.clone(),
+                ip: ip.to_owned(),
+            },
+        );
     }
     wanted
 }
@@ -42,7 +54,11 @@ pub(super) fn add(licence: &Licence, username: Option<&str>, label: &str) -> Ste
 
 /// The step that takes a licence away.
 pub(super) fn remove(licence: &Licence, suspension: bool) -> StepAction {
-    StepAction::RemoveLicense { product: licence.product.clone(), ip: licence.ip.clone(), suspension }
+    StepAction::RemoveLicense {
+        product: licence.product.clone(),
+        ip: licence.ip.clone(),
+        suspension,
+    }
 }
 
 /// The licences that a suspension takes away: those held, and while a build is unfinished also
@@ -64,7 +80,9 @@ pub(super) fn to_end(case: &Case<'_>, product: Option<&Product>) -> Vec<Licence>
     for licence in service.licenses.iter().chain(&service.licenses_suspended) {
         push_new(&mut licences, licence.clone());
     }
-    let Some((product, one_h)) = product.and_then(|product| Some((product, product.one_h.as_ref()?))) else {
+    let Some((product, one_h)) =
+        product.and_then(|product| Some((product, product.one_h.as_ref()?)))
+    else {
         return licences;
     };
     add_unrecorded(case, one_h, &mut licences);
@@ -74,7 +92,9 @@ pub(super) fn to_end(case: &Case<'_>, product: Option<&Product>) -> Vec<Licence>
         if let Ok(spec) = spec
             && !spec.ip.trim().is_empty()
         {
-            wanted(one_h, &spec.ip).into_iter().for_each(|licence| push_new(&mut licences, licence));
+            for licence in wanted(one_h, &spec.ip) {
+                push_new(&mut licences, licence);
+            }
         }
     }
     licences
@@ -83,7 +103,9 @@ pub(super) fn to_end(case: &Case<'_>, product: Option<&Product>) -> Vec<Licence>
 /// Adds the catalogue's licences on the device's IP.
 fn add_unrecorded(case: &Case<'_>, one_h: &OneHProduct, licences: &mut Vec<Licence>) {
     if let Some(ip) = case.service().ip.as_deref() {
-        wanted(one_h, ip).into_iter().for_each(|licence| push_new(licences, licence));
+        for licence in wanted(one_h, ip) {
+            push_new(licences, licence);
+        }
     }
 }
 

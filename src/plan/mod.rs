@@ -36,19 +36,13 @@ mod terminate;
 mod user;
 
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod table;
-#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::catalogue::{
-    AccountModel, Catalogue, CreateClientOn, DeactivateClient, SubUserPer,
-};
+use crate::catalogue::{AccountModel, Catalogue, CreateClientOn, DeactivateClient, SubUserPer};
 use crate::domain::{
     Customer, CustomerState, Event, EventType, OrderKey, OrderedService, ServiceState, StepAction,
 };
@@ -57,7 +51,7 @@ pub use concern::{Concern, concerns};
 pub use guard::{Guard, guard};
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use overtaken::overtaken;
-pub use settle::{Next, RetryRules, Settled, begin, interrupted, permit, retry, settle};
+pub use settle::{Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent};
 
 use case::Case;
 
@@ -129,6 +123,7 @@ pub enum Subject<'a> {
 
 /// What is to become of a run.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one a run, taken apart at once")]
 pub enum Verdict {
     /// Carry this out.
     Do(Plan),
@@ -194,8 +189,13 @@ fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
     if let Some(reason) = overtaken(kind, &situation.order, situation.service) {
         return Err(Stop::Superseded(reason));
     }
-    if situation.terminated_later && kind.concerns_services() && kind != EventType::ServiceTerminated {
-        return Err(Stop::Superseded("the service was terminated before this was carried out".to_owned()));
+    if situation.terminated_later
+        && kind.concerns_services()
+        && kind != EventType::ServiceTerminated
+    {
+        return Err(Stop::Superseded(
+            "the service was terminated before this was carried out".to_owned(),
+        ));
     }
     let case = Case::new(situation, ordered);
     match kind {
@@ -207,7 +207,9 @@ fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
         EventType::ServicePackageChanged => package::plan(&case),
         EventType::ServiceAction => action::plan(&case),
         EventType::CustomerCreated | EventType::CustomerUpdated | EventType::CustomerClosed => {
-            Err(Stop::Hold(format!("{kind} is about a customer, but the run is a service's; cancel it")))
+            Err(Stop::Hold(format!(
+                "{kind} is about a customer, but the run is a service's; cancel it"
+            )))
         }
         EventType::TestPing => Err(Stop::Nothing("a connection test; nothing to do".to_owned())),
     }
@@ -226,8 +228,8 @@ fn of_customer(situation: &Situation<'_>, customer: &Customer) -> Planned {
         | EventType::ServiceTerminated
         | EventType::ServiceRenewed
         | EventType::ServicePackageChanged
-        | EventType::ServiceAction => {
-            Err(Stop::Hold(format!("{kind} is about a service, but the run is a customer's; cancel it")))
-        }
+        | EventType::ServiceAction => Err(Stop::Hold(format!(
+            "{kind} is about a service, but the run is a customer's; cancel it"
+        ))),
     }
 }

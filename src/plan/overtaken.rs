@@ -10,14 +10,18 @@ use crate::domain::{EventType, OrderKey, ServiceState, ServiceStatus};
 /// they are planned.
 pub fn overtaken(kind: EventType, order: &OrderKey, service: &ServiceState) -> Option<String> {
     match kind {
-        EventType::OrderPaid => settled_after(order, service).or_else(|| package_after(order, service)),
-        EventType::ServiceSuspended | EventType::ServiceUnsuspended | EventType::ServiceTerminated => {
-            settled_after(order, service)
+        EventType::OrderPaid => {
+            settled_after(order, service).or_else(|| package_after(order, service))
         }
+        EventType::ServiceSuspended
+        | EventType::ServiceUnsuspended
+        | EventType::ServiceTerminated => settled_after(order, service),
         EventType::ServicePackageChanged => {
             ended_after(order, service).or_else(|| package_settled_after(order, service))
         }
-        EventType::ServiceRenewed => ended_after(order, service).or_else(|| renewed_after(order, service)),
+        EventType::ServiceRenewed => {
+            ended_after(order, service).or_else(|| renewed_after(order, service))
+        }
         EventType::ServiceAction => dark_after(order, service),
         EventType::CustomerCreated
         | EventType::CustomerUpdated
@@ -28,7 +32,10 @@ pub fn overtaken(kind: EventType, order: &OrderKey, service: &ServiceState) -> O
 
 fn settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
     let newer = service.settled.filter(|settled| settled > order)?;
-    Some(format!("by a newer event of {} that made the service {}", newer.occurred_at, service.status))
+    Some(format!(
+        "by a newer event of {} that made the service {}",
+        newer.occurred_at, service.status
+    ))
 }
 
 /// An order that was carried out before the package changed would bring the old package's
@@ -39,20 +46,30 @@ fn package_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
 
 fn package_settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
     let newer = service.package_settled.filter(|settled| settled > order)?;
-    Some(format!("by the newer package change of {}", newer.occurred_at))
+    Some(format!(
+        "by the newer package change of {}",
+        newer.occurred_at
+    ))
 }
 
 fn ended_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
-    (service.status == ServiceStatus::Terminated).then(|| settled_after(order, service)).flatten()
+    (service.status == ServiceStatus::Terminated)
+        .then(|| settled_after(order, service))
+        .flatten()
 }
 
 /// An action that was asked for before the service went dark is not wanted any more.
 fn dark_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
-    let dark = matches!(service.status, ServiceStatus::Suspended | ServiceStatus::Terminated);
+    let dark = matches!(
+        service.status,
+        ServiceStatus::Suspended | ServiceStatus::Terminated
+    );
     dark.then(|| settled_after(order, service)).flatten()
 }
 
 fn renewed_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
-    let newer = service.renewed_at.filter(|renewed| *renewed > order.occurred_at)?;
+    let newer = service
+        .renewed_at
+        .filter(|renewed| *renewed > order.occurred_at)?;
     Some(format!("by the newer renewal of {newer}"))
 }

@@ -54,23 +54,37 @@ fn new_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
 
 /// What is built stays as it is; a person is shown the difference.
 fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
-    let was = case.service().product_id.as_deref().and_then(|id| case.find(id));
+    let was = case
+        .service()
+        .product_id
+        .as_deref()
+        .and_then(|id| case.find(id));
     let old = was.and_then(|product| product.hivelocity.as_ref());
-    let had_device = old.is_some() || case.has_device() || case.service().device_product_id.is_some();
+    let had_device =
+        old.is_some() || case.has_device() || case.service().device_product_id.is_some();
     let Some(hivelocity) = &product.hivelocity else {
-        return if had_device { Err(differs(case, "the new package has no device")) } else { Ok(()) };
+        return if had_device {
+            Err(differs(case, "the new package has no device"))
+        } else {
+            Ok(())
+        };
     };
     if !had_device {
-        return Err(differs(case, "the old package had no device, the new one has"));
+        return Err(differs(
+            case,
+            "the old package had no device, the new one has",
+        ));
     }
-    if case.status() == ServiceStatus::Building && case.service().device_product_id.is_none() {
+    let built = case.service().device_product_id.is_some() && case.service().ip.is_some();
+    if case.status() == ServiceStatus::Building && !built {
         return Err(Stop::Hold(format!(
-            "the device of service {} is not ordered yet; let its order finish, then retry this run",
+            "the device of service {} is not built yet; let its order finish, then retry this run",
             case.id()
         )));
     }
     let spec = device::spec(case, hivelocity)?;
-    device::difference(case, old, &spec).map_or(Ok(()), |difference| Err(differs(case, &difference)))
+    device::difference(case, old, &spec)
+        .map_or(Ok(()), |difference| Err(differs(case, &difference)))
 }
 
 fn differs(case: &Case<'_>, difference: &str) -> Stop {
@@ -108,25 +122,46 @@ fn change(
 /// Whether the service is dark by having no licences, so that new ones wait until it is back.
 fn kept_back(case: &Case<'_>, one_h: &OneHProduct) -> bool {
     let by_licence = matches!(one_h.on_suspend, LicenceOnSuspend::RemoveLicense);
-    case.status() == ServiceStatus::Suspended && (by_licence || !case.service().licenses_suspended.is_empty())
+    case.status() == ServiceStatus::Suspended
+        && (by_licence || !case.service().licenses_suspended.is_empty())
 }
 
 fn remove_except(case: &Case<'_>, wanted: &[Licence], steps: &mut Vec<StepAction>) {
-    let gone = case.service().licenses.iter().filter(|held| !wanted.contains(held));
+    let gone = case
+        .service()
+        .licenses
+        .iter()
+        .filter(|held| !wanted.contains(held));
     steps.extend(gone.map(|licence| licence::remove(licence, false)));
 }
 
 fn missing(case: &Case<'_>, wanted: &[Licence]) -> Vec<Licence> {
-    wanted.iter().filter(|licence| !case.service().licenses.contains(licence)).cloned().collect()
+    wanted
+        .iter()
+        .filter(|licence| !case.service().licenses.contains(licence))
+        .cloned()
+        .collect()
 }
 
-fn add(case: &Case<'_>, missing: &[Licence], user: Option<&str>, spec: &LicenceSpec, steps: &mut Vec<StepAction>) {
+fn add(
+    case: &Case<'_>,
+    missing: &[Licence],
+    user: Option<&str>,
+    spec: &LicenceSpec,
+    steps: &mut Vec<StepAction>,
+) {
     if let Some(user) = user.filter(|_| !missing.is_empty()) {
         steps.push(user::add(case, user));
         let dark = case.status() == ServiceStatus::Suspended || case.closed_since();
         if user::perhaps_suspended(case, user) && !dark {
-            steps.push(StepAction::UnsuspendUser { username: user.to_owned() });
+            steps.push(StepAction::UnsuspendUser {
+                username: user.to_owned(),
+            });
         }
     }
-    steps.extend(missing.iter().map(|licence| licence::add(licence, user, &spec.label)));
+    steps.extend(
+        missing
+            .iter()
+            .map(|licence| licence::add(licence, user, &spec.label)),
+    );
 }

@@ -31,7 +31,11 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         for suspended in &case.service().licenses_suspended {
             licence::push_new(&mut licences, suspended.clone());
         }
-        steps.extend(licences.iter().map(|licence| licence::add(licence, user.as_deref(), &spec.label)));
+        steps.extend(
+            licences
+                .iter()
+                .map(|licence| licence::add(licence, user.as_deref(), &spec.label)),
+        );
         portal(case, user.as_deref(), &spec, &mut steps);
     }
     close_again(case, user.as_deref(), &mut steps);
@@ -55,7 +59,10 @@ fn ordered_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
     match case.status() {
         // Orders name what other modules sell, too.
         ServiceStatus::Unknown => Err(Stop::Nothing(reason)),
-        ServiceStatus::Building | ServiceStatus::Active | ServiceStatus::Suspended | ServiceStatus::Terminated => {
+        ServiceStatus::Building
+        | ServiceStatus::Active
+        | ServiceStatus::Suspended
+        | ServiceStatus::Terminated => {
             Err(Stop::Hold(format!("{reason}; add it, then retry this run")))
         }
     }
@@ -74,9 +81,12 @@ fn refuse(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
         )));
     }
     let needs_customer = (product.hivelocity.is_some() && case.multi())
-        || (product.one_h.is_some() && matches!(case.situation.rules.sub_user_per, SubUserPer::Customer));
+        || (product.one_h.is_some()
+            && matches!(case.situation.rules.sub_user_per, SubUserPer::Customer));
     if needs_customer && case.customer.id.is_empty() {
-        return Err(Stop::Hold("the order names no customer; send it again with customer.id".to_owned()));
+        return Err(Stop::Hold(
+            "the order names no customer; send it again with customer.id".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -87,7 +97,11 @@ fn refuse_reuse(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
     if case.status() != ServiceStatus::Terminated || product.hivelocity.is_none() {
         return Ok(());
     }
-    let when = case.service().settled.map(|settled| format!(" on {}", settled.occurred_at)).unwrap_or_default();
+    let when = case
+        .service()
+        .settled
+        .map(|settled| format!(" on {}", settled.occurred_at))
+        .unwrap_or_default();
     Err(Stop::Hold(format!(
         "service {} was terminated{when} and paid again; its old device may still carry the mark {} and \
          must not be taken for the new one, so order it as a new service and cancel this run",
@@ -110,7 +124,10 @@ fn refuse_quantity(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
 
 /// The package changed while the build stood still: which of the two is to be built?
 fn refuse_package(case: &Case<'_>) -> Result<(), Stop> {
-    let newer = case.service().package_settled.filter(|settled| *settled > case.situation.order);
+    let newer = case
+        .service()
+        .package_settled
+        .filter(|settled| *settled > case.situation.order);
     let Some(newer) = newer else { return Ok(()) };
     Err(Stop::Hold(format!(
         "the package of service {} changed on {}, after this order; send a new order.paid with the \
@@ -122,12 +139,18 @@ fn refuse_package(case: &Case<'_>) -> Result<(), Stop> {
 
 /// A second order of a service that has a device finds the device by its mark; where another
 /// product was paid for, that must not pass for success.
-fn refuse_other_hardware(case: &Case<'_>, product: &Product, spec: &crate::catalogue::DeviceSpec) -> Result<(), Stop> {
+fn refuse_other_hardware(
+    case: &Case<'_>,
+    product: &Product,
+    spec: &crate::catalogue::DeviceSpec,
+) -> Result<(), Stop> {
     let known = case.service().product_id.as_deref();
     if known.is_none_or(|known| known == product.id) || !case.status().exists() {
         return Ok(());
     }
-    let was = known.and_then(|id| case.find(id)).and_then(|product| product.hivelocity.as_ref());
+    let was = known
+        .and_then(|id| case.find(id))
+        .and_then(|product| product.hivelocity.as_ref());
     match device::difference(case, was, spec) {
         None => Ok(()),
         Some(difference) => Err(Stop::Hold(format!(
@@ -148,7 +171,11 @@ fn comes_back(case: &Case<'_>) -> bool {
     }
 }
 
-fn ensure_user(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>) -> Result<(), Stop> {
+fn ensure_user(
+    case: &Case<'_>,
+    user: Option<&str>,
+    steps: &mut Vec<StepAction>,
+) -> Result<(), Stop> {
     let Some(user) = user else { return Ok(()) };
     if case.customer.email.trim().is_empty() {
         return Err(Stop::Hold(
@@ -159,23 +186,40 @@ fn ensure_user(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>)
     }
     steps.push(user::add(case, user));
     if user::perhaps_suspended(case, user) && !case.closed_since() {
-        steps.push(StepAction::UnsuspendUser { username: user.to_owned() });
+        steps.push(StepAction::UnsuspendUser {
+            username: user.to_owned(),
+        });
     }
     Ok(())
 }
 
 /// Makes the portal, or brings the one that is there up to date.
-pub(super) fn portal(case: &Case<'_>, user: Option<&str>, spec: &LicenceSpec, steps: &mut Vec<StepAction>) {
-    let Some(username) = user.map(str::to_owned) else { return };
+pub(super) fn portal(
+    case: &Case<'_>,
+    user: Option<&str>,
+    spec: &LicenceSpec,
+    steps: &mut Vec<StepAction>,
+) {
+    let Some(username) = user.map(str::to_owned) else {
+        return;
+    };
     let (ip, portal_domain) = (spec.ip.clone(), spec.portal_domain.clone());
     if portal_domain.is_empty() {
         return;
     }
     match case.service().portal_domain.as_deref() {
         Some(known) if known != portal_domain => {
-            steps.push(StepAction::UpdatePortal { username, ip, portal_domain });
+            steps.push(StepAction::UpdatePortal {
+                username,
+                ip,
+                portal_domain,
+            });
         }
-        Some(_) | None => steps.push(StepAction::AddPortal { username, ip, portal_domain }),
+        Some(_) | None => steps.push(StepAction::AddPortal {
+            username,
+            ip,
+            portal_domain,
+        }),
     }
 }
 
@@ -183,13 +227,20 @@ pub(super) fn portal(case: &Case<'_>, user: Option<&str>, spec: &LicenceSpec, st
 /// would have been in order, and the sub-user is as suspended as it would be.
 fn close_again(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>) {
     if let Some(user) = user.filter(|_| case.closed_since()) {
-        steps.push(StepAction::SuspendUser { username: user.to_owned(), unless_shared: false });
+        steps.push(StepAction::SuspendUser {
+            username: user.to_owned(),
+            unless_shared: false,
+        });
     }
 }
 
 fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan {
     let active = case.status() == ServiceStatus::Active;
-    let mut now = case.settled(if active { ServiceStatus::Active } else { ServiceStatus::Building });
+    let mut now = case.settled(if active {
+        ServiceStatus::Active
+    } else {
+        ServiceStatus::Building
+    });
     now.set_text("customer_id", &case.customer.id)
         .set_text("product_id", &case.ordered.product_id)
         .set_text("hostname", &case.ordered.hostname);
@@ -197,7 +248,8 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan 
         now.set("one_h_user", user);
     }
     let mut end = Patch::default();
-    end.set("status", ServiceStatus::Active).remove("licenses_suspended");
+    end.set("status", ServiceStatus::Active)
+        .remove("licenses_suspended");
     Plan {
         steps,
         service_now: now.done(),
@@ -209,7 +261,11 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan 
 
 fn customer_patch(case: &Case<'_>, user: Option<&str>) -> Patch {
     let mut patch = Patch::default();
-    let newer = case.situation.customer.settled.is_none_or(|settled| settled < case.situation.order);
+    let newer = case
+        .situation
+        .customer
+        .settled
+        .is_none_or(|settled| settled < case.situation.order);
     if newer {
         patch
             .set_text("email", &case.customer.email)

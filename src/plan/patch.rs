@@ -19,7 +19,11 @@ impl Patch {
 
     /// Sets `key` unless the text is empty: an event that leaves a field out erases nothing.
     pub(super) fn set_text(&mut self, key: &str, text: &str) -> &mut Self {
-        if text.is_empty() { self } else { self.set(key, text) }
+        if text.is_empty() {
+            self
+        } else {
+            self.set(key, text)
+        }
     }
 
     /// Removes `key`.

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{
-    Again, Done, Entropy, Outcome, Permit, Repeat, Step, StepStatus, Timestamp,
-};
+use crate::domain::{Again, Done, Entropy, Outcome, Permit, Repeat, Step, StepStatus, Timestamp};
 
 /// The first pause before looking again at something that takes seconds.
 const SOON: Duration = Duration::from_millis(250);
@@ -24,7 +22,7 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 /// The longest pause between looks that find no mark.
 const LOOK: Duration = Duration::from_secs(2);
 /// An upstream may ask for patience, but a slip of its clock must not stop a run for ever.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// No pause is shorter, so that a step never spins.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -82,13 +80,33 @@ pub fn begin(mut step: Step, now: Timestamp) -> Step {
 
 /// Whether the attempt may send what changes something.
 pub fn permit(step: &Step, now: Timestamp, rules: &RetryRules) -> Permit {
-    let Some(since) = step.unknown_since else { return Permit::Send };
+    let Some(since) = step.unknown_since else {
+        return Permit::Send;
+    };
     match step.action.repeat() {
-        Repeat::Harmless => Permit::Send,
         Repeat::Destructive => Permit::LookOnly,
-        Repeat::Create if now < since.plus(rules.absent_after) => Permit::LookOnly,
-        Repeat::Create => Permit::Send,
+        Repeat::Create if now < since.plus(window(step, rules)) => Permit::LookOnly,
+        Repeat::Create | Repeat::Harmless => Permit::Send,
     }
+}
+
+/// How long a create whose answer was unclear is only looked for.
+///
+/// A second server costs real money, a second client is a nuisance, and 1H itself refuses a
+/// second user of a name (17) or a second licence on an IP (34).
+fn window(step: &Step, rules: &RetryRules) -> Duration {
+    match step.action.kind() {
+        "one_h.add_user" | "one_h.add_license" => rules.absent_after / 10,
+        "hivelocity.create_client" => rules.absent_after / 2,
+        _ => rules.absent_after,
+    }
+}
+
+/// Whether an unclear create is known by now to have made nothing: a look found no mark after
+/// the window.
+pub fn surely_absent(step: &Step, outcome: &Outcome, now: Timestamp, rules: &RetryRules) -> bool {
+    *outcome == Outcome::Absent
+        && step.unknown_since.is_some_and(|since| now >= since.plus(window(step, rules)))
 }
 
 /// The step as found after a crash or by another worker: if its attempt was under way, the
@@ -123,7 +141,11 @@ pub fn retry(mut step: Step) -> Step {
         Repeat::Create => {}
         Repeat::Harmless | Repeat::Destructive => step.unknown_since = None,
     }
-    step.status = if step.unknown_since.is_some() { StepStatus::Unknown } else { StepStatus::Waiting };
+    step.status = if step.unknown_since.is_some() {
+        StepStatus::Unknown
+    } else {
+        StepStatus::Waiting
+    };
     step
 }
 
@@ -160,7 +182,10 @@ fn succeeded(mut step: Step, output: Value) -> Settled {
     step.unknown_since = None;
     step.error = None;
     step.output = output;
-    Settled { step, next: Next::Go }
+    Settled {
+        step,
+        next: Next::Go,
+    }
 }
 
 /// The output, marked as something that was so before.
@@ -175,13 +200,23 @@ fn already(done: &Done) -> Value {
 }
 
 /// Nothing wrong, not finished. After a create this says that something is on its way, so for a
-/// while it is only looked for, as after an unclear answer.
-fn not_yet(mut step: Step, waiting_for: &str, again: Again, now: Timestamp, rules: &RetryRules) -> Settled {
+/// while it is only looked for, as after an unclear answer. A window that has passed by now says
+/// that the attempt may have sent, and begins anew.
+fn not_yet(
+    mut step: Step,
+    waiting_for: &str,
+    again: Again,
+    now: Timestamp,
+    rules: &RetryRules,
+) -> Settled {
     step.status = StepStatus::Waiting;
     step.failures = 0;
     step.error = None;
     if step.action.repeat() == Repeat::Create {
-        step.unknown_since = step.unknown_since.or(Some(now));
+        let open = step
+            .unknown_since
+            .filter(|since| now < since.plus(window(&step, rules)));
+        step.unknown_since = open.or(Some(now));
     }
     let delay = match again {
         Again::Slow => rules.poll_interval,
@@ -197,18 +232,26 @@ fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
             let kind = step.action.kind();
             let reason = format!(
                 "{kind} may or may not have been carried out, and doing it twice would destroy data; look at \
-                 the device, then complete the step by hand or retry it"
+                 the device, then retry the run to do it again, or cancel the run"
             );
-            let error = step.error.clone().unwrap_or_else(|| "the outcome is unknown".to_owned());
+            let error = step
+                .error
+                .clone()
+                .unwrap_or_else(|| "the outcome is unknown".to_owned());
             pause(step, &error, reason)
         }
         Repeat::Create => {
             step.status = StepStatus::Unknown;
             // Without an unclear answer there is nothing to wait for; the next attempt may send.
-            let until = step.unknown_since.map(|since| since.plus(rules.absent_after));
+            let until = step
+                .unknown_since
+                .map(|since| since.plus(window(&step, rules)));
             let remaining = until.map_or(Duration::ZERO, |until| until.since(now));
             let waiting_for = if remaining.is_zero() {
-                format!("no trace of {} was found; sending it again", step.action.kind())
+                format!(
+                    "no trace of {} was found; sending it again",
+                    step.action.kind()
+                )
             } else {
                 looking(&step)
             };
@@ -232,15 +275,27 @@ fn failed(
     entropy: &dyn Entropy,
     rules: &RetryRules,
 ) -> Settled {
-    step.failures = step.failures.saturating_add(1);
+    // A look that fails while nothing may be sent yet is none of the attempts: the window ends
+    // by itself, and giving up inside it would leave the outcome unknown for nothing.
+    let only_looked =
+        step.action.repeat() == Repeat::Create && permit(&step, now, rules) == Permit::LookOnly;
+    if !only_looked {
+        step.failures = step.failures.saturating_add(1);
+    }
     if step.failures >= rules.max_attempts {
         let reason = spent(&step, error);
         return pause(step, error, reason);
     }
-    step.status = if step.unknown_since.is_some() { StepStatus::Unknown } else { StepStatus::Waiting };
+    step.status = if step.unknown_since.is_some() {
+        StepStatus::Unknown
+    } else {
+        StepStatus::Waiting
+    };
     step.error = Some(error.to_owned());
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-    let delay = jittered(step.failures, entropy, rules).max(asked).max(SHORTEST);
+    let delay = jittered(step.failures, entropy, rules)
+        .max(asked)
+        .max(SHORTEST);
     let (upstream, due) = (upstream(&step), now.plus(delay));
     let waiting_for = format!("{upstream} is not available; trying again at {due}");
     at(step, delay, now, waiting_for)
@@ -267,8 +322,8 @@ fn spent(step: &Step, error: &str) -> String {
         return format!("gave up after {times} attempts: {error}");
     }
     format!(
-        "gave up after {times} attempts: {error}; whether {} took effect is unknown: look for {} and complete \
-         the step by hand if it is there, or retry the run",
+        "gave up after {times} attempts: {error}; whether {} took effect is unknown: look for {}, then retry the \
+         run: it looks first, too",
         step.action.kind(),
         sought(step)
     )
@@ -277,12 +332,18 @@ fn spent(step: &Step, error: &str) -> String {
 fn pause(mut step: Step, error: &str, reason: String) -> Settled {
     step.status = StepStatus::Paused;
     step.error = Some(error.to_owned());
-    Settled { step, next: Next::Pause { reason } }
+    Settled {
+        step,
+        next: Next::Pause { reason },
+    }
 }
 
 fn at(step: Step, delay: Duration, now: Timestamp, waiting_for: String) -> Settled {
     let due = now.plus(delay);
-    Settled { step, next: Next::At { due, waiting_for } }
+    Settled {
+        step,
+        next: Next::At { due, waiting_for },
+    }
 }
 
 /// `first`·`growth`^`times`, as far as a duration goes.
@@ -300,7 +361,11 @@ fn jittered(failures: u32, entropy: &dyn Entropy, rules: &RetryRules) -> Duratio
 }
 
 fn looking(step: &Step) -> String {
-    format!("{}'s answer was unclear; looking for {} before anything is sent again", upstream(step), sought(step))
+    format!(
+        "{}'s answer was unclear; looking for {} before anything is sent again",
+        upstream(step),
+        sought(step)
+    )
 }
 
 fn upstream(step: &Step) -> &'static str {

@@ -19,7 +19,11 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     if let Some(hivelocity) = product.and_then(|product| product.hivelocity.as_ref()) {
         device::end(case, hivelocity, &mut steps);
     }
-    steps.extend(licence::to_end(case, product).iter().map(|licence| licence::remove(licence, false)));
+    steps.extend(
+        licence::to_end(case, product)
+            .iter()
+            .map(|licence| licence::remove(licence, false)),
+    );
     if case.moved().is_none() {
         end_shared(case, product, &mut steps);
     }
@@ -40,10 +44,20 @@ fn product<'a>(case: &Case<'a>) -> Result<Option<&'a Product>, Stop> {
 /// again when it begins.
 fn end_shared(case: &Case<'_>, product: Option<&Product>, steps: &mut Vec<StepAction>) {
     if let Some(username) = user::made(case) {
-        steps.push(StepAction::SuspendUser { username, unless_shared: true });
+        steps.push(StepAction::SuspendUser {
+            username,
+            unless_shared: true,
+        });
     }
-    let last = !case.situation.siblings.iter().any(|sibling| sibling.state.status.exists());
-    let wanted = matches!(case.situation.rules.deactivate_client, DeactivateClient::AfterLastService);
+    let last = !case
+        .situation
+        .siblings
+        .iter()
+        .any(|sibling| sibling.state.status.exists());
+    let wanted = matches!(
+        case.situation.rules.deactivate_client,
+        DeactivateClient::AfterLastService
+    );
     let has_client = case.situation.customer.hivelocity_client_id.is_some()
         && product.is_some_and(|product| product.hivelocity.is_some());
     if case.multi() && wanted && last && has_client {
@@ -56,7 +70,10 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>) -> Plan {
     suspend::forget_unmade_user(case, &mut now);
     let mut end = Patch::default();
     end.remove("licenses_suspended");
-    if steps.iter().any(|step| matches!(step, StepAction::CancelDevice { .. })) {
+    if steps
+        .iter()
+        .any(|step| matches!(step, StepAction::CancelDevice { .. }))
+    {
         // The IP will be somebody else's; no later event may touch licences on it.
         end.remove("ip");
     }

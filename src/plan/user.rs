@@ -15,7 +15,12 @@ pub(super) fn of(case: &Case<'_>) -> Option<String> {
     if case.service().one_h_user.is_some() {
         return case.service().one_h_user.clone();
     }
-    let Situation { source, rules, customer, .. } = case.situation;
+    let Situation {
+        source,
+        rules,
+        customer,
+        ..
+    } = case.situation;
     let name = |id: &str| marks::username(&rules.username_prefix, source, id, rules.sub_user_per);
     match rules.sub_user_per {
         SubUserPer::None => None,
@@ -34,7 +39,9 @@ pub(super) fn of(case: &Case<'_>) -> Option<String> {
 pub(super) fn was_made(service: &ServiceState) -> bool {
     match service.status {
         ServiceStatus::Unknown => false,
-        ServiceStatus::Building => !service.licenses.is_empty() || !service.licenses_suspended.is_empty(),
+        ServiceStatus::Building => {
+            !service.licenses.is_empty() || !service.licenses_suspended.is_empty()
+        }
         ServiceStatus::Active | ServiceStatus::Suspended | ServiceStatus::Terminated => true,
     }
 }
@@ -42,7 +49,8 @@ pub(super) fn was_made(service: &ServiceState) -> bool {
 /// The service's sub-user, if it was made.
 pub(super) fn made(case: &Case<'_>) -> Option<String> {
     let user = of(case)?;
-    let states = std::iter::once(case.service()).chain(case.situation.siblings.iter().map(|sibling| sibling.state));
+    let states = std::iter::once(case.service())
+        .chain(case.situation.siblings.iter().map(|sibling| sibling.state));
     let shows = |state: &ServiceState| state.one_h_user.as_ref() == Some(&user) && was_made(state);
     states.into_iter().any(shows).then_some(user)
 }
@@ -50,9 +58,13 @@ pub(super) fn made(case: &Case<'_>) -> Option<String> {
 /// Whether another service of that sub-user needs it usable.
 pub(super) fn kept_by<'a>(user: &str, siblings: &[Sibling<'a>]) -> Option<&'a str> {
     let keeps = |sibling: &&Sibling<'_>| {
-        sibling.state.one_h_user.as_deref() == Some(user) && sibling.state.status.keeps_user_active()
+        sibling.state.one_h_user.as_deref() == Some(user)
+            && sibling.state.status.keeps_user_active()
     };
-    siblings.iter().find(keeps).map(|sibling| sibling.service_id)
+    siblings
+        .iter()
+        .find(keeps)
+        .map(|sibling| sibling.service_id)
 }
 
 /// Whether the sub-user may be suspended by what happened before this event: the customer was
@@ -60,9 +72,13 @@ pub(super) fn kept_by<'a>(user: &str, siblings: &[Sibling<'a>]) -> Option<&'a st
 pub(super) fn perhaps_suspended(case: &Case<'_>, user: &str) -> bool {
     let siblings = case.situation.siblings.iter().map(|sibling| sibling.state);
     let users = std::iter::once(case.service()).chain(siblings);
-    let statuses: Vec<ServiceStatus> =
-        users.filter(|state| state.one_h_user.as_deref() == Some(user)).map(|state| state.status).collect();
-    let dark = statuses.iter().any(|status| matches!(status, ServiceStatus::Suspended | ServiceStatus::Terminated));
+    let statuses: Vec<ServiceStatus> = users
+        .filter(|state| state.one_h_user.as_deref() == Some(user))
+        .map(|state| state.status)
+        .collect();
+    let dark = statuses
+        .iter()
+        .any(|status| matches!(status, ServiceStatus::Suspended | ServiceStatus::Terminated));
     case.situation.customer.closed || (dark && !statuses.contains(&ServiceStatus::Active))
 }
 
@@ -73,13 +89,23 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         // The customer's own sub-user outlives its services; a service's does not.
         sibling.state.status.exists() || sibling.state.one_h_user == situation.customer.one_h_user
     };
-    situation.siblings.iter().filter(made).filter(wanted).filter_map(|sibling| sibling.state.one_h_user.clone()).collect()
+    situation
+        .siblings
+        .iter()
+        .filter(made)
+        .filter(wanted)
+        .filter_map(|sibling| sibling.state.one_h_user.clone())
+        .collect()
 }
 
 /// The step that ensures the sub-user.
 pub(super) fn add(case: &Case<'_>, username: &str) -> StepAction {
     let (email, name) = contact(&case.customer);
-    StepAction::AddUser { username: username.to_owned(), email, name }
+    StepAction::AddUser {
+        username: username.to_owned(),
+        email,
+        name,
+    }
 }
 
 /// Address and name as 1H takes them; it wants a name even of those who gave none.

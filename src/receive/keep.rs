@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::verify::Verified;
 
 use super::{
-    DeliveryVerdict, Incoming, NewDelivery, Receipt, Receiver, Reception, Refused, Source,
+    DeliveryVerdict, Incoming, STRANGERS_BYTES, NewDelivery, Receipt, Receiver, Reception, Refused, Source,
 };
 
 impl Receiver {
@@ -57,14 +57,28 @@ impl Receiver {
         refused: &Refused,
         now: Timestamp,
     ) {
+        if verified.is_none() && self.strangers.check().is_err() {
+            return; // counted by the metrics; a flood of rubbish is not worth a full disk
+        }
         let id = DeliveryId(self.ids.next(now));
         let mut new = row(id, source, incoming, verified, DeliveryVerdict::Rejected, now);
         new.cause = Some(format!("{}: {refused}", refused.cause()));
         if verified.is_none() {
             new.verification = json!({"result": "refused", "cause": refused.cause()}).to_string();
+            // What did not verify may hold anything, the secret itself included (it was seen).
+            new.headers = masked_signature(&new.headers);
+            new.body.truncate(STRANGERS_BYTES);
         }
         self.store.keep_rejected(new).await;
     }
+}
+
+fn masked_signature(headers: &str) -> String {
+    let mut headers: Value = serde_json::from_str(headers).unwrap_or_default();
+    if let Some(signature) = headers.get_mut("webhook-signature") {
+        *signature = json!("***");
+    }
+    headers.to_string()
 }
 
 /// 128 bits of a digest: short in the index, and two keys never meet.

@@ -8,9 +8,11 @@ mod refused;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 
 use crate::catalogue::Catalogue;
@@ -90,7 +92,14 @@ pub struct Receiver {
     store: Store,
     ids: Arc<IdSource>,
     clock: Arc<dyn Clock>,
+    /// How many requests that did not verify are kept.
+    strangers: DefaultDirectRateLimiter,
 }
+
+/// Of requests that did not verify this many are kept at once …
+const STRANGERS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+/// … and then one a second, each with at most this many bytes of its body.
+const STRANGERS_BYTES: usize = 4096;
 
 impl Receiver {
     /// A receiver for these sources.
@@ -101,7 +110,8 @@ impl Receiver {
         ids: Arc<IdSource>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { sources, catalogue, store, ids, clock }
+        let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(STRANGERS_AT_ONCE);
+        Self { sources, catalogue, store, ids, clock, strangers: RateLimiter::direct(quota) }
     }
 
     /// The source of that name.

@@ -9,6 +9,7 @@ use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
+use super::advance::release;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 use super::sql::{for_rows, returning};
@@ -148,14 +149,22 @@ pub(super) async fn replay(
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     for run in runs {
-        sqlx::query(
+        let passed = sqlx::query(
             "UPDATE runs SET blocks = 0, due_at = NULL \
-             WHERE lane = ? AND origin = ? AND blocks = 1 AND status = 'paused'",
+             WHERE lane = ? AND origin = ? AND blocks = 1 AND status = 'paused' \
+             RETURNING id, customer_id",
         )
         .bind(run.lane.clone())
         .bind(run.order.origin.0)
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await?;
+        for row in passed {
+            // Or the replay would wait for the claim of the run whose place it takes.
+            let (id, customer_id): (i64, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+            if let Some(customer_id) = customer_id {
+                release(connection, source, &customer_id, id, now).await?;
+            }
+        }
     }
     let runs: Vec<_> = runs.iter().map(|run| (run, delivery, source, now)).collect();
     insert_runs(connection, &runs).await

@@ -16,7 +16,7 @@ use super::sql::{for_rows, returning};
 
 const DUE: &str = "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
      coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence + 1 AS fence, \
-     r.planned, r.at_end, d.received_at, coalesce(d.signed_at, d.received_at) AS signed_at, \
+     r.planned, r.replay_of IS NOT NULL AS replay, r.at_end, d.received_at, coalesce(d.signed_at, d.received_at) AS signed_at, \
      d.body, coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
      EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
         AND o.type = 'service.terminated' \
@@ -69,6 +69,7 @@ fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
         service_id: row.try_get("service_id")?,
         fence: row.try_get("fence")?,
         planned: row.try_get::<i64, _>("planned")? == 1,
+        replay: row.try_get::<i64, _>("replay")? == 1,
         terminated_later: row.try_get::<i64, _>("ended_later")? == 1,
         at_end: at_end.map(|text| document::<AtEnd>(&text)).transpose()?.unwrap_or_default(),
         received_at: Timestamp::from_micros(row.try_get("received_at")?),

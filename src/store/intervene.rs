@@ -122,16 +122,24 @@ async fn cancel(
     lanes::rebalance(connection, std::slice::from_ref(&found.lane), Because::RunEnded, now).await
 }
 
-/// Makes every run that was under way when the process ended due at once. Only where no other
-/// process can have it, i.e. on SQLite, whose file one process at a time may serve.
+/// Makes every run that was under way when the process ended due at once, or only the one that
+/// its worker gives back. The former only where no other process can have it, i.e. on SQLite,
+/// whose file one process at a time may serve.
 pub(super) async fn recover(
     connection: &mut SqliteConnection,
+    only: Option<(RunId, i64)>,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("UPDATE runs SET due_at = ? WHERE status = 'running' AND due_at > ?")
-        .bind(now.micros())
-        .bind(now.micros())
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(
+        "UPDATE runs SET due_at = ? WHERE status = 'running' AND due_at > ? \
+         AND (? IS NULL OR (id = ? AND fence = ?))",
+    )
+    .bind(now.micros())
+    .bind(now.micros())
+    .bind(only.map(|(run, _)| run.0))
+    .bind(only.map(|(run, _)| run.0))
+    .bind(only.map(|(_, fence)| fence))
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected())
 }

@@ -73,7 +73,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// The store: cheap to clone, closed by [`Store::close`].
+/// The store: cheap to clone, closed by [`StoreGuard::closed`].
 #[derive(Clone, Debug)]
 pub struct Store {
     writes: mpsc::Sender<Write>,
@@ -85,6 +85,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct StoreGuard {
     writer: JoinHandle<()>,
+    reads: SqlitePool,
     // Held as long as the store is open; the lock goes with the file handle.
     _lock: std::fs::File,
 }
@@ -93,6 +94,7 @@ impl StoreGuard {
     /// Waits until everything sent to the store is written. Every [`Store`] must be dropped
     /// before.
     pub async fn closed(self) {
+        self.reads.close().await;
         if let Err(error) = self.writer.await {
             tracing::error!(%error, "the writer ended badly");
         }
@@ -109,6 +111,7 @@ impl Store {
             })?;
         }
         let lock = lock(&path)?;
+        make_private(&path)?;
         let options = options(&path).create_if_missing(true);
         let mut connection = options.connect().await?;
         sqlx::migrate!("src/store/migrations").run(&mut connection).await?;
@@ -122,7 +125,8 @@ impl Store {
         let (writes, waiting) = mpsc::channel(WAITING_ROOM);
         #[expect(clippy::disallowed_methods, reason = "the writer outlives every request; closed() joins it")]
         let writer = tokio::spawn(writer::run(connection, waiting, Arc::clone(&signals)));
-        Ok((Self { writes, reads, signals }, StoreGuard { writer, _lock: lock }))
+        let guard = StoreGuard { writer, reads: reads.clone(), _lock: lock };
+        Ok((Self { writes, reads, signals }, guard))
     }
 
     /// Opens the SQLite file that `url` names for reading only, beside whoever serves it.
@@ -204,7 +208,12 @@ impl Store {
 
     /// Makes the runs that a stop cut off due at once; answers how many.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.ask(|answer| Write::Recover { now, answer }).await
+        self.ask(|answer| Write::Recover { only: None, now, answer }).await
+    }
+
+    /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
+    pub async fn give_back(&self, run: RunId, fence: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(|answer| Write::Recover { only: Some((run, fence)), now, answer }).await.map(drop)
     }
 
     /// Resolves after a write that may have made something due.
@@ -256,6 +265,16 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
             Err(StoreError::Address(format!("cannot lock {}: {error}", path.display())))
         }
     }
+}
+
+/// Orders and customers are nobody else's business: a new file is the owner's alone, and SQLite
+/// gives its companions the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| {
+        StoreError::Address(format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -130,6 +130,8 @@ pub struct Claimed {
     pub fence: i64,
     /// Whether the plan is stored already.
     pub planned: bool,
+    /// Whether it repeats an earlier run.
+    pub replay: bool,
     /// Whether a later termination waits behind it.
     pub terminated_later: bool,
     /// The patches to store when it succeeds.

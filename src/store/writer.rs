@@ -30,7 +30,7 @@ pub(super) enum Write {
     Claim { limit: usize, now: Timestamp, lease_end: Timestamp, answer: Answer<Vec<Claimed>> },
     Replay { delivery: DeliveryId, source: String, runs: Vec<NewRun>, now: Timestamp, answer: Answer<()> },
     Intervene { run: RunId, what: Intervention, now: Timestamp, answer: Answer<Intervened> },
-    Recover { now: Timestamp, answer: Answer<u64> },
+    Recover { only: Option<(RunId, i64)>, now: Timestamp, answer: Answer<u64> },
 }
 
 /// What the writer tells others after a commit.
@@ -55,6 +55,10 @@ pub(super) async fn run(
             sorted.add(write);
         }
         sorted.commit(&mut connection, &signals).await;
+    }
+    // Whoever copies the file of a stopped service shall have all of it.
+    if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await {
+        tracing::warn!(%error, "the write-ahead log was not folded in");
     }
     if let Err(error) = connection.close().await {
         tracing::error!(%error, "the store did not close cleanly");
@@ -193,8 +197,8 @@ async fn perform(
         Write::Intervene { run, what, now, .. } => {
             Other::Intervened(intervene::intervene(transaction, *run, *what, *now).await?)
         }
-        Write::Recover { now, .. } => {
-            Other::Recovered(intervene::recover(transaction, *now).await?)
+        Write::Recover { only, now, .. } => {
+            Other::Recovered(intervene::recover(transaction, *only, *now).await?)
         }
         Write::Accept(..) | Write::Advance(..) => return Ok(None),
     }))

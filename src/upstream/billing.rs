@@ -5,13 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::fields::text;
@@ -19,7 +16,8 @@ use super::line::{Ask, Cargo, Line, address};
 use super::settings::{ReportKind, ReportSettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Body, Expect, Intent, Setback, said};
-use crate::domain::{Done, Outcome, Secret};
+use crate::domain::{Done, Outcome, Secret, Timestamp};
+use crate::verify::{ID_HEADER, Keys, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign};
 
 /// Reports per second to one billing installation.
 const PER_SECOND: u32 = 10;
@@ -35,10 +33,14 @@ pub(super) struct Billing {
 
 struct Way {
     line: Line,
-    kind: ReportKind,
     url: Url,
-    identifier: Secret,
-    secret: Secret,
+    protocol: Protocol,
+}
+
+/// How a report is written, with what it takes.
+enum Protocol {
+    Whmcs { identifier: Secret, secret: Secret },
+    Webhook { keys: Keys },
 }
 
 impl Billing {
@@ -55,13 +57,14 @@ impl Billing {
     pub(super) async fn report(&self, talk: &mut Talk<'_>, status: &str) -> Found<Outcome> {
         let Some(way) = self.ways.get(talk.scene.source) else {
             let output = json!({"note": "no report is configured for this source"});
-            return Ok(Outcome::AlreadySo(Done { output, ..Done::default() }));
+            return Ok(Outcome::AlreadySo(Done {
+                output,
+                ..Done::default()
+            }));
         };
-        talk.mask.add(&way.identifier);
-        talk.mask.add(&way.secret);
-        let reported = match way.kind {
-            ReportKind::WhmcsApi => way.tell_whmcs(talk).await,
-            ReportKind::Webhook => way.post_webhook(talk, status).await,
+        let reported = match &way.protocol {
+            Protocol::Whmcs { .. } => way.tell_whmcs(talk).await,
+            Protocol::Webhook { keys } => way.post_webhook(talk, keys, status).await,
         };
         reported.map(Outcome::Done).map_err(Setback::of_a_means)
     }
@@ -70,17 +73,19 @@ impl Billing {
     pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Found<String>)> {
         let mut results = Vec::new();
         for (source, way) in &self.ways {
-            talk.mask.add(&way.identifier);
-            talk.mask.add(&way.secret);
-            let (what, result) = match way.kind {
-                ReportKind::WhmcsApi => {
+            let (what, result) = match &way.protocol {
+                Protocol::Whmcs { .. } => {
                     let fields = vec![("action", "GetStats".to_owned())];
                     let stats = way.whmcs(talk, fields, Intent::Read).await;
-                    ("GetStats", stats.map(|_| "the WHMCS API answers".to_owned()))
+                    (
+                        "GetStats",
+                        stats.map(|_| "the WHMCS API answers".to_owned()),
+                    )
                 }
-                ReportKind::Webhook => {
-                    ("webhook", Ok("not asked: a webhook has no harmless read".to_owned()))
-                }
+                Protocol::Webhook { .. } => (
+                    "webhook",
+                    Ok("not asked: a webhook has no harmless read".to_owned()),
+                ),
             };
             results.push((format!("{source}: {what}"), result));
         }
@@ -91,24 +96,36 @@ impl Billing {
 impl Way {
     fn new(source: &str, settings: &ReportSettings) -> Result<Self, UpstreamError> {
         let url = address(&format!("sources.{source}.report.url"), &settings.url)?;
-        let way = Self {
-            line: Line::new("the billing platform", &url, PER_SECOND, TIMEOUT)?,
-            kind: settings.kind,
-            url,
-            identifier: settings.identifier.clone(),
-            secret: settings.secret.clone(),
+        let protocol = match settings.kind {
+            ReportKind::WhmcsApi => Protocol::Whmcs {
+                identifier: settings.identifier.clone(),
+                secret: settings.secret.clone(),
+            },
+            ReportKind::Webhook => Protocol::Webhook {
+                keys: Keys::parse(std::slice::from_ref(&settings.secret)).map_err(|error| {
+                    let key = format!("sources.{source}.report.secret");
+                    UpstreamError::WebhookSecret {
+                        key,
+                        why: error.to_string(),
+                    }
+                })?,
+            },
         };
-        if way.kind == ReportKind::Webhook && signing_key(&way.secret).is_none() {
-            let key = format!("sources.{source}.report.secret");
-            return Err(UpstreamError::WebhookSecret { key });
-        }
-        Ok(way)
+        let line = Line::new("the billing platform", &url, PER_SECOND, TIMEOUT)?;
+        Ok(Self {
+            line,
+            url,
+            protocol,
+        })
     }
 
     async fn tell_whmcs(&self, talk: &mut Talk<'_>) -> Found<Done> {
         let Some(service_id) = talk.scene.service_id else {
             let output = json!({"note": "a customer's event has nothing to report to WHMCS"});
-            return Ok(Done { output, ..Done::default() });
+            return Ok(Done {
+                output,
+                ..Done::default()
+            });
         };
         let mut fields = vec![
             ("action", "UpdateClientProduct".to_owned()),
@@ -124,7 +141,10 @@ impl Way {
         }
         self.whmcs(talk, fields, Intent::Write).await?;
         let output = json!({"reported": {"ip": state.ip, "hostname": state.hostname}});
-        Ok(Done { output, ..Done::default() })
+        Ok(Done {
+            output,
+            ..Done::default()
+        })
     }
 
     /// One call of WHMCS's API, which says in the body how it went.
@@ -135,8 +155,10 @@ impl Way {
         intent: Intent,
     ) -> Found<Value> {
         fields.push(("responsetype", "json".to_owned()));
-        fields.push(("identifier", self.identifier.reveal().to_owned()));
-        fields.push(("secret", self.secret.reveal().to_owned()));
+        if let Protocol::Whmcs { identifier, secret } = &self.protocol {
+            fields.push(("identifier", identifier.reveal().to_owned()));
+            fields.push(("secret", secret.reveal().to_owned()));
+        }
         let shown: Map<String, Value> = fields
             .iter()
             .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
@@ -145,13 +167,23 @@ impl Way {
             method: Method::POST,
             url: self.url.clone(),
             keys: HeaderMap::new(),
-            cargo: Cargo::Form { fields, shown: Value::Object(shown) },
-            expect: Expect { intent, body: Body::Json, meanings: &[400, 401, 403, 404] },
+            cargo: Cargo::Form {
+                fields,
+                shown: Value::Object(shown),
+            },
+            expect: Expect {
+                intent,
+                body: Body::Json,
+                meanings: &[400, 401, 403, 404],
+            },
         };
         let answer = self.line.send(talk, ask).await?;
         match text(&answer.body, "result").as_str() {
             "success" => Ok(answer.body),
-            "error" => Err(Setback::Rejected(format!("WHMCS refused: {}", said(&answer.body)))),
+            "error" => Err(Setback::Rejected(format!(
+                "WHMCS refused: {}",
+                said(&answer.body)
+            ))),
             _ => Err(Setback::unavailable(format!(
                 "the billing platform answered {} without a result; is {} WHMCS's API?",
                 answer.status, "sources.….report.url"
@@ -159,7 +191,7 @@ impl Way {
         }
     }
 
-    async fn post_webhook(&self, talk: &mut Talk<'_>, status: &str) -> Found<Done> {
+    async fn post_webhook(&self, talk: &mut Talk<'_>, keys: &Keys, status: &str) -> Found<Done> {
         let scene = talk.scene;
         let body = json!({
             "type": "service.reported",
@@ -173,43 +205,41 @@ impl Way {
             "error": null,
         });
         let text = body.to_string();
-        let headers = self.signature(&text, scene.now.seconds());
+        let headers = signature(keys, &text, scene.now);
         let ask = Ask {
             method: Method::POST,
             url: self.url.clone(),
             keys: HeaderMap::new(),
             cargo: Cargo::Signed { text, headers },
             // Receivers answer with whatever they like; the status is what counts.
-            expect: Expect { intent: Intent::Write, body: Body::Anything, meanings: &[] },
+            expect: Expect {
+                intent: Intent::Write,
+                body: Body::Anything,
+                meanings: &[],
+            },
         };
         self.line.send(talk, ask).await?;
-        Ok(Done { output: json!({"reported": status}), ..Done::default() })
-    }
-
-    /// Standard Webhooks: HMAC-SHA256 over id, time and the very bytes.
-    fn signature(&self, text: &str, seconds: i64) -> Vec<(&'static str, String)> {
-        // The same report keeps its id when it is sent again within the second it was made in.
-        let key = signing_key(&self.secret).unwrap_or_default();
-        let id = format!("msg_{}", hex::encode(&mac(&key, text.as_bytes())[..16]));
-        let signature = STANDARD.encode(mac(&key, format!("{id}.{seconds}.{text}").as_bytes()));
-        vec![
-            ("webhook-id", id),
-            ("webhook-timestamp", seconds.to_string()),
-            ("webhook-signature", format!("v1,{signature}")),
-        ]
+        Ok(Done {
+            output: json!({"reported": status}),
+            ..Done::default()
+        })
     }
 }
 
-fn signing_key(secret: &Secret) -> Option<Vec<u8>> {
-    let text = secret.reveal().strip_prefix("whsec_")?;
-    STANDARD.decode(text).ok().filter(|key| !key.is_empty())
-}
-
-fn mac(key: &[u8], bytes: &[u8]) -> [u8; 32] {
-    // HMAC takes a key of any length.
-    Hmac::<Sha256>::new_from_slice(key)
-        .map(|mac| mac.chain_update(bytes).finalize().into_bytes().into())
-        .unwrap_or_default()
+/// The headers of Standard Webhooks, over the very bytes.
+fn signature(keys: &Keys, text: &str, now: Timestamp) -> Vec<(&'static str, String)> {
+    // The id is made of the report itself: sent twice in one second it is the same message.
+    let digest = Sha256::digest(text.as_bytes());
+    let id = format!(
+        "msg_{}",
+        hex::encode(digest.iter().take(16).copied().collect::<Vec<u8>>())
+    );
+    let signature = sign(keys, &id, now, text.as_bytes());
+    vec![
+        (ID_HEADER, id),
+        (TIMESTAMP_HEADER, now.seconds().to_string()),
+        (SIGNATURE_HEADER, signature),
+    ]
 }
 
 #[cfg(test)]

@@ -31,5 +31,9 @@ pub(super) fn text(value: &Value, field: &str) -> String {
 /// The texts of a list; empty when there is none.
 pub(super) fn texts(value: &Value, field: &str) -> Vec<String> {
     let list = value.get(field).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }

@@ -71,6 +71,7 @@ impl Line {
         timeout: Duration,
     ) -> Result<Self, UpstreamError> {
         let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         let mut client = Client::builder()
             .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -83,8 +84,19 @@ impl Line {
         if is_loopback(address) {
             client = client.no_proxy();
         }
-        let client = client.build().map_err(|error| UpstreamError::Client(chain(&error)))?;
-        Ok(Self { who, client, pace: RateLimiter::direct(Quota::per_second(per_second)), timeout })
+        if address.scheme() == "http" {
+            // Never any TLS, as no redirect is followed: the system's certificates stay unread.
+            client = client.tls_certs_only(std::iter::empty());
+        }
+        let client = client
+            .build()
+            .map_err(|error| UpstreamError::Client(chain(&error)))?;
+        Ok(Self {
+            who,
+            client,
+            pace: RateLimiter::direct(Quota::per_second(per_second)),
+            timeout,
+        })
     }
 
     /// The upstream's name as people know it.
@@ -102,7 +114,10 @@ impl Line {
         if talk.only_looks() && ask.expect.intent == Intent::Write {
             return Err(Setback::Withheld);
         }
-        if tokio::time::timeout(self.timeout, self.pace.until_ready()).await.is_err() {
+        if tokio::time::timeout(self.timeout, self.pace.until_ready())
+            .await
+            .is_err()
+        {
             let error = format!("too many requests wait for {} already; not sent", self.who);
             return Err(Setback::unavailable(error));
         }
@@ -111,7 +126,11 @@ impl Line {
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let request = shown_request(talk, &ask);
         let response = shown_response(talk, &ask, &received);
-        talk.trace.push(Exchange { request, response, duration_ms });
+        talk.trace.push(Exchange {
+            request,
+            response,
+            duration_ms,
+        });
         classify(self.who, &ask.expect, &received, talk.scene.now)
     }
 
@@ -125,7 +144,9 @@ impl Line {
         };
         let mut raw = Raw {
             status: response.status().as_u16(),
-            content_type: header(&response, CONTENT_TYPE).unwrap_or_default().to_lowercase(),
+            content_type: header(&response, CONTENT_TYPE)
+                .unwrap_or_default()
+                .to_lowercase(),
             retry_after: header(&response, RETRY_AFTER),
             body: String::new(),
         };
@@ -146,14 +167,19 @@ impl Line {
             .client
             .request(ask.method.clone(), ask.url.clone())
             .headers(ask.keys.clone())
-            .header(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"));
+            .header(
+                reqwest::header::ACCEPT,
+                HeaderValue::from_static("application/json"),
+            );
         match &ask.cargo {
             Cargo::Nothing => request,
             Cargo::Json(value) => request.json(value),
             Cargo::Form { fields, .. } => request.form(fields),
             Cargo::Signed { text, headers } => headers
                 .iter()
-                .fold(request, |request, (name, value)| request.header(*name, value))
+                .fold(request, |request, (name, value)| {
+                    request.header(*name, value)
+                })
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(text.clone()),
         }
@@ -184,7 +210,11 @@ async fn read(mut response: Response) -> Result<String, Unread> {
 }
 
 fn header(response: &Response, name: reqwest::header::HeaderName) -> Option<String> {
-    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    response
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
 }
 
 /// An error with all its causes: the outermost one alone says next to nothing.
@@ -216,9 +246,9 @@ fn shown_request(talk: &Talk<'_>, ask: &Ask) -> Value {
         Cargo::Nothing => Value::Null,
         Cargo::Json(value) => talk.mask.kept(value),
         Cargo::Form { shown, .. } => talk.mask.kept(shown),
-        Cargo::Signed { text, .. } => {
-            talk.mask.kept(&serde_json::from_str(text).unwrap_or_default())
-        }
+        Cargo::Signed { text, .. } => talk
+            .mask
+            .kept(&serde_json::from_str(text).unwrap_or_default()),
     };
     let mut url = ask.url.clone();
     // Neither fails for an http address; a name and a password have no place in a journal.
@@ -228,7 +258,9 @@ fn shown_request(talk: &Talk<'_>, ask: &Ask) -> Value {
 }
 
 fn shown_response(talk: &Talk<'_>, ask: &Ask, received: &Received) -> Value {
-    let Received::Answered(raw) = received else { return Value::Null };
+    let Received::Answered(raw) = received else {
+        return Value::Null;
+    };
     let body = match serde_json::from_str::<Value>(raw.body.trim()) {
         Ok(value) => talk.mask.kept(&value),
         Err(_) if raw.body.trim().is_empty() => Value::Null,
@@ -241,7 +273,10 @@ fn shown_response(talk: &Talk<'_>, ask: &Ask, received: &Received) -> Value {
 
 /// Reads a setting as an address.
 pub(super) fn address(key: &str, text: &str) -> Result<Url, UpstreamError> {
-    let wrong = |why: String| UpstreamError::Address { key: key.to_owned(), why };
+    let wrong = |why: String| UpstreamError::Address {
+        key: key.to_owned(),
+        why,
+    };
     let url = Url::parse(text.trim()).map_err(|error| wrong(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(wrong(format!("its scheme is {}", url.scheme())));

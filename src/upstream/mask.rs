@@ -39,7 +39,8 @@ impl Mask {
         if text.len() >= SHORTEST && !self.secrets.iter().any(|known| known == text) {
             self.secrets.push(text.to_owned());
             // The longest first, or a secret that begins like another would show its rest.
-            self.secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
+            self.secrets
+                .sort_by_key(|known| std::cmp::Reverse(known.len()));
         }
     }
 
@@ -67,7 +68,11 @@ impl Mask {
     fn fields(&self, fields: &Map<String, Value>) -> Map<String, Value> {
         let masked = |(name, value): (&String, &Value)| {
             let secret = names_a_secret(name) && !value.is_null();
-            let value = if secret { Value::from(MASKED) } else { self.value(value) };
+            let value = if secret {
+                Value::from(MASKED)
+            } else {
+                self.value(value)
+            };
             (self.text(name), value)
         };
         fields.iter().map(masked).collect()
@@ -80,32 +85,44 @@ impl Mask {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        if text.len() <= KEPT_BYTES { masked } else { Value::String(cut(&text)) }
+        if text.len() <= KEPT_BYTES {
+            masked
+        } else {
+            Value::String(cut(&text))
+        }
     }
 
     /// The outcome with its words and its output masked. Patches stay: what is secret in them
     /// is sealed already.
     pub(super) fn outcome(&self, outcome: Outcome) -> Outcome {
-        let done = |done: Done| Done { output: self.value(&done.output), ..done };
+        let done = |done: Done| Done {
+            output: self.value(&done.output),
+            ..done
+        };
         match outcome {
             Outcome::Done(found) => Outcome::Done(done(found)),
             Outcome::AlreadySo(found) => Outcome::AlreadySo(done(found)),
-            Outcome::NotYet { waiting_for, again } => {
-                Outcome::NotYet { waiting_for: self.text(&waiting_for), again }
-            }
+            Outcome::NotYet { waiting_for, again } => Outcome::NotYet {
+                waiting_for: self.text(&waiting_for),
+                again,
+            },
             Outcome::Absent => Outcome::Absent,
             Outcome::Rejected(error) => Outcome::Rejected(self.text(&error)),
-            Outcome::Unavailable { error, retry_after } => {
-                Outcome::Unavailable { error: self.text(&error), retry_after }
-            }
+            Outcome::Unavailable { error, retry_after } => Outcome::Unavailable {
+                error: self.text(&error),
+                retry_after,
+            },
             Outcome::Ambiguous(error) => Outcome::Ambiguous(self.text(&error)),
         }
     }
 }
 
 fn names_a_secret(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let plain: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_ascii_lowercase();
     plain == "identifier" || NAMES.iter().any(|known| plain.contains(known))
 }
 
@@ -145,7 +162,10 @@ mod tests {
     #[test]
     fn known_secrets_are_masked_wherever_they_stand() {
         let value = json!({"message": "no such key: key-1234 (key-12)", "key-1234": "ab"});
-        assert_eq!(mask().value(&value), json!({"message": "no such key: *** (***)", "***": "ab"}));
+        assert_eq!(
+            mask().value(&value),
+            json!({"message": "no such key: *** (***)", "***": "ab"})
+        );
     }
 
     #[test]
@@ -153,7 +173,10 @@ mod tests {
         let long = format!("{}key-1234{}", "x".repeat(KEPT_BYTES - 4), "ü".repeat(99));
         let kept = mask().kept(&Value::from(long));
         let text = kept.as_str().unwrap();
-        assert!(!text.contains("key-") && text.ends_with("bytes in all)"), "{text}");
+        assert!(
+            !text.contains("key-") && text.ends_with("bytes in all)"),
+            "{text}"
+        );
         let many: Vec<Value> = (0..2000).map(Value::from).collect();
         assert!(mask().kept(&Value::from(many)).as_str().unwrap().len() < KEPT_BYTES + 40);
     }

@@ -36,17 +36,32 @@ pub struct Upstreams {
     hivelocity: Option<Hivelocity>,
     one_h: Option<OneH>,
     billing: Billing,
+    /// The secrets of the configuration: no upstream may make another's known.
+    secrets: Mask,
 }
 
 impl Upstreams {
     /// Makes the clients. An upstream without credentials is left out; a step that needs it is
     /// rejected.
     pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
-        let UpstreamSettings { hivelocity, one_h, reports } = settings;
+        let UpstreamSettings {
+            hivelocity,
+            one_h,
+            reports,
+        } = settings;
+        let mut secrets = Mask::default();
+        for secret in [&hivelocity.api_key, &one_h.auth_code, &one_h.api_key] {
+            secrets.add(secret);
+        }
+        for report in reports.values() {
+            secrets.add(&report.identifier);
+            secrets.add(&report.secret);
+        }
         Ok(Self {
             hivelocity: Hivelocity::new(&hivelocity)?,
             one_h: OneH::new(&one_h)?,
             billing: Billing::new(&reports)?,
+            secrets,
         })
     }
 
@@ -63,8 +78,17 @@ impl Upstreams {
         trace: &mut Vec<Exchange>,
         learned: &mut Learned,
     ) -> Outcome {
-        let mut talk = Talk { scene, permit, trace, learned, mask: Mask::default() };
-        let outcome = self.attempt(&mut talk, action).await.unwrap_or_else(Outcome::from);
+        let mut talk = Talk {
+            scene,
+            permit,
+            trace,
+            learned,
+            mask: self.secrets.clone(),
+        };
+        let outcome = self
+            .attempt(&mut talk, action)
+            .await
+            .unwrap_or_else(Outcome::from);
         talk.mask.outcome(outcome)
     }
 
@@ -79,11 +103,13 @@ impl Upstreams {
             _ => ("hivelocity.api_key", None),
         };
         outcome.unwrap_or_else(|| {
-            Err(Setback::Rejected(format!("{} needs {missing}, which is not set", action.kind())))
+            Err(Setback::Rejected(format!(
+                "{} needs {missing}, which is not set",
+                action.kind()
+            )))
         })
     }
 }
 
 #[cfg(test)]
-#[path = "wire_faults.rs"]
-mod wire_faults;
+mod faults;

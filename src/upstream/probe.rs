@@ -1,12 +1,9 @@
 //! Harmless reads that tell whether the credentials work, for a check before going live. IO.
 
-use super::mask::Mask;
+use super::Upstreams;
 use super::talk::{Learned, Scene, Talk};
 use super::wire::Setback;
-use super::Upstreams;
-use crate::domain::{
-    CustomerState, Entropy, Outcome, Permit, ServiceState, Timestamp, Vault,
-};
+use crate::domain::{CustomerState, Entropy, Outcome, Permit, ServiceState, Timestamp, Vault};
 
 /// What one harmless read brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +17,6 @@ pub struct Probe {
 }
 
 /// A probe seals nothing.
-#[derive(Debug)]
 struct NoEntropy;
 
 impl Entropy for NoEntropy {
@@ -51,7 +47,7 @@ impl Upstreams {
             permit: Permit::LookOnly,
             trace: &mut trace,
             learned: &mut learned,
-            mask: Mask::default(),
+            mask: self.secrets.clone(),
         };
         self.ask_all(&mut talk).await
     }
@@ -71,7 +67,10 @@ impl Upstreams {
                 let (asked, result) = client.probe(talk).await;
                 probes.push(probe(talk, "one_h", asked, result));
             }
-            None => probes.push(not_set("one_h", "one_h.auth_code or one_h.api_key is not set")),
+            None => probes.push(not_set(
+                "one_h",
+                "one_h.auth_code or one_h.api_key is not set",
+            )),
         }
         for (asked, result) in self.billing.probe(talk).await {
             probes.push(probe(talk, "billing", asked, result));
@@ -90,12 +89,22 @@ fn probe(
         Outcome::Rejected(error)
         | Outcome::Unavailable { error, .. }
         | Outcome::Ambiguous(error)
-        | Outcome::NotYet { waiting_for: error, .. } => talk.mask.text(&error),
+        | Outcome::NotYet {
+            waiting_for: error, ..
+        } => talk.mask.text(&error),
         Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::Absent => "nothing came".to_owned(),
     });
-    Probe { upstream, asked, result }
+    Probe {
+        upstream,
+        asked,
+        result,
+    }
 }
 
 fn not_set(upstream: &'static str, note: &str) -> Probe {
-    Probe { upstream, asked: "nothing".to_owned(), result: Ok(format!("not asked: {note}")) }
+    Probe {
+        upstream,
+        asked: "nothing".to_owned(),
+        result: Ok(format!("not asked: {note}")),
+    }
 }

@@ -89,10 +89,12 @@ pub enum UpstreamError {
         key: String,
     },
     /// A webhook secret that is not in the form of one.
-    #[error("{key} is not whsec_ followed by base64")]
+    #[error("{key} cannot sign a webhook: {why}")]
     WebhookSecret {
         /// The setting.
         key: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// The HTTP client could not be made.
     #[error("the HTTP client could not be made: {0}")]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Again, Outcome, Timestamp};
+use crate::domain::{Outcome, Timestamp};
 
 /// The longest Retry-After that is believed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How much of a supplier's plain text is repeated in an error.
 const WORDS: usize = 300;
 
@@ -94,13 +94,6 @@ pub(super) enum Setback {
     },
     /// Perhaps done.
     Ambiguous(String),
-    /// Nothing wrong, not finished.
-    NotYet {
-        /// What is waited for.
-        waiting_for: String,
-        /// How soon to look again.
-        again: Again,
-    },
     /// Not sent, because only looking is allowed.
     Withheld,
 }
@@ -108,7 +101,10 @@ pub(super) enum Setback {
 impl Setback {
     /// Surely not done; later it may work.
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
-        Self::Unavailable { error: error.into(), retry_after: None }
+        Self::Unavailable {
+            error: error.into(),
+            retry_after: None,
+        }
     }
 
     /// The same setback where the write was only a means (a key, a tag): the step itself was
@@ -127,7 +123,6 @@ impl From<Setback> for Outcome {
             Setback::KeyRefused(error) | Setback::Rejected(error) => Self::Rejected(error),
             Setback::Unavailable { error, retry_after } => Self::Unavailable { error, retry_after },
             Setback::Ambiguous(error) => Self::Ambiguous(error),
-            Setback::NotYet { waiting_for, again } => Self::NotYet { waiting_for, again },
             Setback::Withheld => Self::Absent,
         }
     }
@@ -141,12 +136,14 @@ pub(super) fn classify(
     now: Timestamp,
 ) -> Result<Answer, Setback> {
     match received {
-        Received::Unsent(why) => {
-            Err(Setback::unavailable(format!("{who} could not be reached: {why}")))
-        }
-        Received::Lost(why) => {
-            Err(unclear(expect, format!("{who} gave no whole answer: {why}"), None))
-        }
+        Received::Unsent(why) => Err(Setback::unavailable(format!(
+            "{who} could not be reached: {why}"
+        ))),
+        Received::Lost(why) => Err(unclear(
+            expect,
+            format!("{who} gave no whole answer: {why}"),
+            None,
+        )),
         Received::Answered(raw) => answered(who, expect, raw, now),
     }
 }
@@ -158,32 +155,53 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
     let body = parse(&raw.body);
     if raw.is_html() {
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
-        return unclear(&format!("answered {status} with a web page instead of its API"));
+        return unclear(&format!(
+            "answered {status} with a web page instead of its API"
+        ));
     }
     match status {
-        200..=299 if expect.body == Body::Anything => Ok(Answer { status, body: Value::Null }),
+        200..=299 if expect.body == Body::Anything => Ok(Answer {
+            status,
+            body: Value::Null,
+        }),
         200..=299 if body.is_none() => {
             unclear(&format!("answered {status} with a body that is not JSON"))
         }
         200..=299 if raw.body.trim().is_empty() && expect.body == Body::Json => {
             unclear(&format!("answered {status} without a body"))
         }
-        200..=299 => Ok(Answer { status, body: body.unwrap_or_default() }),
+        200..=299 => Ok(Answer {
+            status,
+            body: body.unwrap_or_default(),
+        }),
         408 => unclear("answered 408: the request took too long"),
         429 => Err(Setback::Unavailable {
             error: format!("{who} answered 429: too many requests"),
             retry_after: pause,
         }),
+        // Who names the time to come back has turned the request away. Should that not be true
+        // after all, the look that comes before every create still finds the mark.
+        503 if pause.is_some() => Err(Setback::Unavailable {
+            error: format!("{who} answered 503: {}", words(raw)),
+            retry_after: pause,
+        }),
         400..=499 if expect.meanings.contains(&status) => match body {
             Some(body) => Ok(Answer { status, body }),
-            None => unclear(&format!("answered {status} with a body that is not its API's")),
+            None => unclear(&format!(
+                "answered {status} with a body that is not its API's"
+            )),
         },
         401 => Err(Setback::KeyRefused(format!(
             "API key refused by {who} (401): {}",
             words(raw)
         ))),
-        400..=499 => Err(Setback::Rejected(format!("{who} answered {status}: {}", words(raw)))),
-        300..=399 => unclear(&format!("answered {status}: a redirect, which is not followed")),
+        400..=499 => Err(Setback::Rejected(format!(
+            "{who} answered {status}: {}",
+            words(raw)
+        ))),
+        300..=399 => unclear(&format!(
+            "answered {status}: a redirect, which is not followed"
+        )),
         _ => unclear(&format!("answered {status}: {}", words(raw))),
     }
 }
@@ -208,18 +226,21 @@ impl Raw {
 /// The body as JSON; null for an empty one, nothing for anything else.
 fn parse(body: &str) -> Option<Value> {
     let text = body.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(text).ok() }
+    if text.is_empty() {
+        Some(Value::Null)
+    } else {
+        serde_json::from_str(text).ok()
+    }
 }
 
 /// How long a Retry-After asks to wait: seconds, or an HTTP date.
 fn pause(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    let pause = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(text).ok()?;
-            Timestamp::from_micros(date.timestamp().as_microsecond()).since(now)
-        }
+    let pause = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        Timestamp::from_micros(date.timestamp().as_microsecond()).since(now)
     };
     Some(pause.min(LONGEST_PAUSE))
 }
@@ -231,7 +252,11 @@ fn words(raw: &Raw) -> String {
         return said;
     }
     let text: String = raw.body.trim().chars().take(WORDS).collect();
-    if text.is_empty() { "no reason given".to_owned() } else { text }
+    if text.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        text
+    }
 }
 
 /// What a JSON body says went wrong; empty when it says nothing.

@@ -12,7 +12,7 @@ pub enum Refusal {
     #[error("the header {0} is missing; sign the request, and let no proxy drop the header")]
     MissingHeader(&'static str),
     /// The id cannot be an id.
-    #[error("webhook-id must be 1 to 256 visible ASCII characters without a dot, sent once")]
+    #[error("webhook-id must be 1 to 256 visible ASCII characters, sent once")]
     MalformedId,
     /// The timestamp is not a count of seconds.
     #[error("webhook-timestamp must be whole seconds since 1970 in digits only, sent once")]

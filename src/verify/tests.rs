@@ -187,7 +187,7 @@ fn an_id_that_could_shift_the_borders_or_break_a_log_is_refused() {
     let keys = keys(&[SECRET]);
     let at = AT.to_string();
     let (long, longest) = ("x".repeat(257), "x".repeat(256));
-    for id in ["a.b", "a b", "a\nb", "a\0b", "ä", long.as_str(), "two twice"] {
+    for id in ["a b", "a\nb", "a\0b", "ä", long.as_str(), "two twice"] {
         let signature = sign(&keys, id, Timestamp::from_seconds(AT), BODY);
         assert_eq!(judge(&keys, id, &at, &signature, BODY), Err(Refusal::MalformedId), "{id}");
     }

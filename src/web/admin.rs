@@ -75,9 +75,14 @@ pub(super) async fn intervene(
             Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
         }
         Intervened::NotFound => Err(Problem::not_found("no such run")),
-        Intervened::NotNow(status) => Err(Problem::conflict(format!(
-            "the run is {status} (or a replay took its place), which does not allow this"
-        ))),
+        Intervened::NotNow(status) => {
+            let why = if status == crate::domain::run::RunStatus::Paused {
+                "a replay of it took its place"
+            } else {
+                "that does not allow this"
+            };
+            Err(Problem::conflict(format!("the run is {status}; {why}")))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const DRAIN: usize = 64 * 1024 * 1024;
 pub(super) struct Body<'w> {
     pub(super) bytes: Vec<u8>,
     /// Held until the delivery is on disk.
-    pub(super) room: SemaphorePermit<'w>,
+    pub(super) room: Vec<SemaphorePermit<'w>>,
 }
 
 /// Why there is no body.
@@ -47,36 +47,36 @@ pub(super) async fn read<'w>(
         drain(&mut payload).await;
         return Err(NoBody::Refused(Refused::TooLarge { limit }));
     }
-    let kib = announced.unwrap_or(limit) / 1024 + 1;
-    let room = web.bodies.acquire_many(u32::try_from(kib).unwrap_or(u32::MAX));
-    let busy = || NoBody::Problem(Problem::unavailable("too many bodies are being read; send it again"));
-    let room = tokio::time::timeout(PATIENCE, room).await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let reading = collect(&mut payload, limit, announced.unwrap_or(0));
-    let bytes = match tokio::time::timeout(PATIENCE, reading).await {
-        Ok(read) => read,
-        Err(_) => Err(Refused::Truncated),
-    };
-    match bytes {
-        Ok(bytes) => Ok(Body { bytes, room }),
-        Err(refused) => {
-            if matches!(refused, Refused::TooLarge { .. }) {
-                drain(&mut payload).await;
-            }
+    let mut body = Body { bytes: Vec::new(), room: Vec::new() };
+    let reading = collect(web, &mut payload, &mut body);
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(())) => Ok(body),
+        Ok(Err(NoBody::Refused(refused))) => {
+            drain(&mut payload).await;
             Err(NoBody::Refused(refused))
         }
+        Ok(Err(busy @ NoBody::Problem(_))) => Err(busy),
+        Err(_) => Err(NoBody::Refused(Refused::Truncated)),
     }
 }
 
-async fn collect(payload: &mut Payload, limit: usize, announced: usize) -> Result<Vec<u8>, Refused> {
-    let mut bytes = Vec::with_capacity(announced);
+/// Takes the bytes in as they come. Room is taken for what is there, not for what is announced:
+/// a sender that dribbles holds up nobody but itself.
+async fn collect<'w>(web: &'w Web, payload: &mut Payload, body: &mut Body<'w>) -> Result<(), NoBody> {
+    let limit = web.body_limit;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Refused::Truncated)?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(Refused::TooLarge { limit });
+        let chunk = chunk.map_err(|_| NoBody::Refused(Refused::Truncated))?;
+        if body.bytes.len() + chunk.len() > limit {
+            return Err(NoBody::Refused(Refused::TooLarge { limit }));
         }
-        bytes.extend_from_slice(&chunk);
+        let kib = u32::try_from(chunk.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let room = web.bodies.try_acquire_many(kib).map_err(|_| {
+            NoBody::Problem(Problem::unavailable("too many bodies are being read; send it again"))
+        })?;
+        body.room.push(room);
+        body.bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads what is left of a body and throws it away.

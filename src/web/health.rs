@@ -20,6 +20,11 @@ pub(super) async fn ready(web: web::Data<Web>) -> Result<HttpResponse, Problem> 
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
 }
 
+/// The description of the admin API; it holds no secret, so it is for everyone.
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
+}
+
 /// The JSON Schema of the native event.
 pub(super) async fn event_schema() -> HttpResponse {
     HttpResponse::build(StatusCode::OK)

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::id::RunId;
 use crate::execute::{Engine, LEASE};
 use crate::store::StoreError;
 
@@ -43,6 +44,17 @@ pub async fn work(engine: Arc<Engine>, concurrency: usize, stop: CancellationTok
     }
 }
 
+/// Gives a run back whose state could not be written, as soon as the store writes again. If the
+/// process ends first, the next start finds the run.
+async fn give_back(engine: &Engine, run: RunId, fence: i64) {
+    while !engine.stopping.is_cancelled() {
+        tokio::time::sleep(AFTER_AN_ERROR).await;
+        if engine.store.give_back(run, fence, engine.clock.now()).await.is_ok() {
+            return;
+        }
+    }
+}
+
 /// Takes what is due now; answers how long nothing will be, if nothing was.
 async fn one_round(
     engine: &Arc<Engine>,
@@ -60,9 +72,10 @@ async fn one_round(
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
         let engine = Arc::clone(engine);
         running.spawn(async move {
-            let id = run.id;
+            let (id, fence) = (run.id, run.fence);
             if let Err(error) = engine.drive(run).await {
-                tracing::error!(run = %id, %error, "a run could not be written; its lease will end");
+                tracing::error!(run = %id, %error, "a run could not be written; it is given back");
+                give_back(&engine, id, fence).await;
             }
             drop(slot);
         });

@@ -70,7 +70,10 @@ impl Keyring {
 
     fn refuse(&self, key: &Secret) {
         let digest = Sha256::digest(key.reveal().as_bytes()).into();
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(digest);
     }
 
     fn allows(&self, key: &Secret) -> bool {
@@ -118,21 +121,27 @@ impl Hivelocity {
         if let Some(client) = talk.scene.customer.hivelocity_client_id {
             return Ok(Some(client));
         }
-        let Some(mark) = talk.client_mark() else { return Ok(None) };
+        let Some(mark) = talk.client_mark() else {
+            return Ok(None);
+        };
         let found = self.marked_client(talk, &mark).await?.map(|found| found.id);
         if let Some(client) = found {
-            talk.learned.customer.insert("hivelocity_client_id".to_owned(), Value::from(client));
+            talk.learned
+                .customer
+                .insert("hivelocity_client_id".to_owned(), Value::from(client));
         }
         Ok(found)
     }
 
     async fn own_key(&self, talk: &mut Talk<'_>, client: i64) -> Found<Acting> {
         if let Some(key) = self.kept_key(talk, client) {
-            return Ok(self.act(talk, client, key, false));
+            return Ok(act(talk, client, key, false));
         }
         let slot = self.keyring.slot(client);
         let Ok(mut held) = tokio::time::timeout(self.line.timeout(), slot.lock()).await else {
-            return Err(Setback::unavailable("the client's API key is still being fetched"));
+            return Err(Setback::unavailable(
+                "the client's API key is still being fetched",
+            ));
         };
         let known = held.clone().filter(|key| self.keyring.allows(key));
         let (key, minted) = match known {
@@ -147,12 +156,7 @@ impl Hivelocity {
         *held = Some(key.clone());
         drop(held);
         learn_key(talk, client, &key);
-        Ok(self.act(talk, client, key, minted))
-    }
-
-    fn act(&self, talk: &mut Talk<'_>, client: i64, key: Secret, minted: bool) -> Acting {
-        talk.mask.add(&key);
-        Acting::Own(OwnKey { client, key, minted })
+        Ok(act(talk, client, key, minted))
     }
 
     /// The key in the customer's state, where it is this client's and opens.
@@ -175,7 +179,9 @@ impl Hivelocity {
             other => vec![other],
         };
         listed.sort_by_key(|entry| text(entry, "name") != KEY_NAME);
-        let usable = listed.iter().filter_map(|entry| usable_key(entry, talk.scene.now));
+        let usable = listed
+            .iter()
+            .filter_map(|entry| usable_key(entry, talk.scene.now));
         Ok(usable.into_iter().find(|key| self.keyring.allows(key)))
     }
 
@@ -207,7 +213,9 @@ impl Hivelocity {
             Acting::Primary | Acting::Query(_) => Setback::KeyRefused(error),
             Acting::Own(own) => {
                 self.keyring.refuse(&own.key);
-                talk.learned.customer.insert("hivelocity_token".to_owned(), Value::Null);
+                talk.learned
+                    .customer
+                    .insert("hivelocity_token".to_owned(), Value::Null);
                 let client = own.client;
                 if own.minted {
                     let error = format!("the new key of controlled client {client}: {error}");
@@ -222,19 +230,39 @@ impl Hivelocity {
     }
 }
 
+fn act(talk: &mut Talk<'_>, client: i64, key: Secret, minted: bool) -> Acting {
+    talk.mask.add(&key);
+    Acting::Own(OwnKey {
+        client,
+        key,
+        minted,
+    })
+}
+
 fn seal_context(talk: &Talk<'_>) -> Option<String> {
     let customer_id = talk.scene.customer_id?;
-    Some(format!("hivelocity_token:{}:{customer_id}", talk.scene.source))
+    Some(format!(
+        "hivelocity_token:{}:{customer_id}",
+        talk.scene.source
+    ))
 }
 
 /// Hands the key back sealed, where it belongs to the customer's own client.
 fn learn_key(talk: &mut Talk<'_>, client: i64, key: &Secret) {
     let known = talk.scene.customer.hivelocity_client_id;
-    let learned = talk.learned.customer.get("hivelocity_client_id").and_then(Value::as_i64);
-    let (Some(context), Some(of)) = (seal_context(talk), known.or(learned)) else { return };
+    let learned = talk
+        .learned
+        .customer
+        .get("hivelocity_client_id")
+        .and_then(Value::as_i64);
+    let (Some(context), Some(of)) = (seal_context(talk), known.or(learned)) else {
+        return;
+    };
     if of == client {
         let sealed = talk.seal(&context, key);
-        talk.learned.customer.insert("hivelocity_token".to_owned(), sealed);
+        talk.learned
+            .customer
+            .insert("hivelocity_token".to_owned(), sealed);
     }
 }
 
@@ -249,7 +277,9 @@ fn usable_key(entry: &Value, now: Timestamp) -> Option<Secret> {
 }
 
 fn expired(entry: &Value, now: Timestamp) -> bool {
-    let Some(value) = entry.get("timeExpiration") else { return false };
+    let Some(value) = entry.get("timeExpiration") else {
+        return false;
+    };
     let end = match integer(value) {
         Some(seconds) => Some(Timestamp::from_seconds(seconds)),
         None => value.as_str().and_then(|text| Timestamp::parse(text).ok()),

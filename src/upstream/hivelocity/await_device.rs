@@ -58,7 +58,10 @@ impl Hivelocity {
         if let OrderStatus::Cancelled(words) = &order {
             return Err(cancelled(order_id, words));
         }
-        Ok(waiting(format!("Hivelocity to show the ordered device{}", order.words())))
+        Ok(waiting(format!(
+            "Hivelocity to show the ordered device{}",
+            order.words()
+        )))
     }
 
     async fn readiness(
@@ -81,21 +84,32 @@ impl Hivelocity {
             (OrderStatus::Complete | OrderStatus::Unknown, Some(ip)) if device.power == "OFF" => {
                 Ok(Outcome::Done(ready(talk, id, &device, ip)))
             }
-            (_, Some(_)) => {
-                Ok(waiting(format!("device {id} to be switched on{}", order.words())))
-            }
-            (_, None) => Ok(waiting(format!("device {id} to get its IP{}", order.words()))),
+            (_, Some(_)) => Ok(waiting(format!(
+                "device {id} to be switched on{}",
+                order.words()
+            ))),
+            (_, None) => Ok(waiting(format!(
+                "device {id} to get its IP{}",
+                order.words()
+            ))),
         }
     }
 }
 
 fn waiting(waiting_for: String) -> Outcome {
-    Outcome::NotYet { waiting_for, again: Again::Slow }
+    Outcome::NotYet {
+        waiting_for,
+        again: Again::Slow,
+    }
 }
 
 fn ready(talk: &Talk<'_>, id: i64, device: &Device, ip: &str) -> Done {
     let known = talk.scene.service.hostname.as_deref().unwrap_or_default();
-    let hostname = if device.hostname.is_empty() { known } else { &device.hostname };
+    let hostname = if device.hostname.is_empty() {
+        known
+    } else {
+        &device.hostname
+    };
     let mut service = Map::new();
     service.insert("ip".to_owned(), Value::from(ip));
     service.insert("device_id".to_owned(), Value::from(id));

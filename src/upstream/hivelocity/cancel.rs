@@ -15,6 +15,8 @@ use crate::upstream::wire::Setback;
 
 /// After so many looks an invisible device whose order is not known either is a person's case.
 const LOOKS: u32 = 40;
+/// What is noted of a device that answers 404.
+const GONE: &str = "gone";
 
 impl Hivelocity {
     /// Cancels the device; being cancelled already, and being gone, count as done.
@@ -37,9 +39,10 @@ impl Hivelocity {
                 Ok(Outcome::AlreadySo(cancelled(Some(id), &note)))
             }
             Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await,
-            Located::Nowhere => {
-                Ok(Outcome::AlreadySo(cancelled(None, "no device carries the tag")))
-            }
+            Located::Nowhere => Ok(Outcome::AlreadySo(cancelled(
+                None,
+                "no device carries the tag",
+            ))),
         }
     }
 
@@ -50,27 +53,36 @@ impl Hivelocity {
         id: i64,
     ) -> Found<Outcome> {
         if talk.only_looks() && self.has_cancellation(talk, acting, id).await? {
-            return Ok(Outcome::AlreadySo(cancelled(Some(id), "already being cancelled")));
+            return Ok(Outcome::AlreadySo(cancelled(
+                Some(id),
+                "already being cancelled",
+            )));
         }
-        self.delete(talk, acting, id).await
+        let outcome = self.delete(talk, acting, id).await?;
+        let gone = matches!(&outcome, Outcome::AlreadySo(done) if done.output["note"] == GONE);
+        let building = talk.scene.service.ip.is_none();
+        if gone && building && talk.scene.attempt < LOOKS {
+            // It was seen a moment ago and is still being built: a 404 may only mean that it
+            // cannot be cancelled by its id yet. Once it is listed no more, it is gone.
+            return Ok(Outcome::NotYet {
+                waiting_for: format!("device {id} to be gone from the list or visible by its id"),
+                again: Again::Soon,
+            });
+        }
+        Ok(outcome)
     }
 
     async fn delete(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<Outcome> {
         let call = Call::delete(format!("/bare-metal-devices/{id}")).meaning(&[404, 409]);
         let answer = self.call(talk, acting, call).await?;
         Ok(match answer.status {
-            404 => Outcome::AlreadySo(cancelled(Some(id), "gone")),
+            404 => Outcome::AlreadySo(cancelled(Some(id), GONE)),
             409 => Outcome::AlreadySo(cancelled(Some(id), "already being cancelled")),
             _ => Outcome::Done(cancelled(Some(id), "cancelled")),
         })
     }
 
-    async fn has_cancellation(
-        &self,
-        talk: &mut Talk<'_>,
-        acting: &Acting,
-        id: i64,
-    ) -> Found<bool> {
+    async fn has_cancellation(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<bool> {
         let call = Call::get(format!("/device/{id}")).meaning(&[404]);
         let answer = self.call(talk, acting, call).await?;
         let under_way = answer.body.get("hasCancellation").and_then(Value::as_bool);
@@ -84,7 +96,9 @@ impl Hivelocity {
         acting: &Acting,
         id: Option<i64>,
     ) -> Found<Outcome> {
-        let order = self.order(talk, acting, talk.scene.service.device_order_id).await?;
+        let order = self
+            .order(talk, acting, talk.scene.service.device_order_id)
+            .await?;
         let patient = talk.scene.attempt < LOOKS;
         match &order {
             OrderStatus::Cancelled(_) => {
@@ -94,7 +108,7 @@ impl Hivelocity {
             OrderStatus::Unknown | OrderStatus::Complete if patient => Ok(not_visible(&order)),
             OrderStatus::Unknown | OrderStatus::Complete => Err(Setback::Rejected(format!(
                 "the ordered device{} never became visible at Hivelocity{}; look there whether \
-                 it exists, cancel it by hand, then skip this step",
+                 it exists and cancel it by hand, then retry this run",
                 id.map(|id| format!(" {id}")).unwrap_or_default(),
                 order.words()
             ))),
@@ -107,7 +121,10 @@ fn not_visible(order: &OrderStatus) -> Outcome {
         "the ordered device, which is not visible yet; it is cancelled as soon as it is{}",
         order.words()
     );
-    Outcome::NotYet { waiting_for, again: Again::Slow }
+    Outcome::NotYet {
+        waiting_for,
+        again: Again::Slow,
+    }
 }
 
 /// The IP stays in the state: the licences are known by it.

@@ -60,11 +60,17 @@ impl Hivelocity {
     ) -> Found<Option<MarkedClient>> {
         let clients = self.list(talk, &Acting::Primary, CLIENTS).await?;
         let ours = |client: &&Value| is_active(client) && text(client, "company").ends_with(mark);
-        let mut ids: Vec<i64> =
-            clients.iter().filter(ours).filter_map(|client| id(client, "id")).collect();
+        let mut ids: Vec<i64> = clients
+            .iter()
+            .filter(ours)
+            .filter_map(|client| id(client, "id"))
+            .collect();
         ids.sort_unstable();
         let mut ids = ids.into_iter();
-        Ok(ids.next().map(|id| MarkedClient { id, others: ids.collect() }))
+        Ok(ids.next().map(|id| MarkedClient {
+            id,
+            others: ids.collect(),
+        }))
     }
 
     /// Deactivates the customer's controlled client for ever.
@@ -77,13 +83,18 @@ impl Hivelocity {
             (None, Some(mark)) => is_active(client) && text(client, "company").ends_with(mark),
             (None, None) => false,
         };
-        let found = clients.iter().filter(ours).find_map(|client| {
-            id(client, "id").filter(|_| is_active(client))
-        });
+        let found = clients
+            .iter()
+            .filter(ours)
+            .find_map(|client| id(client, "id").filter(|_| is_active(client)));
         let Some(client) = found else {
             return Ok(Outcome::AlreadySo(deactivated(known)));
         };
-        let call = |name: &str| Call::put(CLIENTS).body(json!({name: client})).meaning(&[400, 422]);
+        let call = |name: &str| {
+            Call::put(CLIENTS)
+                .body(json!({name: client}))
+                .meaning(&[400, 422])
+        };
         let answer = self.call(talk, &Acting::Primary, call("clientId")).await?;
         if answer.status >= 400 {
             // The guide writes the field in another way than the API's description.
@@ -106,7 +117,11 @@ fn client_done(client: i64, others: &[i64]) -> Done {
              the oldest is used, look at these: {others:?}"
         ));
     }
-    Done { output, customer: json!({"hivelocity_client_id": client}), ..Done::default() }
+    Done {
+        output,
+        customer: json!({"hivelocity_client_id": client}),
+        ..Done::default()
+    }
 }
 
 /// A deactivated client is of no use to a later order, so it is forgotten.

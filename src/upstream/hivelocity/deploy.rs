@@ -14,17 +14,17 @@ use crate::upstream::talk::Talk;
 
 impl Hivelocity {
     /// Orders the device unless that was done before.
-    pub(super) async fn deploy(
-        &self,
-        talk: &mut Talk<'_>,
-        action: &StepAction,
-    ) -> Found<Outcome> {
-        let StepAction::DeployDevice { tag, .. } = action else { return Ok(Outcome::Absent) };
+    pub(super) async fn deploy(&self, talk: &mut Talk<'_>, action: &StepAction) -> Found<Outcome> {
+        let StepAction::DeployDevice { tag, .. } = action else {
+            return Ok(Outcome::Absent);
+        };
         let acting = self.acting_or_rejected(talk).await?;
         let devices = self.devices(talk, &acting).await?;
         if let Some(device) = marked(&devices, tag) {
             let several = devices.iter().filter(|device| device.carries(tag)).count() > 1;
-            return Ok(Outcome::AlreadySo(ordered(talk, action, &acting, &device, several)));
+            return Ok(Outcome::AlreadySo(ordered(
+                talk, action, &acting, &device, several,
+            )));
         }
         let state = talk.scene.service;
         if state.device_id.is_some() || state.device_order_id.is_some() {
@@ -34,12 +34,16 @@ impl Hivelocity {
                 order_id: state.device_order_id,
                 ..Device::default()
             };
-            return Ok(Outcome::AlreadySo(ordered(talk, action, &acting, &known, false)));
+            return Ok(Outcome::AlreadySo(ordered(
+                talk, action, &acting, &known, false,
+            )));
         }
         let call = Call::post("/bare-metal-devices/").body(order_body(action));
         let answer = self.call(talk, &acting, call).await?;
         let device = self.answered(talk, &acting, &answer.body, tag).await;
-        Ok(Outcome::Done(ordered(talk, action, &acting, &device, false)))
+        Ok(Outcome::Done(ordered(
+            talk, action, &acting, &device, false,
+        )))
     }
 
     /// The device that a good answer speaks of. The order is placed, whatever can be learned of
@@ -65,7 +69,14 @@ impl Hivelocity {
 }
 
 fn order_body(action: &StepAction) -> Value {
-    let StepAction::DeployDevice { product_id, location, os, hostname, period, tag } = action
+    let StepAction::DeployDevice {
+        product_id,
+        location,
+        os,
+        hostname,
+        period,
+        tag,
+    } = action
     else {
         return Value::Null;
     };
@@ -86,7 +97,15 @@ fn ordered(
     device: &Device,
     several: bool,
 ) -> Done {
-    let StepAction::DeployDevice { product_id, location, os, hostname, tag, .. } = action else {
+    let StepAction::DeployDevice {
+        product_id,
+        location,
+        os,
+        hostname,
+        tag,
+        ..
+    } = action
+    else {
         return Done::default();
     };
     let mut service = Map::new();
@@ -112,5 +131,9 @@ fn ordered(
         let note = format!("several devices carry the tag {tag}; look whether one is too many");
         output["note"] = Value::from(note);
     }
-    Done { output, service: Value::Object(service), ..Done::default() }
+    Done {
+        output,
+        service: Value::Object(service),
+        ..Done::default()
+    }
 }

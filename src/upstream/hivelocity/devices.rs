@@ -52,15 +52,25 @@ impl Device {
         Self {
             id: id(value, "deviceId"),
             order_id: id(value, "orderId"),
-            ip: ip.parse::<std::net::IpAddr>().ok().filter(|ip| !ip.is_unspecified()).map(|_| ip),
+            ip: ip
+                .parse::<std::net::IpAddr>()
+                .ok()
+                .filter(|ip| !ip.is_unspecified())
+                .map(|_| ip),
             power: text(value, "powerStatus").to_ascii_uppercase(),
             hostname: text(value, "hostname"),
-            tags: value.get("tags").filter(|tags| tags.is_array()).map(|_| texts(value, "tags")),
+            tags: value
+                .get("tags")
+                .filter(|tags| tags.is_array())
+                .map(|_| texts(value, "tags")),
         }
     }
 
     pub(super) fn carries(&self, tag: &str) -> bool {
-        self.tags.iter().flatten().any(|carried| carried.trim() == tag)
+        self.tags
+            .iter()
+            .flatten()
+            .any(|carried| carried.trim() == tag)
     }
 
     /// The mark of another service, on a device that does not carry ours.
@@ -69,14 +79,19 @@ impl Device {
             return None;
         }
         let family = tag.split_inclusive(':').next()?;
-        self.tags.iter().flatten().find(|carried| carried.trim().starts_with(family)).cloned()
+        self.tags
+            .iter()
+            .flatten()
+            .find(|carried| carried.trim().starts_with(family))
+            .cloned()
     }
 }
 
 /// The device with the mark; of several, one that has an id, the lowest first.
 pub(super) fn marked(devices: &[Device], tag: &str) -> Option<Device> {
     let ours = devices.iter().filter(|device| device.carries(tag));
-    ours.min_by_key(|device| device.id.unwrap_or(i64::MAX)).cloned()
+    ours.min_by_key(|device| device.id.unwrap_or(i64::MAX))
+        .cloned()
 }
 
 impl Hivelocity {
@@ -160,7 +175,9 @@ impl Hivelocity {
         if let Some(tags) = &device.tags {
             return Ok(tags.clone());
         }
-        let answer = self.call(talk, acting, Call::get(format!("/device/{id}/tags"))).await?;
+        let answer = self
+            .call(talk, acting, Call::get(format!("/device/{id}/tags")))
+            .await?;
         Ok(texts(&answer.body, "tags"))
     }
 
@@ -176,7 +193,9 @@ impl Hivelocity {
     ) -> Found<()> {
         let tags = with_tag(self.tags(talk, acting, id, device).await?, tag);
         let call = Call::put(format!("/device/{id}/tags")).body(json!({"tags": tags}));
-        self.call(talk, acting, call).await.map_err(Setback::of_a_means)?;
+        self.call(talk, acting, call)
+            .await
+            .map_err(Setback::of_a_means)?;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use super::line::{Ask, Cargo, Line, address, key_header};
 use super::settings::{HivelocitySettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback};
-use crate::domain::{Outcome, Secret, StepAction};
+use crate::domain::{Outcome, StepAction};
 
 /// How a step may end early.
 type Found<T> = Result<T, Setback>;
@@ -35,7 +35,6 @@ pub(super) struct Hivelocity {
     line: Line,
     base: Url,
     key: HeaderValue,
-    api_key: Secret,
     multi: bool,
     act_as_token: bool,
     keyring: Keyring,
@@ -57,8 +56,18 @@ impl Call {
             Intent::Read => Body::Json,
             Intent::Write => Body::JsonOrNothing,
         };
-        let expect = Expect { intent, body, meanings: &[] };
-        Self { method, path: path.into(), query: Vec::new(), body: None, expect }
+        let expect = Expect {
+            intent,
+            body,
+            meanings: &[],
+        };
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            expect,
+        }
     }
 
     fn get(path: impl Into<String>) -> Self {
@@ -101,14 +110,14 @@ impl Hivelocity {
             return Ok(None);
         }
         let base = address("hivelocity.base_url", &settings.base_url)?;
-        let key = key_header(settings.api_key.reveal())
-            .ok_or_else(|| UpstreamError::Key { key: "hivelocity.api_key".to_owned() })?;
+        let key = key_header(settings.api_key.reveal()).ok_or_else(|| UpstreamError::Key {
+            key: "hivelocity.api_key".to_owned(),
+        })?;
         let pace = settings.requests_per_second;
         Ok(Some(Self {
             line: Line::new("Hivelocity", &base, pace, settings.timeout)?,
             base,
             key,
-            api_key: settings.api_key.clone(),
             multi: settings.multi,
             act_as_token: settings.act_as_token,
             keyring: Keyring::default(),
@@ -122,11 +131,12 @@ impl Hivelocity {
         talk: &mut Talk<'_>,
         action: &StepAction,
     ) -> Option<Found<Outcome>> {
-        talk.mask.add(&self.api_key);
         Some(match action {
-            StepAction::CreateClient { email, company, mark } => {
-                self.create_client(talk, email, company, mark).await
-            }
+            StepAction::CreateClient {
+                email,
+                company,
+                mark,
+            } => self.create_client(talk, email, company, mark).await,
             StepAction::DeactivateClient => self.deactivate_client(talk).await,
             StepAction::DeployDevice { .. } => self.deploy(talk, action).await,
             StepAction::AwaitDevice { tag } => self.await_device(talk, tag).await,
@@ -151,7 +161,6 @@ impl Hivelocity {
 
     /// A harmless read each of what the steps need.
     pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Found<String>)> {
-        talk.mask.add(&self.api_key);
         let devices = ("/bare-metal-devices/", "devices visible");
         let clients = ("/account/controlled-client", "controlled clients visible");
         let mut results = Vec::new();
@@ -162,7 +171,10 @@ impl Hivelocity {
         }
         let path = "/inventory/product";
         let stock = self.call(talk, &Acting::Primary, Call::get(path)).await;
-        results.push((format!("GET {path}"), stock.map(|_| "the inventory answers".to_owned())));
+        results.push((
+            format!("GET {path}"),
+            stock.map(|_| "the inventory answers".to_owned()),
+        ));
         results
     }
 
@@ -199,7 +211,8 @@ impl Hivelocity {
             url.query_pairs_mut().append_pair(name, value);
         }
         if let Some(client) = client {
-            url.query_pairs_mut().append_pair("controlledClientId", &client.to_string());
+            url.query_pairs_mut()
+                .append_pair("controlledClientId", &client.to_string());
         }
         url
     }

@@ -60,7 +60,10 @@ impl Hivelocity {
         if left == 0 || missing.len() <= AT_ONCE && talk.scene.attempt >= LOOKS {
             return Ok(Outcome::Done(routed(&ips)));
         }
-        Ok(waiting(format!("{left} of {} IPs to be null-routed", ips.len())))
+        Ok(waiting(format!(
+            "{left} of {} IPs to be null-routed",
+            ips.len()
+        )))
     }
 
     async fn set_null_route(
@@ -98,8 +101,13 @@ impl Hivelocity {
         for ip in ours.iter().take(AT_ONCE) {
             let call = Call::delete(format!("{NULL_ROUTES}/{ip}")).meaning(&[404]);
             let answer = self.call(talk, &acting, call).await?;
-            let task = if answer.status == 404 { Task::Done } else { task(*ip, &answer.body)? };
-            under_way |= matches!(task, Task::UnderWay);
+            // A null route that is not there any more is one that was taken away.
+            let result = if answer.status == 404 {
+                Task::Done
+            } else {
+                task(*ip, &answer.body)?
+            };
+            under_way |= matches!(result, Task::UnderWay);
         }
         if !under_way || listed.is_none() && ours.len() <= AT_ONCE {
             return Ok(Outcome::Done(cleared(&ours, &left_alone)));
@@ -127,7 +135,12 @@ impl Hivelocity {
         }
         let shown = device.and_then(|device| device.ip);
         let primary = talk.scene.service.ip.iter().chain(shown.iter()).cloned();
-        let assigned = answer.body.as_array().into_iter().flatten().filter(|part| is_version_4(part));
+        let assigned = answer
+            .body
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|part| is_version_4(part));
         let ips: BTreeSet<Ipv4Addr> = assigned
             .flat_map(|part| texts(part, "usableIps"))
             .chain(primary)
@@ -135,7 +148,9 @@ impl Hivelocity {
             .filter(|ip| is_public(*ip))
             .collect();
         if ips.is_empty() {
-            return Err(Setback::Rejected(format!("device {id} has no public IPv4 at Hivelocity")));
+            return Err(Setback::Rejected(format!(
+                "device {id} has no public IPv4 at Hivelocity"
+            )));
         }
         Ok(ips)
     }
@@ -151,9 +166,9 @@ impl Hivelocity {
         match answer.body {
             _ if answer.status >= 400 => Ok(None),
             Value::Array(list) => Ok(Some(list.iter().filter_map(NullRoute::read).collect())),
-            _other => {
-                Err(Setback::unavailable("Hivelocity did not answer with a list of null routes"))
-            }
+            _other => Err(Setback::unavailable(
+                "Hivelocity did not answer with a list of null routes",
+            )),
         }
     }
 }
@@ -162,8 +177,15 @@ impl NullRoute {
     fn read(value: &Value) -> Option<Self> {
         let ip = text(value, "ip").parse().ok()?;
         let comment = text(value, "comment");
-        let by_admin = value.get("adminId").and_then(integer).is_some_and(|id| id != 0);
-        Some(Self { ip, ours: comment.starts_with(OURS) && !by_admin, comment })
+        let by_admin = value
+            .get("adminId")
+            .and_then(integer)
+            .is_some_and(|id| id != 0);
+        Some(Self {
+            ip,
+            ours: comment.starts_with(OURS) && !by_admin,
+            comment,
+        })
     }
 }
 
@@ -173,7 +195,9 @@ fn missing(ips: &BTreeSet<Ipv4Addr>, listed: Option<&[NullRoute]>) -> Vec<Ipv4Ad
 }
 
 fn removable(ips: &BTreeSet<Ipv4Addr>, listed: Option<&[NullRoute]>) -> Vec<Ipv4Addr> {
-    let Some(listed) = listed else { return ips.iter().copied().collect() };
+    let Some(listed) = listed else {
+        return ips.iter().copied().collect();
+    };
     let ours = |ip: &Ipv4Addr| listed.iter().any(|route| route.ip == *ip && route.ours);
     ips.iter().copied().filter(ours).collect()
 }
@@ -181,7 +205,9 @@ fn removable(ips: &BTreeSet<Ipv4Addr>, listed: Option<&[NullRoute]>) -> Vec<Ipv4
 fn left_alone(ips: &BTreeSet<Ipv4Addr>, listed: Option<&[NullRoute]>) -> Vec<String> {
     let foreign = listed.into_iter().flatten();
     let foreign = foreign.filter(|route| !route.ours && ips.contains(&route.ip));
-    foreign.map(|route| format!("{} ({})", route.ip, route.comment)).collect()
+    foreign
+        .map(|route| format!("{} ({})", route.ip, route.comment))
+        .collect()
 }
 
 /// What the answer says of the task; Hivelocity means "pending" by an absent result.
@@ -211,11 +237,17 @@ fn is_public(ip: Ipv4Addr) -> bool {
 }
 
 fn waiting(waiting_for: String) -> Outcome {
-    Outcome::NotYet { waiting_for, again: Again::Soon }
+    Outcome::NotYet {
+        waiting_for,
+        again: Again::Soon,
+    }
 }
 
 fn routed(ips: &BTreeSet<Ipv4Addr>) -> Done {
-    Done { output: json!({"null_routed": ips}), ..Done::default() }
+    Done {
+        output: json!({"null_routed": ips}),
+        ..Done::default()
+    }
 }
 
 fn cleared(ips: &[Ipv4Addr], left_alone: &[String]) -> Done {
@@ -223,5 +255,8 @@ fn cleared(ips: &[Ipv4Addr], left_alone: &[String]) -> Done {
     if !left_alone.is_empty() {
         output["left_alone"] = json!(left_alone);
     }
-    Done { output, ..Done::default() }
+    Done {
+        output,
+        ..Done::default()
+    }
 }

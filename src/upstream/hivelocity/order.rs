@@ -24,9 +24,14 @@ impl OrderStatus {
         match status.to_ascii_lowercase().as_str() {
             "" => Self::Unknown,
             "complete" | "completed" => Self::Complete,
-            "cancelled" | "canceled" => {
-                Self::Cancelled(if words.is_empty() { "no reason given" } else { words }.to_owned())
-            }
+            "cancelled" | "canceled" => Self::Cancelled(
+                if words.is_empty() {
+                    "no reason given"
+                } else {
+                    words
+                }
+                .to_owned(),
+            ),
             other => Self::UnderWay(other.to_owned()),
         }
     }
@@ -50,7 +55,9 @@ impl Hivelocity {
         acting: &Acting,
         id: Option<i64>,
     ) -> Found<OrderStatus> {
-        let Some(id) = id else { return Ok(OrderStatus::Unknown) };
+        let Some(id) = id else {
+            return Ok(OrderStatus::Unknown);
+        };
         let call = Call::get(format!("/order/{id}")).meaning(&[404]);
         match self.call(talk, acting, call).await {
             Ok(answer) if answer.status == 404 => Ok(OrderStatus::Unknown),

@@ -18,7 +18,7 @@ use crate::upstream::talk::Talk;
 use crate::upstream::wire::{Setback, said};
 
 /// How long an accepted request is given before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Or how many looks.
 const LOOKS: u32 = 5;
 
@@ -47,7 +47,11 @@ impl Hivelocity {
         if now == wanted {
             let switched = self.forget(id);
             let done = switched_to(id, wanted);
-            return Ok(if switched { Outcome::Done(done) } else { Outcome::AlreadySo(done) });
+            return Ok(if switched {
+                Outcome::Done(done)
+            } else {
+                Outcome::AlreadySo(done)
+            });
         }
         if now == "PENDING" || self.was_accepted(talk, id, action) {
             return Ok(waiting(id, wanted));
@@ -102,7 +106,11 @@ impl Hivelocity {
     async fn power_status(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<String> {
         let call = Call::get(format!("/device/{id}/power")).meaning(&[404]);
         let answer = self.call(talk, acting, call).await?;
-        if answer.status == 404 { Err(gone(id)) } else { Ok(power_of(&answer.body)) }
+        if answer.status == 404 {
+            Err(gone(id))
+        } else {
+            Ok(power_of(&answer.body))
+        }
     }
 
     fn was_accepted(&self, talk: &Talk<'_>, id: i64, action: PowerAction) -> bool {
@@ -118,12 +126,23 @@ impl Hivelocity {
     fn remember(&self, talk: &Talk<'_>, id: i64, action: PowerAction) {
         let (at, attempt) = (talk.scene.now, talk.scene.attempt);
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.insert(id, Accepted { action, at, attempt });
+        accepted.insert(
+            id,
+            Accepted {
+                action,
+                at,
+                attempt,
+            },
+        );
     }
 
     /// Whether a request of ours was under way.
     fn forget(&self, id: i64) -> bool {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_some()
+        self.accepted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id)
+            .is_some()
     }
 }
 
@@ -148,24 +167,40 @@ fn says_already(action: PowerAction, words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     let any = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     match action {
-        PowerAction::Shutdown => {
-            any(&["while server is powered off", "already off", "already powered off"])
-        }
-        PowerAction::Boot => any(&["while server is powered on", "already on", "already powered on"]),
+        PowerAction::Shutdown => any(&[
+            "while server is powered off",
+            "already off",
+            "already powered off",
+        ]),
+        PowerAction::Boot => any(&[
+            "while server is powered on",
+            "already on",
+            "already powered on",
+        ]),
         PowerAction::Reboot => false,
     }
 }
 
 fn refused(status: u16, words: &str) -> Setback {
-    let words = if words.is_empty() { "no reason given" } else { words };
+    let words = if words.is_empty() {
+        "no reason given"
+    } else {
+        words
+    };
     Setback::Rejected(format!("Hivelocity answered {status}: {words}"))
 }
 
 fn waiting(id: i64, wanted: &str) -> Outcome {
     let waiting_for = format!("device {id} to be {}", wanted.to_ascii_lowercase());
-    Outcome::NotYet { waiting_for, again: Again::Soon }
+    Outcome::NotYet {
+        waiting_for,
+        again: Again::Soon,
+    }
 }
 
 fn switched_to(id: i64, power: &str) -> Done {
-    Done { output: json!({"device_id": id, "power": power}), ..Done::default() }
+    Done {
+        output: json!({"device_id": id, "power": power}),
+        ..Done::default()
+    }
 }

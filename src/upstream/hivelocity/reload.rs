@@ -24,11 +24,12 @@ impl Hivelocity {
         if repeated && self.is_reloading(talk, &acting, id).await? {
             return Ok(Outcome::Done(reloading(id, os, hostname)));
         }
-        let Some(device) = device else { return Err(gone(id)) };
+        let Some(device) = device else {
+            return Err(gone(id));
+        };
         // Setting replaces all tags, so those that are there are sent along.
         let tags = with_tag(self.tags(talk, &acting, id, &device).await?, tag);
-        let body =
-            json!({"hostname": hostname, "osName": os, "tags": tags, "forceReload": true});
+        let body = json!({"hostname": hostname, "osName": os, "tags": tags, "forceReload": true});
         let call = Call::put(format!("/bare-metal-devices/{id}"))
             .query("skipPowerCheck", "true")
             .body(body);

@@ -110,14 +110,21 @@ mod tests {
         for command in ALL {
             let creates = matches!(command, Command::AddUser | Command::AddLicense);
             for number in 0..=100 {
-                let row = special.iter().find(|row| row.0 == number && row.1 == command);
+                let row = special
+                    .iter()
+                    .find(|row| row.0 == number && row.1 == command);
                 let expected = match number {
                     22 => Meaning::NotOurs,
                     _ if internal.contains(&number) && creates => Meaning::Unclear,
                     _ if internal.contains(&number) => Meaning::Later,
                     _ => row.map_or(Meaning::Refused, |row| row.2),
                 };
-                assert_eq!(meaning(command, number), expected, "{} {number}", command.name());
+                assert_eq!(
+                    meaning(command, number),
+                    expected,
+                    "{} {number}",
+                    command.name()
+                );
             }
         }
     }

@@ -64,7 +64,9 @@ impl OneH {
             }
             (Some(Value::Null) | None, Value::Object(_) | Value::Null) => Ok(Some(Vec::new())),
             (Some(Value::Object(none)), _) if none.is_empty() => Ok(Some(Vec::new())),
-            _ => Err(Setback::unavailable("1H listed licences in an unknown form")),
+            _ => Err(Setback::unavailable(
+                "1H listed licences in an unknown form",
+            )),
         }
     }
 
@@ -116,12 +118,17 @@ impl OneH {
         }
         let why = match same.iter().find(|l| l.active).or(same.first()) {
             Some(other) if other.active => {
-                format!("it is held by the sub-user {}; remove it there first", other.user)
+                format!(
+                    "it is held by the sub-user {}; remove it there first",
+                    other.user
+                )
             }
             Some(_) => "it is listed as not active; have 1H look at it".to_owned(),
             None => "it is not in the account's list; have 1H look at it".to_owned(),
         };
-        Err(Setback::Rejected(format!("{product} on {ip}: {words}; {why}")))
+        Err(Setback::Rejected(format!(
+            "{product} on {ip}: {words}; {why}"
+        )))
     }
 
     /// Removes a licence. The look before keeps it from being taken from somebody else who was
@@ -135,21 +142,36 @@ impl OneH {
     ) -> Found<Outcome> {
         let ip = filled_ip(talk, "licence", ip)?;
         let listed = self.licences(talk, None).await?.unwrap_or_default();
-        let holder = listed.iter().find(|l| l.is(product, &ip) && l.active);
+        // A suspended sub-user's licences are listed as inactive and come back with it: they are
+        // removed like active ones. Of several listings the active one counts.
+        let mut held = listed.iter().filter(|l| l.is(product, &ip));
+        let first = held.next();
+        let holder = first.filter(|l| l.active).or_else(|| held.find(|l| l.active)).or(first);
         let user = talk.scene.service.one_h_user.as_deref();
         let Some(holder) = holder else {
-            return Ok(Outcome::AlreadySo(removed(talk, product, &ip, suspension, None)));
+            return Ok(Outcome::AlreadySo(removed(
+                talk, product, &ip, suspension, None,
+            )));
         };
         if !holder.belongs_to(user) {
-            let note = format!("the licence on {ip} is held by sub-user {} now", holder.user);
-            return Ok(Outcome::AlreadySo(removed(talk, product, &ip, suspension, Some(&note))));
+            let note = format!(
+                "the licence on {ip} is held by sub-user {} now",
+                holder.user
+            );
+            return Ok(Outcome::AlreadySo(removed(
+                talk,
+                product,
+                &ip,
+                suspension,
+                Some(&note),
+            )));
         }
         let params = json!({"product": product, "ip": ip});
         match self.command(talk, Command::RemoveLicense, params).await? {
             Reply::Yes(_) => Ok(Outcome::Done(removed(talk, product, &ip, suspension, None))),
-            Reply::No(Meaning::NoLicence, _) => {
-                Ok(Outcome::AlreadySo(removed(talk, product, &ip, suspension, None)))
-            }
+            Reply::No(Meaning::NoLicence, _) => Ok(Outcome::AlreadySo(removed(
+                talk, product, &ip, suspension, None,
+            ))),
             Reply::No(Meaning::NotOurs, words) => Err(Setback::Rejected(format!(
                 "1H does not let this account remove {product} on {ip}: {words}"
             ))),
@@ -159,7 +181,10 @@ impl OneH {
 }
 
 fn licence(product: &str, ip: &str) -> Licence {
-    Licence { product: product.to_owned(), ip: ip.to_owned() }
+    Licence {
+        product: product.to_owned(),
+        ip: ip.to_owned(),
+    }
 }
 
 fn with(mut licences: Vec<Licence>, one: Licence) -> Vec<Licence> {
@@ -170,7 +195,11 @@ fn with(mut licences: Vec<Licence>, one: Licence) -> Vec<Licence> {
 }
 
 fn without(licences: &[Licence], one: &Licence) -> Vec<Licence> {
-    licences.iter().filter(|held| *held != one).cloned().collect()
+    licences
+        .iter()
+        .filter(|held| *held != one)
+        .cloned()
+        .collect()
 }
 
 fn added(talk: &Talk<'_>, product: &str, ip: &str) -> Done {

@@ -60,31 +60,40 @@ impl OneH {
         talk: &mut Talk<'_>,
         action: &StepAction,
     ) -> Option<Found<Outcome>> {
-        self.hide_credentials(talk);
         Some(match action {
-            StepAction::AddUser { username, email, name } => {
-                self.add_user(talk, username, email, name).await
-            }
-            StepAction::UpdateUser { username, email, name } => {
-                self.update_user(talk, username, email, name).await
-            }
+            StepAction::AddUser {
+                username,
+                email,
+                name,
+            } => self.add_user(talk, username, email, name).await,
+            StepAction::UpdateUser {
+                username,
+                email,
+                name,
+            } => self.update_user(talk, username, email, name).await,
             StepAction::SuspendUser { username, .. } => {
                 self.switch_user(talk, Command::SuspendUser, username).await
             }
             StepAction::UnsuspendUser { username } => {
-                self.switch_user(talk, Command::UnsuspendUser, username).await
+                self.switch_user(talk, Command::UnsuspendUser, username)
+                    .await
             }
-            StepAction::AddLicense { product, ip, username, label } => {
-                self.add_license(talk, product, ip, username.as_deref(), label).await
+            StepAction::AddLicense {
+                product,
+                ip,
+                username,
+                label,
+            } => {
+                self.add_license(talk, product, ip, username.as_deref(), label)
+                    .await
             }
-            StepAction::RemoveLicense { product, ip, suspension } => {
-                self.remove_license(talk, product, ip, *suspension).await
-            }
-            StepAction::AddPortal { username, ip, portal_domain } => {
-                self.portal(talk, Command::AddPortal, username, ip, portal_domain).await
-            }
-            StepAction::UpdatePortal { username, ip, portal_domain } => {
-                self.portal(talk, Command::UpdatePortal, username, ip, portal_domain).await
+            StepAction::RemoveLicense {
+                product,
+                ip,
+                suspension,
+            } => self.remove_license(talk, product, ip, *suspension).await,
+            StepAction::AddPortal { .. } | StepAction::UpdatePortal { .. } => {
+                self.portal(talk, action).await
             }
             StepAction::CreateClient { .. }
             | StepAction::DeployDevice { .. }
@@ -101,15 +110,10 @@ impl OneH {
 
     /// A harmless read.
     pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> (String, Found<String>) {
-        self.hide_credentials(talk);
         let licences = self.licences(talk, None).await;
-        let count = licences.map(|list| format!("{} licences visible", list.map_or(0, |l| l.len())));
+        let count =
+            licences.map(|list| format!("{} licences visible", list.map_or(0, |l| l.len())));
         ("get_licenses".to_owned(), count)
-    }
-
-    fn hide_credentials(&self, talk: &mut Talk<'_>) {
-        talk.mask.add(&self.auth_code);
-        talk.mask.add(&self.api_key);
     }
 
     /// Sends one command and reads 1H's verdict.
@@ -120,7 +124,11 @@ impl OneH {
             "api_key": self.api_key.reveal(),
             "payload": payload,
         });
-        let intent = if command.is_look() { Intent::Read } else { Intent::Write };
+        let intent = if command.is_look() {
+            Intent::Read
+        } else {
+            Intent::Write
+        };
         let ask = Ask {
             method: Method::POST,
             url: self.url.clone(),
@@ -130,7 +138,11 @@ impl OneH {
                 shown: json!({"request": request}),
             },
             // Whatever the status, a body in 1H's form is what counts.
-            expect: Expect { intent, body: Body::Json, meanings: &[400, 402, 403, 404, 409, 422] },
+            expect: Expect {
+                intent,
+                body: Body::Json,
+                meanings: &[400, 402, 403, 404, 409, 422],
+            },
         };
         let answer = self.line.send(talk, ask).await?;
         verdict(command, intent, &answer)
@@ -158,7 +170,10 @@ fn verdict(command: Command, intent: Intent, answer: &Answer) -> Found<Reply> {
         Some(0) => refusal(command, &response),
         _ if answer.status >= 400 => {
             let status = answer.status;
-            Err(Setback::Rejected(format!("1H answered {status}: {}", said(&answer.body))))
+            Err(Setback::Rejected(format!(
+                "1H answered {status}: {}",
+                said(&answer.body)
+            )))
         }
         _ => {
             let error = format!("1H answered {} without a response_code", command.name());

@@ -7,20 +7,31 @@ use serde_json::{Value, json};
 
 use super::errors::{Command, Meaning};
 use super::{Found, OneH, Reply, filled, filled_ip};
-use crate::domain::{Done, Outcome};
+use crate::domain::{Done, Outcome, StepAction};
 use crate::upstream::talk::Talk;
 use crate::upstream::wire::Setback;
 
 impl OneH {
     /// Makes or changes the sub-user's portal.
-    pub(super) async fn portal(
-        &self,
-        talk: &mut Talk<'_>,
-        command: Command,
-        username: &str,
-        ip: &str,
-        portal_domain: &str,
-    ) -> Found<Outcome> {
+    pub(super) async fn portal(&self, talk: &mut Talk<'_>, action: &StepAction) -> Found<Outcome> {
+        let (StepAction::AddPortal {
+            username,
+            ip,
+            portal_domain,
+        }
+        | StepAction::UpdatePortal {
+            username,
+            ip,
+            portal_domain,
+        }) = action
+        else {
+            return Ok(Outcome::Absent);
+        };
+        let command = if matches!(action, StepAction::AddPortal { .. }) {
+            Command::AddPortal
+        } else {
+            Command::UpdatePortal
+        };
         let ip = filled_ip(talk, "portal", ip)?;
         let domain = filled(talk, "portal's domain", portal_domain)?;
         let params = json!({"username": username, "ip": ip, "portal_domain": domain});

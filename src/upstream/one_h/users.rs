@@ -24,7 +24,9 @@ impl OneH {
             // Only what an attempt of this step may have made is known to have this password.
             let by_us = talk.only_looks() || talk.scene.attempt > 1;
             let password = by_us.then(|| talk.seal(&context, &password));
-            return Ok(Outcome::AlreadySo(user_done(talk, username, &context, password)));
+            return Ok(Outcome::AlreadySo(user_done(
+                talk, username, &context, password,
+            )));
         }
         let params = json!({
             "username": username,
@@ -43,12 +45,7 @@ impl OneH {
     }
 
     /// The name exists: ours when our account may list its licences.
-    async fn taken(
-        &self,
-        talk: &mut Talk<'_>,
-        username: &str,
-        context: &str,
-    ) -> Found<Outcome> {
+    async fn taken(&self, talk: &mut Talk<'_>, username: &str, context: &str) -> Found<Outcome> {
         if self.licences(talk, Some(username)).await?.is_some() {
             return Ok(Outcome::AlreadySo(user_done(talk, username, context, None)));
         }
@@ -67,7 +64,8 @@ impl OneH {
         name: &str,
     ) -> Found<Outcome> {
         let params = json!({"username": username, "email": email, "name": name});
-        self.of_a_user(talk, Command::UpdateUser, username, params).await
+        self.of_a_user(talk, Command::UpdateUser, username, params)
+            .await
     }
 
     /// Suspends or unsuspends the sub-user.
@@ -77,7 +75,8 @@ impl OneH {
         command: Command,
         username: &str,
     ) -> Found<Outcome> {
-        self.of_a_user(talk, command, username, json!({"username": username})).await
+        self.of_a_user(talk, command, username, json!({"username": username}))
+            .await
     }
 
     async fn of_a_user(
@@ -108,10 +107,17 @@ fn user_done(talk: &Talk<'_>, username: &str, context: &str, password: Option<Va
     {
         customer.insert(context.to_owned(), sealed);
     }
-    let service = talk.scene.service_id.map(|_| json!({"one_h_user": username}));
+    let service = talk
+        .scene
+        .service_id
+        .map(|_| json!({"one_h_user": username}));
     Done {
         output: json!({"one_h_user": username}),
         service: service.unwrap_or_default(),
-        customer: if customer.is_empty() { Value::Null } else { Value::Object(customer) },
+        customer: if customer.is_empty() {
+            Value::Null
+        } else {
+            Value::Object(customer)
+        },
     }
 }

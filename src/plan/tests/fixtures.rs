@@ -1,6 +1,7 @@
 //! For the planner's tests: products, states and events of one service, 501 of customer 77.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -9,11 +10,11 @@ use crate::catalogue::{
     HivelocitySettings, LicenceOnSuspend, OneHSettings, ProductSettings, SubUserPer,
 };
 use crate::domain::{
-    Action, Customer, CustomerState, DeliveryId, Event, EventType, Licence, OrderKey, OrderedService,
-    ServiceState, ServiceStatus, StepAction, Timestamp,
+    Action, Customer, CustomerState, DeliveryId, Event, EventType, Licence, OrderKey,
+    OrderedService, ServiceState, ServiceStatus, StepAction, Timestamp,
 };
 
-use super::{Plan, Rules, Sibling, Situation, Subject, Verdict, plan, username};
+use super::super::{Plan, Rules, Sibling, Situation, Subject, Verdict, plan, username};
 
 /// What a product brings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,11 +29,20 @@ pub(super) const BOTH: Shape = Shape {
     licence: Some(LicenceOnSuspend::SuspendUser),
 };
 /// That licence alone.
-pub(super) const LICENCE: Shape = Shape { device: None, licence: Some(LicenceOnSuspend::SuspendUser) };
+pub(super) const LICENCE: Shape = Shape {
+    device: None,
+    licence: Some(LicenceOnSuspend::SuspendUser),
+};
 /// That device alone.
-pub(super) const DEVICE: Shape = Shape { licence: None, ..BOTH };
+pub(super) const DEVICE: Shape = Shape {
+    licence: None,
+    ..BOTH
+};
 /// Nothing at all.
-pub(super) const NONE: Shape = Shape { device: None, licence: None };
+pub(super) const NONE: Shape = Shape {
+    device: None,
+    licence: None,
+};
 
 /// Every way to go dark and to end, with and without each part.
 pub(super) fn shapes() -> Vec<Shape> {
@@ -42,12 +52,30 @@ pub(super) fn shapes() -> Vec<Shape> {
         DeviceOnSuspend::ShutdownAndNullRoute,
         DeviceOnSuspend::None,
     ];
-    let on_terminate = [DeviceOnTerminate::Cancel, DeviceOnTerminate::Shutdown, DeviceOnTerminate::None];
-    let ways = on_suspend.into_iter().flat_map(|dark| on_terminate.map(|end| Some((dark, end))));
+    let on_terminate = [
+        DeviceOnTerminate::Cancel,
+        DeviceOnTerminate::Shutdown,
+        DeviceOnTerminate::None,
+    ];
+    let ways = on_suspend
+        .into_iter()
+        .flat_map(|dark| on_terminate.map(|end| Some((dark, end))));
     let devices: Vec<_> = std::iter::once(None).chain(ways).collect();
-    let licences =
-        [None, Some(LicenceOnSuspend::SuspendUser), Some(LicenceOnSuspend::RemoveLicense), Some(LicenceOnSuspend::None)];
-    devices.iter().flat_map(|device| licences.map(|licence| Shape { device: *device, licence })).collect()
+    let licences = [
+        None,
+        Some(LicenceOnSuspend::SuspendUser),
+        Some(LicenceOnSuspend::RemoveLicense),
+        Some(LicenceOnSuspend::None),
+    ];
+    devices
+        .iter()
+        .flat_map(|device| {
+            licences.map(|licence| Shape {
+                device: *device,
+                licence,
+            })
+        })
+        .collect()
 }
 
 /// One product of that shape.
@@ -74,6 +102,23 @@ pub(super) fn product(id: &str, shape: Shape) -> ProductSettings {
         hivelocity: shape.device.map(device),
         one_h: shape.licence.map(licence),
     }
+}
+
+/// The catalogue that sells product 42 of that shape; each is compiled once.
+fn catalogue(shape: Shape) -> Arc<Catalogue> {
+    static COMPILED: OnceLock<Vec<(Shape, Arc<Catalogue>)>> = OnceLock::new();
+    let compiled = COMPILED.get_or_init(|| {
+        let compile = |shape| Arc::new(Catalogue::compile(vec![product("42", shape)]).unwrap());
+        shapes()
+            .into_iter()
+            .map(|shape| (shape, compile(shape)))
+            .collect()
+    });
+    compiled
+        .iter()
+        .find(|(known, _)| *known == shape)
+        .map(|(_, catalogue)| Arc::clone(catalogue))
+        .unwrap()
 }
 
 /// The rules of most tests.
@@ -116,12 +161,18 @@ pub(super) fn user() -> String {
 
 /// The licence on the device's IP.
 pub(super) fn hive() -> Licence {
-    Licence { product: "Hive".into(), ip: "203.0.113.7".into() }
+    Licence {
+        product: "Hive".into(),
+        ip: "203.0.113.7".into(),
+    }
 }
 
 /// Service 501 as it stands after living through `status`, settled at minute 0.
 pub(super) fn state(status: ServiceStatus, shape: Shape) -> ServiceState {
-    let mut state = ServiceState { status, ..ServiceState::default() };
+    let mut state = ServiceState {
+        status,
+        ..ServiceState::default()
+    };
     if status == ServiceStatus::Unknown {
         return state;
     }
@@ -142,15 +193,21 @@ pub(super) fn state(status: ServiceStatus, shape: Shape) -> ServiceState {
         state.ip = Some("203.0.113.7".into());
     }
     if shape.licence.is_some() && up {
-        let taken = shape.licence == Some(LicenceOnSuspend::RemoveLicense) && status == ServiceStatus::Suspended;
-        if taken { &mut state.licenses_suspended } else { &mut state.licenses }.push(hive());
+        let taken = shape.licence == Some(LicenceOnSuspend::RemoveLicense)
+            && status == ServiceStatus::Suspended;
+        if taken {
+            &mut state.licenses_suspended
+        } else {
+            &mut state.licenses
+        }
+        .push(hive());
     }
     state
 }
 
 /// Everything a situation borrows from.
 pub(super) struct World {
-    pub(super) catalogue: Catalogue,
+    pub(super) catalogue: Arc<Catalogue>,
     pub(super) rules: Rules,
     pub(super) event: Event,
     pub(super) order: OrderKey,
@@ -172,7 +229,7 @@ impl World {
             ..OrderedService::default()
         };
         let mut world = Self {
-            catalogue: Catalogue::compile(vec![product("42", shape)]).unwrap(),
+            catalogue: catalogue(shape),
             rules: rules(AccountModel::Multi),
             event: Event {
                 kind,
@@ -189,7 +246,10 @@ impl World {
             terminated_later: false,
         };
         if shape.device.is_none() {
-            world.ordered().options.insert("License IP".into(), "203.0.113.7".into());
+            world
+                .ordered()
+                .options
+                .insert("License IP".into(), "203.0.113.7".into());
         }
         world
     }
@@ -208,14 +268,17 @@ impl World {
 
     /// Sells these products as well.
     pub(super) fn selling(mut self, products: Vec<ProductSettings>) -> Self {
-        self.catalogue = Catalogue::compile(products).unwrap();
+        self.catalogue = Arc::new(Catalogue::compile(products).unwrap());
         self
     }
 
     /// Runs `look` over the situation.
     pub(super) fn with<T>(&self, look: impl FnOnce(&Situation<'_>) -> T) -> T {
-        let siblings: Vec<Sibling<'_>> =
-            self.siblings.iter().map(|(service_id, state)| Sibling { service_id, state }).collect();
+        let siblings: Vec<Sibling<'_>> = self
+            .siblings
+            .iter()
+            .map(|(service_id, state)| Sibling { service_id, state })
+            .collect();
         let customer = self.event.customer.clone().unwrap_or_default();
         let subject = if self.event.kind.concerns_customer() {
             Subject::Customer(&customer)
@@ -227,7 +290,12 @@ impl World {
             event: &self.event,
             subject,
             order: self.order,
-            customer_id: self.event.customer.as_ref().map(|c| c.id.as_str()).or(self.service.customer_id.as_deref()),
+            customer_id: self
+                .event
+                .customer
+                .as_ref()
+                .map(|c| c.id.as_str())
+                .or(self.service.customer_id.as_deref()),
             service: &self.service,
             customer: &self.customer,
             siblings: &siblings,
@@ -267,7 +335,10 @@ impl World {
 }
 
 /// A state with a patch applied, as the store applies it.
-pub(super) fn patched<T: serde::Serialize + serde::de::DeserializeOwned>(state: &T, patch: &Value) -> T {
+pub(super) fn patched<T: serde::Serialize + serde::de::DeserializeOwned>(
+    state: &T,
+    patch: &Value,
+) -> T {
     let mut document = serde_json::to_value(state).unwrap();
     let fields = document.as_object_mut().unwrap();
     for (key, value) in patch.as_object().unwrap() {
@@ -286,9 +357,20 @@ pub(super) fn short(step: &StepAction) -> String {
     match step {
         StepAction::Power { action, .. } => format!("power:{}", action.name()),
         StepAction::AddLicense { product, ip, .. } => format!("add_license:{product}@{ip}"),
-        StepAction::RemoveLicense { product, ip, suspension: false } => format!("remove_license:{product}@{ip}"),
-        StepAction::RemoveLicense { product, ip, suspension: true } => format!("take_license:{product}@{ip}"),
-        StepAction::SuspendUser { unless_shared: true, .. } => "suspend_user:unless_shared".to_owned(),
+        StepAction::RemoveLicense {
+            product,
+            ip,
+            suspension: false,
+        } => format!("remove_license:{product}@{ip}"),
+        StepAction::RemoveLicense {
+            product,
+            ip,
+            suspension: true,
+        } => format!("take_license:{product}@{ip}"),
+        StepAction::SuspendUser {
+            unless_shared: true,
+            ..
+        } => "suspend_user:unless_shared".to_owned(),
         StepAction::Report { status } => format!("report:{status}"),
         StepAction::CreateClient { .. }
         | StepAction::DeployDevice { .. }

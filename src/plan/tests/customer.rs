@@ -1,0 +1,110 @@
+//! The customer's own events, and what the receiver asks.
+
+use serde_json::json;
+
+use crate::catalogue::{AccountModel, CreateClientOn};
+use crate::domain::{CustomerState, EventType, OrderedService, ServiceStatus, StepAction};
+
+use super::super::{Concern, Verdict, concerns};
+use super::fixtures::{BOTH, LICENCE, World, at, rules, state, user};
+use super::{active_sibling, superseded};
+use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated, OrderPaid, ServiceTerminated};
+use ServiceStatus::{Suspended, Terminated, Unknown};
+
+#[test]
+fn a_client_is_made_at_sign_up_only_where_that_is_wanted() {
+    let mut world = World::new(CustomerCreated, Unknown, BOTH);
+    assert!(matches!(world.verdict(), Verdict::Nothing(_)));
+    world.rules.create_client_on = CreateClientOn::Signup;
+    assert_eq!(world.steps(), ["create_client"]);
+    // An update that came first does not make the client unnecessary.
+    world.customer.settled = Some(at(20));
+    assert_eq!(world.steps(), ["create_client"]);
+    assert_eq!(world.plan().customer_now, json!({}));
+    world.customer.closed = true;
+    superseded(&world);
+    world.rules.account_model = AccountModel::Single;
+    world.customer = CustomerState::default();
+    assert!(matches!(world.verdict(), Verdict::Nothing(_)));
+}
+
+#[test]
+fn a_customers_new_address_reaches_every_sub_user_in_use() {
+    let mut world = World::new(CustomerUpdated, Unknown, BOTH);
+    assert!(world.plan().steps.is_empty());
+    assert_eq!(world.plan().customer_now["email"], json!("ann@example.com"));
+    world.siblings.push(active_sibling("501"));
+    let mut own = state(Suspended, LICENCE);
+    own.one_h_user = Some("bhown".into());
+    world.siblings.push(("502".into(), own.clone()));
+    own.status = Terminated;
+    own.one_h_user = Some("bhgone".into());
+    world.siblings.push(("503".into(), own));
+    let users: Vec<String> = world
+        .plan()
+        .steps
+        .iter()
+        .map(|step| match step {
+            StepAction::UpdateUser { username, .. } => username.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(users.len(), 2);
+    assert!(users.contains(&user()) && users.contains(&"bhown".to_owned()));
+    world.customer.settled = Some(at(20));
+    superseded(&world);
+}
+
+#[test]
+fn a_closing_is_carried_out_even_behind_a_newer_update() {
+    let mut world = World::new(CustomerClosed, Unknown, BOTH);
+    world.siblings.push(active_sibling("501"));
+    world.customer.settled = Some(at(20));
+    assert_eq!(world.steps(), ["suspend_user"]);
+    let plan = world.plan();
+    world.store(&plan, true);
+    assert!(world.customer.closed);
+    world.siblings[0].1.settled = Some(at(15));
+    assert!(superseded(&world).contains("service 501"));
+}
+
+#[test]
+fn an_update_of_a_closed_customer_does_not_open_it() {
+    let mut world = World::new(CustomerUpdated, Unknown, BOTH).at_minute(30);
+    world.customer = CustomerState {
+        closed: true,
+        settled: Some(at(20)),
+        ..CustomerState::default()
+    };
+    let plan = world.plan();
+    world.store(&plan, true);
+    assert!(world.customer.closed);
+    assert_eq!(world.customer.settled, Some(at(20)));
+}
+
+#[test]
+fn the_receiver_learns_what_is_for_billhook() {
+    let world = World::new(OrderPaid, Unknown, BOTH);
+    let mut rules = rules(AccountModel::Multi);
+    let ask = |kind, product: &str, rules: &super::super::Rules| {
+        let service = OrderedService {
+            product_id: product.into(),
+            ..OrderedService::default()
+        };
+        concerns("whmcs", kind, Some(&service), &world.catalogue, rules)
+    };
+    assert_eq!(ask(OrderPaid, "42", &rules), Concern::Run);
+    assert_eq!(ask(ServiceTerminated, "", &rules), Concern::Run);
+    let unknown = Concern::RunIfKnown("product 43 is not in the catalogue".into());
+    assert_eq!(ask(ServiceTerminated, "43", &rules), unknown);
+    assert!(matches!(
+        ask(CustomerCreated, "", &rules),
+        Concern::Ignore(_)
+    ));
+    rules.create_client_on = CreateClientOn::Signup;
+    assert_eq!(ask(CustomerCreated, "", &rules), Concern::Run);
+    assert!(matches!(
+        ask(EventType::TestPing, "", &rules),
+        Concern::Ignore(_)
+    ));
+}

@@ -1,0 +1,38 @@
+//! The planner's tests: stories by kind of event, the life-cycle table, guards, settling.
+
+mod change;
+mod customer;
+mod dark;
+mod end;
+mod fixtures;
+mod guard;
+mod paid;
+mod settle;
+mod settle_once;
+mod table;
+
+use crate::domain::{ServiceState, ServiceStatus};
+
+use super::Verdict;
+use fixtures::{BOTH, World, state};
+
+/// Why the plan is held; fails the test when it is not.
+fn held(world: &World) -> String {
+    match world.verdict() {
+        Verdict::Hold(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why the event is superseded; fails the test when it is not.
+fn superseded(world: &World) -> String {
+    match world.verdict() {
+        Verdict::Superseded(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Another service of the customer, up.
+fn active_sibling(id: &str) -> (String, ServiceState) {
+    (id.to_owned(), state(ServiceStatus::Active, BOTH))
+}
