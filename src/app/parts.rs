@@ -38,7 +38,7 @@ pub async fn with_sandbox(
     config.hivelocity.base_url = sandbox.hivelocity_url();
     config.one_h.base_url = sandbox.one_h_url();
     if config.hivelocity.owner_email.is_empty() {
-        config.hivelocity.owner_email = "owner@sandbox.example".to_owned();
+        "owner@sandbox.example".clone_into(&mut config.hivelocity.owner_email);
     }
     Ok(sandbox)
 }

@@ -99,9 +99,9 @@ fn an_empty_location_or_system_is_never_ordered() {
         let empty = "{{ options['Nothing'] }}".to_owned();
         let mut settings = device();
         if key == "os" {
-            settings.os = empty
+            settings.os = empty;
         } else {
-            settings.location = empty
+            settings.location = empty;
         }
         let error = order(settings, &service()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("products[42].hivelocity.{key}: no ")), "{error}");

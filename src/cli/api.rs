@@ -16,6 +16,7 @@ use super::{ConfigFile, Failure};
 pub(crate) struct Server {
     #[command(flatten)]
     pub(crate) config: ConfigFile,
+    #[expect(clippy::struct_field_names, reason = "the option is called --server")]
     /// The server's address [default: from the configuration's server.listen]
     #[arg(long, value_name = "URL")]
     server: Option<String>,

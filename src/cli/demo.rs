@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -114,10 +114,14 @@ impl Demo {
         }));
         let api = Api::at(base.clone(), config.admin.token.clone())?;
         let stage = Stage { config, base, api, began: Instant::now() };
-        let played = stage.play(&sandbox).await;
-        if played.is_ok() && !self.exit {
-            stage.stay_up(&fresh).await?;
-        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let played = tokio::select! {
+            played = async {
+                stage.play(&sandbox).await?;
+                if self.exit { Ok(()) } else { stage.stay_up(&fresh).await }
+            } => played,
+            _ = terminate.recv() => if self.exit { Err(anyhow!("stopped before the end")) } else { Ok(()) },
+        };
         drop(stop);
         serving.await.context("the service ended badly")?;
         sandbox.stop().await;
@@ -276,11 +280,7 @@ impl Stage {
         say(&format!("\nThe admin API stays up at {}/api/v1 (Ctrl-C ends it). Try:\n", self.base));
         say(&format!("  curl -H 'Authorization: Bearer {}' {}/api/v1/runs?limit=3", fresh.token, self.base));
         say(&format!("  billhook runs list --server {} --token {}", self.base, fresh.token));
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        tokio::select! {
-            ended = tokio::signal::ctrl_c() => ended.context("cannot wait for Ctrl-C"),
-            _ = terminate.recv() => Ok(()),
-        }
+        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
     }
 
     fn line(&self, text: &str) {

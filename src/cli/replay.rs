@@ -128,15 +128,12 @@ impl Replay {
     /// With a status the runs are searched, without one the accepted deliveries.
     async fn filtered(&self, api: &Api) -> Result<Vec<DeliveryId>, Failure> {
         let mut query = self.query();
-        let (path, field) = match self.status {
-            Some(status) => {
-                query.push(("status".to_owned(), status.name().to_owned()));
-                ("/runs", "delivery_id")
-            }
-            None => {
-                query.push(("verdict".to_owned(), "accepted".to_owned()));
-                ("/deliveries", "id")
-            }
+        let (path, field) = if let Some(status) = self.status {
+            query.push(("status".to_owned(), status.name().to_owned()));
+            ("/runs", "delivery_id")
+        } else {
+            query.push(("verdict".to_owned(), "accepted".to_owned()));
+            ("/deliveries", "id")
         };
         let rows = api.all(path, &query).await?;
         let ids = rows.iter().filter_map(|row| row.get(field)?.as_str()?.parse().ok());

@@ -193,12 +193,11 @@ pub(crate) async fn plans(config: &Config, source: &str, body: &[u8]) -> Result<
     let now = SystemClock.now();
     let event = normalise::native(body, now, now).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let folder = PlanFolder::new()?;
-    let (store, guard) = match Store::peek(config.store.url.reveal()).await {
-        Ok(store) => (store, None),
-        Err(_) => {
-            let (store, guard) = Store::open(&folder.url()).await?;
-            (store, Some(guard))
-        }
+    let (store, guard) = if let Ok(store) = Store::peek(config.store.url.reveal()).await {
+        (store, None)
+    } else {
+        let (store, guard) = Store::open(&folder.url()).await?;
+        (store, Some(guard))
     };
     let engine = app::engine(config, store, CancellationToken::new())?;
     let mut plans = Vec::new();

@@ -387,8 +387,9 @@ fn why(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::NotYet { .. } => None,
         Outcome::Absent => Some("the mark is not there".to_owned()),
-        Outcome::Rejected(error) | Outcome::Ambiguous(error) => Some(error.clone()),
-        Outcome::Unavailable { error, .. } => Some(error.clone()),
+        Outcome::Rejected(error)
+        | Outcome::Ambiguous(error)
+        | Outcome::Unavailable { error, .. } => Some(error.clone()),
     }
 }
 

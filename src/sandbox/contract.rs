@@ -1,13 +1,6 @@
 //! Holds the answers of the Hivelocity stand-in to Hivelocity's own description, wherever
 //! `BILLHOOK_HIVELOCITY_SWAGGER` says it lies; without it the test says that it was skipped.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -90,7 +83,7 @@ async fn answers_fit_the_suppliers_own_description() {
     let api = Description {
         definitions: swagger["definitions"].clone(),
         base: sandbox.hivelocity_url(),
-        http: Client::new(),
+        http: caller_client(),
     };
     hold_the_account(&api).await;
     hold_the_inventory(&api).await;
@@ -132,6 +125,7 @@ async fn hold_the_inventory(api: &Description) {
         .await;
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn hold_a_device(api: &Description) {
     let order = json!({
         "productId": 584, "locationName": "TPA1", "osName": "Debian 12",
@@ -205,4 +199,9 @@ async fn hold_a_device(api: &Description) {
         "NetworkTask-dump",
     )
     .await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own client")]
+fn caller_client() -> Client {
+    Client::new()
 }

@@ -1,12 +1,5 @@
 //! Tests of faults, of the wire and of the end of a sandbox.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::time::Duration;
 
 use reqwest::{Client, Method};
@@ -54,7 +47,9 @@ async fn a_lost_answer_may_or_may_not_mean_a_device() {
 #[tokio::test]
 async fn a_client_that_gives_up_on_a_stall_may_have_ordered() {
     let mut caller = caller(SandboxOptions::instant()).await;
-    caller.http = Client::builder()
+    #[expect(clippy::disallowed_methods, reason = "a test's own client")]
+    let builder = Client::builder();
+    caller.http = builder
         .timeout(Duration::from_millis(100))
         .build()
         .unwrap();

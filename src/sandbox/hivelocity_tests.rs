@@ -1,12 +1,5 @@
 //! Tests of the Hivelocity stand-in over the wire.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use std::time::Duration;
 
 use reqwest::Method;

@@ -1,18 +1,12 @@
 //! Tests of the 1H stand-in over the wire.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
 use serde_json::{Value, json};
 
 use super::SandboxOptions;
 use super::trial::{call, caller};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn one_h_numbers_its_errors() {
     let caller = caller(SandboxOptions::instant()).await;
     let user = |name: &str| json!({"username": name, "password": "pw", "email": "a@example.com", "name": "Ann"});

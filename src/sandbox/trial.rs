@@ -1,9 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+//! A caller for the tests of the stand-ins.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +16,9 @@ pub(super) struct Caller {
 
 pub(super) async fn caller(options: SandboxOptions) -> Caller {
     let key = options.hivelocity_api_key.clone();
-    let http = Client::builder()
+    #[expect(clippy::disallowed_methods, reason = "a test's own client")]
+    let builder = Client::builder();
+    let http = builder
         .no_proxy()
         .timeout(Duration::from_secs(5))
         .build()

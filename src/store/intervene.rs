@@ -123,7 +123,7 @@ async fn cancel(
 }
 
 /// Makes every run that was under way when the process ended due at once, or only the one that
-/// its worker gives back. The former only where no other process can have it, i.e. on SQLite,
+/// its worker gives back. The former only where no other process can have it, i.e. on `SQLite`,
 /// whose file one process at a time may serve.
 pub(super) async fn recover(
     connection: &mut SqliteConnection,

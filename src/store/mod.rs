@@ -102,7 +102,7 @@ impl StoreGuard {
 }
 
 impl Store {
-    /// Opens (and makes, and brings up to date) the SQLite file that `url` names.
+    /// Opens (and makes, and brings up to date) the `SQLite` file that `url` names.
     pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {
         let path = sqlite_path(url)?;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -122,14 +122,14 @@ impl Store {
             .connect_with(options.read_only(true))
             .await?;
         let signals = Arc::new(Signals::default());
-        let (writes, waiting) = mpsc::channel(WAITING_ROOM);
+        let (writes, requests) = mpsc::channel(WAITING_ROOM);
         #[expect(clippy::disallowed_methods, reason = "the writer outlives every request; closed() joins it")]
-        let writer = tokio::spawn(writer::run(connection, waiting, Arc::clone(&signals)));
-        let guard = StoreGuard { writer, reads: reads.clone(), _lock: lock };
+        let task = tokio::spawn(writer::run(connection, requests, Arc::clone(&signals)));
+        let guard = StoreGuard { writer: task, reads: reads.clone(), _lock: lock };
         Ok((Self { writes, reads, signals }, guard))
     }
 
-    /// Opens the SQLite file that `url` names for reading only, beside whoever serves it.
+    /// Opens the `SQLite` file that `url` names for reading only, beside whoever serves it.
     pub async fn peek(url: &str) -> Result<Self, StoreError> {
         let path = sqlite_path(url)?;
         let options = SqliteConnectOptions::new().filename(&path).read_only(true);
@@ -267,7 +267,7 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
     }
 }
 
-/// Orders and customers are nobody else's business: a new file is the owner's alone, and SQLite
+/// Orders and customers are nobody else's business: a new file is the owner's alone, and `SQLite`
 /// gives its companions the same mode.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;

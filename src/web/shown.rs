@@ -37,17 +37,13 @@ pub(super) fn delivery(delivery: &DeliveryView) -> Value {
 pub(super) fn whole_delivery(delivery: &DeliveryView, runs: &[RunSummary]) -> Value {
     let mut shown = self::delivery(delivery);
     let Some(object) = shown.as_object_mut() else { return shown };
-    match std::str::from_utf8(&delivery.body) {
-        Ok(text) => {
-            object.insert("body".to_owned(), json!(text));
-            object.insert("body_encoding".to_owned(), json!("text"));
-        }
-        Err(_) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(&delivery.body);
-            object.insert("body".to_owned(), json!(encoded));
-            object.insert("body_encoding".to_owned(), json!("base64"));
-        }
-    }
+    let (body, encoding) = if let Ok(text) = std::str::from_utf8(&delivery.body) {
+        (text.to_owned(), "text")
+    } else {
+        (base64::engine::general_purpose::STANDARD.encode(&delivery.body), "base64")
+    };
+    object.insert("body".to_owned(), json!(body));
+    object.insert("body_encoding".to_owned(), json!(encoding));
     object.insert("headers".to_owned(), delivery.headers.clone());
     object.insert("verification".to_owned(), delivery.verification.clone());
     let signed_at = delivery.signed_at.unwrap_or(delivery.received_at);
