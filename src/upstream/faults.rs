@@ -85,7 +85,7 @@ async fn a_server_that_is_not_there_makes_a_step_unavailable() {
         "{:?}",
         left.outcome
     );
-    assert_eq!(left.trace.len(), 1);
+    assert_eq!(left.trace.len(), 2);
     assert_eq!(left.trace[0].response, Value::Null);
 }
 

@@ -109,11 +109,26 @@ impl Line {
         self.timeout
     }
 
-    /// Sends a request once and says what came of it.
+    /// Sends a request and says what came of it: a write once, a look that failed once more.
+    ///
+    /// A look changes nothing, so repeating it hides nothing; both are in the trace. An attempt
+    /// makes several looks, and without this a supplier that loses one answer in three would
+    /// hardly ever let a whole attempt through.
     pub(super) async fn send(&self, talk: &mut Talk<'_>, ask: Ask) -> Result<Answer, Setback> {
         if talk.only_looks() && ask.expect.intent == Intent::Write {
             return Err(Setback::Withheld);
         }
+        match self.send_once(talk, &ask).await {
+            Err(Setback::Unavailable { retry_after: None, .. })
+                if ask.expect.intent == Intent::Read =>
+            {
+                self.send_once(talk, &ask).await
+            }
+            result => result,
+        }
+    }
+
+    async fn send_once(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
         if tokio::time::timeout(self.timeout, self.pace.until_ready())
             .await
             .is_err()
@@ -122,10 +137,10 @@ impl Line {
             return Err(Setback::unavailable(error));
         }
         let began = Instant::now();
-        let received = self.exchange(&ask).await;
+        let received = self.exchange(ask).await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let request = shown_request(talk, &ask);
-        let response = shown_response(talk, &ask, &received);
+        let request = shown_request(talk, ask);
+        let response = shown_response(talk, ask, &received);
         talk.trace.push(Exchange {
             request,
             response,
