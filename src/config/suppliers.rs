@@ -17,6 +17,7 @@ const WEB_ADDRESS: &str = "an http or https address, e.g. \"https://api.example/
 pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
     let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
     let poll_interval = section.duration("poll_interval", MILLISECOND..=DAY);
+    let timeout = section.duration("timeout", MILLISECOND..=DAY);
     let settings = Hivelocity {
         base_url: base_url.unwrap_or_default(),
         api_key: section.secret("api_key"),
@@ -25,19 +26,20 @@ pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
         owner_email: owner_email(&mut section),
         create_client_on: section.word("create_client_on", CreateClientOn::FirstOrder),
         poll_interval,
-        absent_after: absent_after(&mut section, poll_interval),
+        absent_after: absent_after(&mut section, poll_interval, timeout),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
-        timeout: section.duration("timeout", MILLISECOND..=DAY),
+        timeout,
     };
     section.finish();
     settings
 }
 
-/// Unless told, half the pace at which devices are looked at: that is how fast things become
-/// visible at this supplier.
-fn absent_after(section: &mut Section<'_>, poll_interval: Duration) -> Duration {
+/// Unless told, half the pace at which devices are looked at, for that is how fast things become
+/// visible at this supplier; and as long as a request may take, for one whose answer was lost
+/// may still be under way behind a proxy.
+fn absent_after(section: &mut Section<'_>, poll_interval: Duration, timeout: Duration) -> Duration {
     if section.value("absent_after").is_none() {
-        return (poll_interval / 2).max(Duration::from_secs(2));
+        return (poll_interval / 2).max(timeout).max(Duration::from_secs(2));
     }
     section.duration("absent_after", Duration::ZERO..=DAY)
 }

@@ -59,7 +59,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(hivelocity.act_as, ActAs::Query);
     assert_eq!(hivelocity.create_client_on, CreateClientOn::FirstOrder);
     assert_eq!(hivelocity.poll_interval, Duration::from_secs(20));
-    assert_eq!(hivelocity.absent_after, Duration::from_secs(10));
+    assert_eq!(hivelocity.absent_after, Duration::from_secs(30));
     assert_eq!((hivelocity.requests_per_second, config.one_h.requests_per_second), (5, 5));
     assert_eq!(hivelocity.timeout, Duration::from_secs(30));
     assert_eq!(config.one_h.base_url, "https://api.1h.com/partners");

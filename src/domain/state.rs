@@ -163,6 +163,22 @@ where
 {
     let mut document = serde_json::to_value(state)?;
     merge(&mut document, patch);
+    from_document(document)
+}
+
+/// Reads a stored document. A first patch is stored as it is, so a key may be null: that is the
+/// same as none.
+pub fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    from_document(serde_json::from_str(text)?)
+}
+
+fn from_document<T>(mut document: serde_json::Value) -> Result<T, serde_json::Error>
+where
+    T: serde::de::DeserializeOwned,
+{
+    if let Some(object) = document.as_object_mut() {
+        object.retain(|_, value| !value.is_null());
+    }
     serde_json::from_value(document)
 }
 
@@ -190,6 +206,14 @@ mod tests {
         let state = patched(&state, &json!({"device_id": null, "status": "active"})).unwrap();
         assert_eq!((state.device_id, state.status), (None, ServiceStatus::Active));
         assert_eq!(state.ip.as_deref(), Some("45.0.0.1"));
+    }
+
+    #[test]
+    fn a_null_is_the_same_as_nothing_in_a_patch_and_in_a_stored_document() {
+        let patch = json!({"licenses_suspended": null, "device_id": null, "status": "terminated"});
+        let state = patched(&ServiceState::default(), &patch).unwrap();
+        assert_eq!(state.status, ServiceStatus::Terminated);
+        assert_eq!(read::<ServiceState>(&patch.to_string()).unwrap(), state);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) struct Drive<'e> {
     steps: Vec<Step>,
     pending: Pending,
     overtaken: bool,
+    protected: bool,
 }
 
 /// What to do with the step that is next.
@@ -39,8 +40,14 @@ enum Prepared {
 
 impl<'e> Drive<'e> {
     pub(super) fn new(engine: &'e Engine, run: Claimed) -> Self {
+        let protected = run.service_id.as_deref().is_some_and(|id| {
+            plan::is_protected(&engine.rules, &run.source, id)
+        });
+        let mut run = run;
+        // A termination that will be held for a person ends nothing before.
+        run.terminated_later &= !protected;
         let overtaken = run.terminated_later;
-        Self { engine, run, steps: Vec::new(), pending: Pending::default(), overtaken }
+        Self { protected, engine, run, steps: Vec::new(), pending: Pending::default(), overtaken }
     }
 
     pub(super) async fn carry_on(mut self) -> Result<(), StoreError> {
@@ -150,7 +157,7 @@ impl<'e> Drive<'e> {
     fn lay_out(&mut self, plan: Plan) {
         self.run.planned = true;
         self.run.at_end =
-            AtEnd { service: plan.service_end, customer: plan.customer_end, note: None };
+            AtEnd { service: plan.service_end, customer: plan.customer_end, dry_run: self.engine.dry_run, note: None };
         self.pending.at_end(self.run.at_end.clone());
         if !self.engine.dry_run {
             self.patch(&plan.service_now, &plan.customer_now);
@@ -186,8 +193,12 @@ impl<'e> Drive<'e> {
         if self.overtaken && !unclear {
             return self.give_way();
         }
-        if engine.dry_run {
-            return self.skip(index, json!({"dry_run": true}));
+        if engine.dry_run || self.run.at_end.dry_run {
+            if self.run.at_end.dry_run {
+                return self.skip(index, json!({"dry_run": true}));
+            }
+            let reason = "policy.dry_run is on, but this run was begun for real; retry it once it is off";
+            return Prepared::Stop(Stand::paused(reason.to_owned()));
         }
         if engine.waits_for_approval(step, self.run.replay) {
             let reason = format!(
@@ -247,6 +258,7 @@ impl<'e> Drive<'e> {
         };
         let claims = step.action.needs_customer_claim() && self.run.customer_id.is_some();
         let stand = Stand::running(began.plus(LEASE));
+        let overtaken_before = self.overtaken;
         let advanced = self.write(stand, Some((step.clone(), row.clone())), claims).await?;
         if !advanced.applied || !advanced.claimed {
             self.run.planned = false;
@@ -254,6 +266,14 @@ impl<'e> Drive<'e> {
         }
         if let Some(place) = self.steps.get_mut(index) {
             place.clone_from(&step);
+        }
+        if self.overtaken && !overtaken_before && step.attempts == 1 {
+            // A termination came in the last moment: nothing is sent that it would undo.
+            row.duration_ms = Some(0);
+            row.error = Some("not sent: a termination came first".to_owned());
+            self.pending.attempt(row);
+            self.pending.release_claim();
+            return Ok(None);
         }
         // Licences are known by their IP alone, which another service may hold too.
         let guarded = claims || matches!(step.action, StepAction::RemoveLicense { .. });
@@ -343,7 +363,7 @@ impl<'e> Drive<'e> {
     }
 
     async fn succeed(mut self) -> Result<(), StoreError> {
-        if !self.engine.dry_run {
+        if !self.run.at_end.dry_run {
             let at_end = self.run.at_end.clone();
             self.patch(&at_end.service, &at_end.customer);
         }
@@ -365,7 +385,7 @@ impl<'e> Drive<'e> {
         let pending = std::mem::take(&mut self.pending);
         let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
         let advanced = self.engine.store.advance(write).await?;
-        self.overtaken |= advanced.overtaken;
+        self.overtaken |= advanced.overtaken && !self.protected;
         Ok(advanced)
     }
 }

@@ -114,9 +114,8 @@ impl<'a> Case<'a> {
 
     /// Whether no event of this service may suspend or terminate it.
     pub(super) fn refuse_protected(&self, doing: &str) -> Result<(), Stop> {
-        let scoped = format!("{}:{}", self.situation.source, self.id());
-        let protects = |entry: &String| *entry == self.ordered.id || *entry == scoped;
-        if !self.situation.rules.protected_services.iter().any(protects) {
+        let (source, rules) = (self.situation.source, self.situation.rules);
+        if !super::is_protected(rules, source, &self.ordered.id) {
             return Ok(());
         }
         Err(Stop::Hold(format!(

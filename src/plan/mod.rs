@@ -55,6 +55,15 @@ pub use settle::{Next, RetryRules, Settled, begin, interrupted, permit, retry, s
 
 use case::Case;
 
+/// Whether no event may suspend or terminate the service (`policy.protected_services`).
+pub fn is_protected(rules: &Rules, source: &str, service_id: &str) -> bool {
+    let protects = |entry: &String| {
+        let scoped = entry.split_once([':', '/']);
+        entry == service_id || scoped == Some((source, service_id))
+    };
+    rules.protected_services.iter().any(protects)
+}
+
 /// The part of the configuration that planning depends on, beside the catalogue.
 #[derive(Clone, Debug)]
 pub struct Rules {

@@ -23,6 +23,9 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(2);
 /// An upstream may ask for patience, but a slip of its clock must not stop a run for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+/// A device that is not up after a week, or not switched after an hour, is a person's case.
+const PATIENCE_SLOW: Duration = Duration::from_hours(7 * 24);
+const PATIENCE_SOON: Duration = Duration::from_hours(1);
 /// No pause is shorter, so that a step never spins.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -137,6 +140,7 @@ pub fn interrupted(mut step: Step, now: Timestamp) -> Step {
 #[must_use]
 pub fn retry(mut step: Step) -> Step {
     step.failures = 0;
+    step.began_at = None;
     match step.action.repeat() {
         Repeat::Create => {}
         Repeat::Harmless | Repeat::Destructive => step.unknown_since = None,
@@ -217,6 +221,14 @@ fn not_yet(
             .unknown_since
             .filter(|since| now < since.plus(window(&step, rules)));
         step.unknown_since = open.or(Some(now));
+    }
+    let patience = match again {
+        Again::Slow => PATIENCE_SLOW,
+        Again::Soon => PATIENCE_SOON,
+    };
+    if step.began_at.is_some_and(|began| now.since(began) > patience) {
+        let reason = format!("{} waits for {waiting_for} for too long", step.action.kind());
+        return pause(step, waiting_for, reason);
     }
     let delay = match again {
         Again::Slow => rules.poll_interval,

@@ -196,6 +196,11 @@ impl Receiver {
         if kind == EventType::OrderPaid {
             return Ok(false);
         }
+        // A termination is noted even of a service never heard of, so that an order of it which
+        // comes late buys nothing.
+        if kind == EventType::ServiceTerminated && service.product_id.is_empty() {
+            return Ok(true);
+        }
         let lane = lane(source, service).key();
         Ok(self.store.knows_service(source, &service.id, &lane).await?)
     }

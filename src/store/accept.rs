@@ -10,6 +10,7 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
 use super::advance::release;
+use super::intervene::unclear_until;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 use super::sql::{for_rows, returning};
@@ -148,6 +149,7 @@ pub(super) async fn replay(
     runs: &[NewRun],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    let mut begin = None;
     for run in runs {
         let passed = sqlx::query(
             "UPDATE runs SET blocks = 0, due_at = NULL \
@@ -161,13 +163,24 @@ pub(super) async fn replay(
         for row in passed {
             // Or the replay would wait for the claim of the run whose place it takes.
             let (id, customer_id): (i64, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+            begin = begin.max(unclear_until(connection, RunId(id)).await?);
             if let Some(customer_id) = customer_id {
                 release(connection, source, &customer_id, id, now).await?;
             }
         }
     }
-    let runs: Vec<_> = runs.iter().map(|run| (run, delivery, source, now)).collect();
-    insert_runs(connection, &runs).await
+    let rows: Vec<_> = runs.iter().map(|run| (run, delivery, source, now)).collect();
+    insert_runs(connection, &rows).await?;
+    let Some(begin) = begin.filter(|begin| *begin > now) else { return Ok(()) };
+    for run in runs {
+        // What the passed run sent may still take effect: the look that comes first must see it.
+        sqlx::query("UPDATE runs SET due_at = ? WHERE id = ? AND due_at IS NOT NULL")
+            .bind(begin.micros())
+            .bind(run.id.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn insert_runs(

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::domain::run::RunStatus;
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
@@ -19,7 +20,7 @@ const RUN_HEAD: &str = "WITH w (id, fence, status, blocks, planned, due_at, wait
      at_end, customer_id, now) AS (";
 const RUN_TAIL: &str = ") UPDATE runs SET status = w.status, blocks = w.blocks, \
      planned = max(runs.planned, w.planned), \
-     due_at = CASE WHEN runs.overtaken = 1 AND w.status = 'waiting' THEN w.now ELSE w.due_at END, \
+     due_at = CASE WHEN runs.overtaken = 1 AND w.status IN ('waiting', 'paused') THEN w.now ELSE w.due_at END, \
      overtaken = CASE WHEN runs.overtaken = 1 THEN 2 ELSE runs.overtaken END, \
      waiting_for = w.waiting_for, error = w.error, at_end = coalesce(w.at_end, runs.at_end), \
      customer_id = coalesce(runs.customer_id, w.customer_id), updated_at = w.now \
@@ -271,6 +272,13 @@ async fn end_runs(
     connection: &mut SqliteConnection,
     live: &[&Advance],
 ) -> Result<(), sqlx::Error> {
+    // A run held before it had a plan lets an earlier one that came meanwhile go first.
+    let held = |write: &&&Advance| write.status == RunStatus::Paused && !write.planned;
+    let held: Vec<&&Advance> = live.iter().filter(held).collect();
+    if let Some(last) = held.last() {
+        let lanes: Vec<String> = held.iter().map(|write| write.lane.clone()).collect();
+        lanes::rebalance(connection, &lanes, Because::RunCame, last.now).await?;
+    }
     let ended: Vec<&&Advance> = live.iter().filter(|write| write.status.is_final()).collect();
     let Some(last) = ended.last() else { return Ok(()) };
     let now = last.now;

@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::run::OrderKey;
+use crate::domain::state::{self, CustomerState, ServiceState};
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
@@ -20,7 +21,7 @@ const DUE: &str = "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, 
      d.body, coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
      EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
         AND o.type = 'service.terminated' \
-        AND (o.occurred_at, o.origin, o.id) > (r.occurred_at, r.origin, r.id)) AS ended_later \
+        AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) AS ended_later \
      FROM runs r JOIN deliveries d ON d.id = r.delivery_id \
      LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
      LEFT JOIN customers c ON c.source = r.source \
@@ -42,7 +43,7 @@ pub(super) async fn claim(
     let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let lease = lease_end.micros();
     let tail = ") UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.due_at, \
-         claim_wait = NULL, waiting_for = NULL FROM w WHERE runs.id = w.id";
+         claim_wait = NULL, waiting_for = NULL, overtaken = 0 FROM w WHERE runs.id = w.id";
     for_rows(connection, "WITH w (id, due_at) AS (", tail, &claimed, |row, run| {
         row.push_bind(run.id.0);
         row.push_bind(lease);
@@ -55,6 +56,13 @@ pub(super) async fn claim(
 fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
     let kind: String = row.try_get("type")?;
     let at_end: Option<String> = row.try_get("at_end")?;
+    let service = state::read::<ServiceState>(row.try_get("service_doc")?);
+    let customer = state::read::<CustomerState>(row.try_get("customer_doc")?);
+    // One row that cannot be read must not keep all others from being carried out.
+    let unreadable = [service.as_ref().err(), customer.as_ref().err()];
+    let unreadable = unreadable.into_iter().flatten();
+    let steps = unreadable.map(|why| Err(format!("what is known of the service cannot be read: {why}")));
+    let steps: Vec<Result<Step, String>> = steps.collect();
     Ok(Claimed {
         id: RunId(row.try_get("id")?),
         delivery_id: DeliveryId(row.try_get("delivery_id")?),
@@ -75,9 +83,9 @@ fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
         received_at: Timestamp::from_micros(row.try_get("received_at")?),
         signed_at: Timestamp::from_micros(row.try_get("signed_at")?),
         body: row.try_get("body")?,
-        steps: Vec::new(),
-        service: document(&row.try_get::<String, _>("service_doc")?)?,
-        customer: document(&row.try_get::<String, _>("customer_doc")?)?,
+        steps,
+        service: service.unwrap_or_default(),
+        customer: customer.unwrap_or_default(),
     })
 }
 
@@ -104,7 +112,7 @@ async fn add_journals(
         journals.entry(row.try_get(0)?).or_default().push(read_step(&doc));
     }
     for run in claimed {
-        run.steps = journals.remove(&run.id.0).unwrap_or_default();
+        run.steps.extend(journals.remove(&run.id.0).unwrap_or_default());
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What a person does to a run, and what a start does to runs that a stop cut off.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
@@ -39,12 +41,15 @@ pub(super) async fn intervene(
     if !allowed {
         return Ok(Intervened::NotNow(found.status));
     }
+    if what == Intervention::Cancel && unclear_until(connection, run).await?.is_some_and(|end| end > now) {
+        return Ok(Intervened::Unclear);
+    }
     match what {
         Intervention::Retry => wake(connection, run, &found, now).await?,
         Intervention::Approve => {
             sqlx::query(
                 "UPDATE steps SET doc = json_set(doc, '$.approved', json('true')) \
-                 WHERE run_id = ? AND status IN ('pending', 'paused', 'waiting', 'unknown')",
+                 WHERE run_id = ? AND status = 'paused'",
             )
             .bind(run.0)
             .execute(&mut *connection)
@@ -95,6 +100,34 @@ async fn wake(
     lanes::rebalance(connection, std::slice::from_ref(&found.lane), Because::RunCame, now).await
 }
 
+/// How long a request whose end is unknown may still take effect, at the most.
+const LATE_EFFECT: Duration = Duration::from_secs(120);
+
+/// Until when something that the run sent may still come true without anyone knowing. A run is
+/// not given up before: nobody would look for what it made.
+pub(super) async fn unclear_until(
+    connection: &mut SqliteConnection,
+    run: RunId,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT doc ->> '$.unknown_since', s.status = 'running', r.updated_at \
+         FROM steps s JOIN runs r ON r.id = s.run_id \
+         WHERE s.run_id = ? AND s.status NOT IN ('succeeded', 'skipped', 'cancelled')",
+    )
+    .bind(run.0)
+    .fetch_all(connection)
+    .await?;
+    let mut end = None;
+    for row in rows {
+        let since: Option<String> = row.try_get(0)?;
+        let running: i64 = row.try_get(1)?;
+        let since = since.and_then(|text| Timestamp::parse(&text).ok());
+        let began = (running == 1).then_some(Timestamp::from_micros(row.try_get(2)?));
+        end = end.max(since.max(began).map(|since| since.plus(LATE_EFFECT)));
+    }
+    Ok(end)
+}
+
 async fn cancel(
     connection: &mut SqliteConnection,
     run: RunId,
@@ -116,6 +149,11 @@ async fn cancel(
     .bind(run.0)
     .execute(&mut *connection)
     .await?;
+    // Whoever was to give way to it need not any more.
+    sqlx::query("UPDATE runs SET overtaken = 0 WHERE lane = ? AND blocks = 1")
+        .bind(found.lane.clone())
+        .execute(&mut *connection)
+        .await?;
     if let Some(customer_id) = &found.customer_id {
         release(connection, &found.source, customer_id, run.0, now).await?;
     }

@@ -76,5 +76,5 @@ const OVERTAKE: &str = ") UPDATE runs SET overtaken = 1, \
      FROM l WHERE runs.lane = l.lane AND runs.blocks = 1 \
      AND EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 \
         AND o.type = 'service.terminated' \
-        AND (o.occurred_at, o.origin, o.id) > (runs.occurred_at, runs.origin, runs.id)) \
-     AND (runs.planned = 1 OR runs.status = 'paused')";
+        AND (o.occurred_at, o.origin) > (runs.occurred_at, runs.origin)) \
+     AND (runs.planned = 1 OR runs.status IN ('paused', 'running'))";

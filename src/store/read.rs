@@ -332,7 +332,7 @@ impl Store {
         .bind(customer.to_owned())
         .fetch_all(&self.reads)
         .await?;
-        let read = |row: &SqliteRow| Ok((row.try_get(0)?, document(&row.try_get::<String, _>(1)?)?));
+        let read = |row: &SqliteRow| Ok((row.try_get(0)?, known_state(row.try_get(1)?)?));
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
@@ -507,9 +507,13 @@ fn read_attempt(row: &SqliteRow) -> Result<Value, sqlx::Error> {
     }))
 }
 
+fn known_state<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    crate::domain::state::read(text).map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
+}
+
 fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow) -> Result<StateView<T>, sqlx::Error> {
     Ok(StateView {
-        state: document(&row.try_get::<String, _>(0)?)?,
+        state: known_state(row.try_get(0)?)?,
         customer_id: row.try_get(1)?,
         updated_at: Timestamp::from_micros(row.try_get(2)?),
     })

@@ -157,6 +157,9 @@ pub struct AtEnd {
     pub service: Value,
     /// For the customer's state.
     pub customer: Value,
+    /// Whether the run was planned to be shown only (`policy.dry_run`).
+    #[serde(default)]
+    pub dry_run: bool,
     /// Why there was nothing to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -265,4 +268,6 @@ pub enum Intervened {
     NotFound,
     /// The run's status does not allow it.
     NotNow(RunStatus),
+    /// What the run sent may still take effect; giving it up now would leave that to nobody.
+    Unclear,
 }

@@ -74,6 +74,9 @@ pub(super) async fn intervene(
             let view = web.store.run(id).await?.ok_or_else(|| Problem::not_found("no such run"))?;
             Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
         }
+        Intervened::Unclear => Err(Problem::conflict(
+            "the outcome of a request that this run sent is not known yet; look again in two minutes",
+        )),
         Intervened::NotFound => Err(Problem::not_found("no such run")),
         Intervened::NotNow(status) => {
             let why = if status == crate::domain::run::RunStatus::Paused {
