@@ -80,7 +80,7 @@ prop_compose! {
     pub(super) fn event()(
         kind in prop::sample::select(EventType::ALL.to_vec()),
         micros in 946_684_800_000_000_i64..=NOW.micros() + 86_400_000_000,
-        order_id in prop::option::of(id()),
+        order_id in prop::option::of(id().prop_filter("0 is none", |id| id != "0")),
         customer in customer(),
         with_customer in any::<bool>(),
         services in vec(service(), 1..5),

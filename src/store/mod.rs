@@ -12,6 +12,12 @@ mod outcomes;
 mod read;
 mod rows;
 mod sql;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_claims;
+#[cfg(test)]
+mod tests_lanes;
 mod writer;
 
 use std::path::{Path, PathBuf};

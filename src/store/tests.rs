@@ -1,0 +1,356 @@
+//! Tests of the store by its own interface: deliveries and their keys, claims and fences, writes.
+//! The scene that the other files of tests use is here, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    Advance, Advanced, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, NewDelivery, NewRun,
+    Receipt, Store, StoreError, StoreGuard,
+};
+use crate::domain::event::EventType;
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::run::{OrderKey, RunStatus};
+use crate::domain::state::ServiceStatus;
+use crate::domain::step::{Step, StepAction, StepStatus};
+use crate::domain::time::Timestamp;
+
+/// A fresh store with a clock that stands still unless moved.
+pub(super) struct Scene {
+    pub(super) store: Store,
+    pub(super) now: Timestamp,
+    folder: tempfile::TempDir,
+    guard: StoreGuard,
+    last: i64,
+}
+
+pub(super) async fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, guard) = Store::open(&url(&folder)).await.unwrap();
+    Scene {
+        store,
+        now: Timestamp::from_seconds(1_000_000),
+        folder,
+        guard,
+        last: 0,
+    }
+}
+
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite://{}", folder.path().join("store.db").display())
+}
+
+impl Scene {
+    pub(super) fn next(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// A delivery about one service of customer 77; `second` is when its event occurred.
+    pub(super) fn delivery(&mut self, kind: EventType, service: &str, second: i64) -> NewDelivery {
+        let id = DeliveryId(self.next());
+        let run = NewRun {
+            id: RunId(self.next()),
+            order: OrderKey {
+                occurred_at: Timestamp::from_seconds(second),
+                origin: id,
+            },
+            lane: format!("s:whmcs:{service}"),
+            kind,
+            customer_id: Some("77".to_owned()),
+            service_id: Some(service.to_owned()),
+            replay_of: None,
+        };
+        NewDelivery {
+            id,
+            received_at: self.now,
+            source: Arc::from("whmcs"),
+            verdict: DeliveryVerdict::Accepted,
+            cause: None,
+            kind: Some(kind.name().to_owned()),
+            dedupe: Some(u128::try_from(id.0).unwrap().to_be_bytes()),
+            customer_id: Some("77".to_owned()),
+            service_ids: vec![service.to_owned()],
+            signed_at: Some(self.now),
+            verification: "{}".to_owned(),
+            headers: "{}".to_owned(),
+            body: format!("body of {}", id.0).into_bytes(),
+            runs: vec![run],
+        }
+    }
+
+    /// Keeps such a delivery; answers its run.
+    pub(super) async fn accept(&mut self, kind: EventType, service: &str, second: i64) -> RunId {
+        let delivery = self.delivery(kind, service, second);
+        let run = delivery.runs[0].id;
+        assert_eq!(self.store.accept(delivery).await.unwrap(), Receipt::Stored);
+        run
+    }
+
+    /// Takes what is due.
+    pub(super) async fn claim(&self) -> Vec<Claimed> {
+        self.store
+            .claim(100, self.now, self.now.plus(Duration::from_mins(10)))
+            .await
+            .unwrap()
+    }
+
+    /// Takes the one run that is due.
+    pub(super) async fn claim_one(&self) -> Claimed {
+        let mut claimed = self.claim().await;
+        assert_eq!(claimed.len(), 1, "{claimed:?}");
+        claimed.remove(0)
+    }
+
+    /// The ids of what is due.
+    pub(super) async fn due(&self) -> Vec<RunId> {
+        self.claim().await.iter().map(|run| run.id).collect()
+    }
+
+    pub(super) async fn write(&self, write: Advance) -> Advanced {
+        self.store.advance(write).await.unwrap()
+    }
+
+    pub(super) async fn status(&self, run: RunId) -> String {
+        self.store.run_status(run).await.unwrap().unwrap().0
+    }
+
+    /// Ends the store and opens it again.
+    async fn reopen(self) -> Self {
+        drop(self.store);
+        self.guard.closed().await;
+        let (store, guard) = Store::open(&url(&self.folder)).await.unwrap();
+        Self {
+            store,
+            guard,
+            ..self
+        }
+    }
+}
+
+/// A write of a run that changes nothing but its status.
+pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advance {
+    Advance {
+        run: run.id,
+        fence: run.fence,
+        lane: run.lane.clone(),
+        source: run.source.clone(),
+        service_id: run.service_id.clone(),
+        customer_id: run.customer_id.clone(),
+        status,
+        planned: true,
+        due_at: None,
+        waiting_for: None,
+        error: None,
+        at_end: None,
+        steps: Vec::new(),
+        attempts: Vec::new(),
+        begins: None,
+        service_patch: Value::Null,
+        customer_patch: Value::Null,
+        claim: ClaimChange::Keep,
+        now,
+    }
+}
+
+/// The same that wants the customer's claim for a step it begins.
+pub(super) fn acquiring(run: &Claimed, now: Timestamp) -> Advance {
+    let mut step = Step::new(1, StepAction::DeactivateClient);
+    step.status = StepStatus::Running;
+    let attempt = AttemptRow {
+        seq: 1,
+        n: 1,
+        started_at: now,
+        duration_ms: None,
+        exchanges: Vec::new(),
+        error: None,
+    };
+    Advance {
+        claim: ClaimChange::Acquire,
+        begins: Some((step, attempt)),
+        due_at: Some(now.plus(Duration::from_mins(10))),
+        ..advance(run, RunStatus::Running, now)
+    }
+}
+
+#[tokio::test]
+async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept() {
+    let mut scene = scene().await;
+    let first = scene.delivery(EventType::OrderPaid, "501", 1);
+    let mut again = scene.delivery(EventType::OrderPaid, "501", 1);
+    (again.dedupe, again.body) = (first.dedupe, first.body.clone());
+    let mut other = again.clone();
+    (other.id, other.body) = (DeliveryId(scene.next()), b"another".to_vec());
+    assert_eq!(
+        scene.store.accept(first.clone()).await.unwrap(),
+        Receipt::Stored
+    );
+    let duplicate = Receipt::Duplicate {
+        of: first.id,
+        runs: vec![first.runs[0].id],
+    };
+    assert_eq!(scene.store.accept(again.clone()).await.unwrap(), duplicate);
+    assert_eq!(
+        scene.store.accept(other.clone()).await.unwrap(),
+        Receipt::Conflict { of: first.id }
+    );
+    for (id, verdict) in [
+        (first.id, "accepted"),
+        (again.id, "duplicate"),
+        (other.id, "rejected"),
+    ] {
+        assert_eq!(
+            scene.store.delivery(id).await.unwrap().unwrap().verdict,
+            verdict
+        );
+    }
+    assert_eq!(
+        scene.due().await,
+        [first.runs[0].id],
+        "only the first makes a run"
+    );
+}
+
+#[tokio::test]
+async fn copies_that_share_a_transaction_are_told_apart() {
+    let mut scene = scene().await;
+    let first = scene.delivery(EventType::OrderPaid, "501", 1);
+    let copies: Vec<NewDelivery> = (0..20)
+        .map(|_| {
+            let mut copy = first.clone();
+            copy.id = DeliveryId(scene.next());
+            copy.runs[0].id = RunId(scene.next());
+            copy
+        })
+        .collect();
+    let sending = copies.into_iter().map(|copy| scene.store.accept(copy));
+    let receipts = futures_util::future::join_all(sending).await;
+    let stored = receipts
+        .iter()
+        .filter(|receipt| matches!(receipt, Ok(Receipt::Stored)))
+        .count();
+    assert_eq!((stored, scene.claim().await.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_write_with_an_old_fence_changes_nothing() {
+    let mut scene = scene().await;
+    let run = scene.accept(EventType::OrderPaid, "501", 1).await;
+    let old = scene.claim_one().await;
+    scene.now = scene.now.plus(Duration::from_secs(601));
+    let new = scene.claim_one().await;
+    assert_eq!((new.id, new.fence), (run, old.fence + 1), "the lease ended");
+    let patch = json!({"status": "active", "device_id": 7});
+    let mut late = advance(&old, RunStatus::Succeeded, scene.now);
+    late.service_patch = patch.clone();
+    late.steps = vec![Step::new(1, StepAction::DeactivateClient)];
+    assert!(!scene.write(late).await.applied);
+    assert_eq!(scene.status(run).await, "running");
+    assert!(scene.store.service("whmcs", "501").await.unwrap().is_none());
+    assert!(
+        scene
+            .store
+            .run(run)
+            .await
+            .unwrap()
+            .unwrap()
+            .steps
+            .is_empty()
+    );
+    let mut right = advance(&new, RunStatus::Succeeded, scene.now);
+    right.service_patch = patch;
+    assert!(scene.write(right).await.applied);
+    let state = scene
+        .store
+        .service("whmcs", "501")
+        .await
+        .unwrap()
+        .unwrap()
+        .state;
+    assert_eq!(
+        (state.status, state.device_id),
+        (ServiceStatus::Active, Some(7))
+    );
+}
+
+#[tokio::test]
+async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease() {
+    let mut scene = scene().await;
+    scene.accept(EventType::OrderPaid, "501", 1).await;
+    assert_eq!(scene.claim().await.len(), 1);
+    assert_eq!(scene.claim().await.len(), 0);
+    scene.now = scene.now.plus(Duration::from_secs(599));
+    assert_eq!(scene.claim().await.len(), 0);
+    scene.now = scene.now.plus(Duration::from_secs(2));
+    assert_eq!(scene.claim().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not() {
+    let mut scene = scene().await;
+    let patch =
+        json!({"status": "terminated", "ip": null, "licenses_suspended": null, "licenses": null});
+    for _ in 0..2 {
+        scene.accept(EventType::ServiceTerminated, "501", 1).await;
+        let run = scene.claim_one().await;
+        let mut write = advance(&run, RunStatus::Succeeded, scene.now);
+        write.service_patch = patch.clone();
+        write.customer_patch = json!({"hivelocity_client_id": null});
+        scene.write(write).await;
+        let state = scene
+            .store
+            .service("whmcs", "501")
+            .await
+            .expect("the state can be read")
+            .unwrap()
+            .state;
+        assert_eq!(
+            (state.status, state.licenses),
+            (ServiceStatus::Terminated, Vec::new())
+        );
+        scene.store.customer("whmcs", "77").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time() {
+    let mut scene = scene().await;
+    let cut_off = scene.accept(EventType::OrderPaid, "501", 1).await;
+    let waiting = scene.accept(EventType::OrderPaid, "502", 1).await;
+    let claimed = scene.claim().await;
+    let mut wait = advance(&claimed[1], RunStatus::Waiting, scene.now);
+    wait.due_at = Some(scene.now.plus(Duration::from_secs(50)));
+    scene.write(wait).await;
+    let scene = scene.reopen().await;
+    assert_eq!(scene.due().await, [], "the lease still holds");
+    assert_eq!(scene.store.recover(scene.now).await.unwrap(), 1);
+    assert_eq!(scene.due().await, [cut_off]);
+    let later = Scene {
+        now: scene.now.plus(Duration::from_secs(51)),
+        ..scene
+    };
+    assert_eq!(later.due().await, [waiting]);
+}
+
+#[tokio::test]
+async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
+    let scene = scene().await;
+    let second = Store::open(&url(&scene.folder)).await;
+    assert!(matches!(second, Err(StoreError::InUse(_))), "{second:?}");
+    for wrong in [
+        "postgres://u@h/d",
+        "sqlite://",
+        "sqlite://:memory:",
+        "file.db",
+        "sqlite://a?mode=ro",
+    ] {
+        assert!(
+            matches!(Store::open(wrong).await, Err(StoreError::Address(_))),
+            "{wrong}"
+        );
+    }
+    let scene = scene.reopen().await;
+    scene.store.reachable().await.unwrap();
+}

@@ -1,0 +1,248 @@
+//! Tests of who is next in a lane.
+
+use std::time::Duration;
+
+use super::tests::{Scene, advance, scene};
+use super::{Advance, Claimed, Intervened, Intervention, NewRun};
+use crate::domain::event::EventType as E;
+use crate::domain::id::RunId;
+use crate::domain::run::RunStatus;
+
+async fn end(scene: &Scene, run: &Claimed, status: RunStatus) {
+    assert!(scene.write(advance(run, status, scene.now)).await.applied);
+}
+
+/// Pauses a run that has no plan: a person was asked before anything was done.
+async fn hold(scene: &Scene, run: &Claimed) {
+    let write = Advance {
+        planned: false,
+        ..advance(run, RunStatus::Paused, scene.now)
+    };
+    assert!(scene.write(write).await.applied);
+}
+
+#[tokio::test]
+async fn the_event_that_occurred_first_is_next_whatever_came_first() {
+    let mut scene = scene().await;
+    let late = scene.accept(E::ServiceUnsuspended, "501", 30).await;
+    let early = scene.accept(E::OrderPaid, "501", 10).await;
+    let middle = scene.accept(E::ServiceSuspended, "501", 20).await;
+    for expected in [early, middle, late] {
+        let run = scene.claim_one().await;
+        assert_eq!(run.id, expected);
+        assert_eq!(
+            scene.due().await,
+            [],
+            "no other run of the lane is due meanwhile"
+        );
+        end(&scene, &run, RunStatus::Succeeded).await;
+    }
+    assert_eq!(scene.due().await, []);
+}
+
+#[tokio::test]
+async fn with_equal_times_the_first_to_come_is_next() {
+    let mut scene = scene().await;
+    let (first, second) = (
+        scene.accept(E::OrderPaid, "501", 5).await,
+        scene.accept(E::ServiceSuspended, "501", 5).await,
+    );
+    let run = scene.claim_one().await;
+    assert_eq!(run.id, first);
+    end(&scene, &run, RunStatus::Succeeded).await;
+    assert_eq!(scene.due().await, [second]);
+}
+
+#[tokio::test]
+async fn lanes_do_not_wait_for_each_other() {
+    let mut scene = scene().await;
+    let runs = [
+        scene.accept(E::OrderPaid, "501", 1).await,
+        scene.accept(E::OrderPaid, "502", 1).await,
+    ];
+    assert_eq!(scene.due().await, runs);
+}
+
+#[tokio::test]
+async fn an_older_event_does_not_pass_a_run_that_is_under_way_or_planned() {
+    let mut scene = scene().await;
+    let newer = scene.accept(E::ServiceSuspended, "501", 20).await;
+    let run = scene.claim_one().await;
+    let older = scene.accept(E::OrderPaid, "501", 10).await;
+    assert_eq!(scene.due().await, []);
+    let waiting = Advance {
+        due_at: Some(scene.now),
+        ..advance(&run, RunStatus::Waiting, scene.now)
+    };
+    scene.write(waiting).await;
+    let run = scene.claim_one().await;
+    assert_eq!((run.id, run.planned), (newer, true));
+    end(&scene, &run, RunStatus::Succeeded).await;
+    assert_eq!(scene.due().await, [older]);
+}
+
+#[tokio::test]
+async fn a_paused_run_without_a_plan_is_asked_again_after_an_older_one_ended() {
+    let mut scene = scene().await;
+    let early = scene.accept(E::ServiceSuspended, "501", 20).await;
+    let run = scene.claim_one().await;
+    hold(&scene, &run).await;
+    assert_eq!(scene.due().await, [], "a person was asked");
+    let order = scene.accept(E::OrderPaid, "501", 10).await;
+    let run = scene.claim_one().await;
+    assert_eq!(run.id, order);
+    end(&scene, &run, RunStatus::Succeeded).await;
+    assert_eq!(scene.due().await, [early]);
+}
+
+#[tokio::test]
+async fn a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it() {
+    for status in [RunStatus::Waiting, RunStatus::Paused] {
+        let mut scene = scene().await;
+        let order = scene.accept(E::OrderPaid, "501", 10).await;
+        let run = scene.claim_one().await;
+        let far = scene.now.plus(Duration::from_mins(15));
+        let due_at = (status == RunStatus::Waiting).then_some(far);
+        scene
+            .write(Advance {
+                due_at,
+                ..advance(&run, status, scene.now)
+            })
+            .await;
+        let termination = scene.accept(E::ServiceTerminated, "501", 20).await;
+        let woken = scene.claim_one().await;
+        assert_eq!(
+            (woken.id, woken.terminated_later),
+            (order, true),
+            "{status}"
+        );
+        end(&scene, &woken, RunStatus::Superseded).await;
+        assert_eq!(scene.due().await, [termination]);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_waits_or_pauses_after_a_termination_came_is_woken_at_once() {
+    for status in [RunStatus::Waiting, RunStatus::Paused] {
+        let mut scene = scene().await;
+        let order = scene.accept(E::OrderPaid, "501", 10).await;
+        let run = scene.claim_one().await;
+        // Its plan is stored and its call is under way.
+        let lease = Some(scene.now.plus(Duration::from_mins(10)));
+        scene
+            .write(Advance {
+                due_at: lease,
+                ..advance(&run, RunStatus::Running, scene.now)
+            })
+            .await;
+        scene.accept(E::ServiceTerminated, "501", 20).await;
+        let far = scene.now.plus(Duration::from_mins(15));
+        let due_at = (status == RunStatus::Waiting).then_some(far);
+        let told = scene
+            .write(Advance {
+                due_at,
+                ..advance(&run, status, scene.now)
+            })
+            .await;
+        assert!(told.overtaken);
+        assert_eq!(scene.due().await, [order], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_termination_overtakes_nothing() {
+    let mut scene = scene().await;
+    scene.accept(E::OrderPaid, "501", 20).await;
+    let run = scene.claim_one().await;
+    let far = scene.now.plus(Duration::from_mins(15));
+    scene
+        .write(Advance {
+            due_at: Some(far),
+            ..advance(&run, RunStatus::Waiting, scene.now)
+        })
+        .await;
+    scene.accept(E::ServiceTerminated, "501", 10).await;
+    assert_eq!(scene.due().await, []);
+}
+
+#[tokio::test]
+async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other() {
+    let mut scene = scene().await;
+    let delivery = scene.delivery(E::OrderPaid, "501", 10);
+    scene.store.accept(delivery.clone()).await.unwrap();
+    let paused = scene.claim_one().await;
+    end(&scene, &paused, RunStatus::Paused).await;
+    let behind = scene.accept(E::ServiceSuspended, "501", 20).await;
+    assert_eq!(scene.due().await, []);
+    let replayed = NewRun {
+        id: RunId(1000),
+        replay_of: Some(paused.id.0),
+        ..delivery.runs[0].clone()
+    };
+    scene
+        .store
+        .replay(delivery.id, "whmcs".to_owned(), vec![replayed], scene.now)
+        .await
+        .unwrap();
+    let run = scene.claim_one().await;
+    assert_eq!(run.id, RunId(1000));
+    end(&scene, &run, RunStatus::Succeeded).await;
+    assert_eq!(
+        (scene.status(paused.id).await.as_str(), scene.due().await),
+        ("paused", vec![behind])
+    );
+    let retry = scene
+        .store
+        .intervene(paused.id, Intervention::Retry, scene.now)
+        .await
+        .unwrap();
+    assert_eq!(
+        retry,
+        Intervened::NotNow(RunStatus::Paused),
+        "two runs of one lane must not go on"
+    );
+}
+
+#[tokio::test]
+async fn interventions_are_allowed_by_status_and_wake_or_end_the_run() {
+    let mut scene = scene().await;
+    let first = scene.accept(E::OrderPaid, "501", 10).await;
+    let second = scene.accept(E::ServiceSuspended, "501", 20).await;
+    let store = scene.store.clone();
+    let intervene = async |run, what| store.intervene(run, what, scene.now).await.unwrap();
+    assert_eq!(
+        intervene(RunId(999), Intervention::Retry).await,
+        Intervened::NotFound
+    );
+    let run = scene.claim_one().await;
+    assert_eq!(
+        intervene(first, Intervention::Retry).await,
+        Intervened::NotNow(RunStatus::Running)
+    );
+    end(&scene, &run, RunStatus::Paused).await;
+    assert_eq!(
+        intervene(first, Intervention::Retry).await,
+        Intervened::Done
+    );
+    let run = scene.claim_one().await;
+    assert_eq!((run.id, run.planned), (first, true));
+    assert_eq!(
+        intervene(first, Intervention::Cancel).await,
+        Intervened::Done
+    );
+    assert!(
+        !scene
+            .write(advance(&run, RunStatus::Succeeded, scene.now))
+            .await
+            .applied,
+        "the worker lost it"
+    );
+    assert_eq!(
+        (scene.status(first).await.as_str(), scene.due().await),
+        ("cancelled", vec![second])
+    );
+    assert_eq!(
+        intervene(first, Intervention::Cancel).await,
+        Intervened::NotNow(RunStatus::Cancelled)
+    );
+}

@@ -1,0 +1,155 @@
+//! What waits for a person: approvals, protections, cancelling by hand.
+
+use serde_json::json;
+
+use crate::support::reader::{shown, step};
+use crate::support::world::{acted, device};
+use crate::support::{Setup, Story, spawn_app};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_needs_approval_waits_for_it() {
+    let app =
+        spawn_app(Setup::default().with("policy.require_approval", "hivelocity.cancel_device"))
+            .await;
+    let story = Story::new();
+    app.succeed(&story.paid()).await;
+    let run = app
+        .carry_out(&story.at(2, "service.terminated"))
+        .await
+        .remove(0);
+    assert_eq!(run["status"], "paused");
+    assert!(
+        run["error"]
+            .as_str()
+            .unwrap()
+            .contains("hivelocity.cancel_device waits for approval"),
+        "{}",
+        shown(&run)
+    );
+    assert!(!device(&app.suppliers.snapshot(), &story.tag()).cancelled);
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(
+        app.api
+            .post(&format!("/runs/{id}/approve"), &json!({"reason": "ok"}))
+            .await
+            .status,
+        200
+    );
+    app.settle().await;
+    let run = app.api.run(id).await;
+    assert_eq!(run["status"], "succeeded", "{}", shown(&run));
+    assert!(device(&app.suppliers.snapshot(), &story.tag()).cancelled);
+    app.api
+        .post(&format!("/runs/{id}/approve"), &json!({}))
+        .await
+        .is_problem(409);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deactivating_a_client_always_waits_for_approval_and_only_after_the_last_service() {
+    let app =
+        spawn_app(Setup::default().with("policy.deactivate_client", "after_last_service")).await;
+    let (first, second) = (Story::of("501", "77", "42"), Story::of("502", "77", "42"));
+    app.succeed(&first.paid()).await;
+    app.succeed(&second.paid()).await;
+    app.succeed(&first.at(3, "service.terminated")).await;
+    assert!(app.suppliers.snapshot().clients[0].active);
+    let run = app
+        .carry_out(&second.at(4, "service.terminated"))
+        .await
+        .remove(0);
+    assert_eq!(run["status"], "paused", "{}", shown(&run));
+    assert_eq!(
+        step(&run, "hivelocity.deactivate_client")["status"],
+        "paused"
+    );
+    assert!(app.suppliers.snapshot().clients[0].active);
+    app.api
+        .post(
+            &format!("/runs/{}/approve", run["id"].as_str().unwrap()),
+            &json!({}),
+        )
+        .await;
+    app.settle().await;
+    let snapshot = app.suppliers.snapshot();
+    assert!(!snapshot.clients[0].active);
+    assert_eq!(
+        acted(
+            &snapshot,
+            &format!("deactivate_client {}", snapshot.clients[0].id)
+        ),
+        1
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protected_service_is_neither_suspended_nor_terminated() {
+    let app = spawn_app(Setup::default().with("policy.protected_services", "whmcs:501")).await;
+    let (kept, other) = (Story::of("501", "77", "42"), Story::of("502", "77", "42"));
+    app.succeed(&kept.paid()).await;
+    app.succeed(&other.paid()).await;
+    let run = app
+        .carry_out(&kept.at(2, "service.suspended"))
+        .await
+        .remove(0);
+    assert_eq!(run["status"], "paused");
+    assert!(
+        run["error"].as_str().unwrap().contains("protected"),
+        "{}",
+        shown(&run)
+    );
+    let cancelled = app
+        .api
+        .post(
+            &format!("/runs/{}/cancel", run["id"].as_str().unwrap()),
+            &json!({"reason": "no"}),
+        )
+        .await;
+    assert_eq!(
+        (cancelled.status, cancelled.text("/status")),
+        (200, "cancelled")
+    );
+    let run = app
+        .carry_out(&kept.at(3, "service.terminated"))
+        .await
+        .remove(0);
+    assert_eq!(run["status"], "paused");
+    app.succeed(&other.at(3, "service.terminated")).await;
+    let snapshot = app.suppliers.snapshot();
+    assert_eq!(device(&snapshot, &kept.tag()).power_status, "ON");
+    assert!(!device(&snapshot, &kept.tag()).cancelled && device(&snapshot, &other.tag()).cancelled);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_paused_run_lets_the_next_of_its_lane_go() {
+    let app = spawn_app(Setup::default()).await;
+    let story = Story::new();
+    app.succeed(&story.paid()).await;
+    app.suppliers.fail_next(
+        "POST /device/{id}/power",
+        billhook::sandbox::Fault::Forbidden403,
+        1,
+    );
+    let paused = app
+        .carry_out(&story.at(2, "service.suspended"))
+        .await
+        .remove(0);
+    assert_eq!(paused["status"], "paused", "{}", shown(&paused));
+    let next = app.accept(&story.at(3, "service.unsuspended")).await;
+    app.settle_but(1).await;
+    app.api
+        .post(
+            &format!("/runs/{}/cancel", paused["id"].as_str().unwrap()),
+            &json!({}),
+        )
+        .await;
+    app.settle().await;
+    let next = app.api.run(&next.runs()[0]).await;
+    assert_eq!(next["status"], "succeeded", "{}", shown(&next));
+    let cancelled = app.api.run(paused["id"].as_str().unwrap()).await;
+    assert_eq!(step(&cancelled, "hivelocity.power")["status"], "cancelled");
+    app.finish().await;
+}

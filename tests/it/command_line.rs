@@ -1,0 +1,382 @@
+//! The commands, as the real binary, with their exit statuses.
+
+use std::path::Path;
+use std::process::Output;
+
+use billhook::sandbox::{Fault, Sandbox};
+use serde_json::{Value, json};
+
+use crate::support::binary::{Serving, billhook, printed, run};
+use crate::support::world::{device, held, twice};
+use crate::support::{Setup, Story};
+
+/// A server under way with everything a command needs to find it.
+struct Scene {
+    setup: Setup,
+    suppliers: Sandbox,
+    folder: tempfile::TempDir,
+    serving: Serving,
+}
+
+impl Scene {
+    async fn start(setup: Setup) -> Self {
+        let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let serving = Serving::start(billhook(folder.path(), &setup, &suppliers));
+        Self {
+            setup,
+            suppliers,
+            folder,
+            serving,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut all = arguments.to_vec();
+        all.extend(["--server", &self.serving.base]);
+        run(
+            billhook(self.folder.path(), &self.setup, &self.suppliers),
+            &all,
+        )
+    }
+
+    /// The command's lines of output; it must end with status 0.
+    fn lines(&self, arguments: &[&str]) -> Vec<String> {
+        let output = self.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            printed(&output)
+        );
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        self.lines(arguments)
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn order(&self, service: &str, product: &str) -> Value {
+        let sent = self.lines(&[
+            "send",
+            "order.paid",
+            "--source",
+            "whmcs",
+            "--service",
+            service,
+            "--customer",
+            "77",
+            "--email",
+            "a@example.com",
+            "--name",
+            "Ann",
+            "--product",
+            product,
+            "--hostname",
+            "srv.example.com",
+            "--option",
+            "License IP=198.51.100.9",
+            "--occurred-at",
+            &crate::support::events::moment(1),
+            "--wait",
+            "20",
+        ]);
+        serde_json::from_str(&sent.join("\n")).unwrap()
+    }
+
+    async fn settle(&self) {
+        for _ in 0..1000 {
+            let stats = self.serving.api.get("/stats").await;
+            let count = |status: &str| stats["runs"][status].as_i64().unwrap_or(0);
+            if count("pending") + count("running") + count("waiting") == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the server does not settle");
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_lists_shows_and_plans_go_by_the_running_server() {
+    let scene = Scene::start(Setup::default()).await;
+    let sent = scene.order("501", "42");
+    assert_eq!(sent["status"], "succeeded", "{sent}");
+    let run_id = sent["runs"][0]["id"].as_str().unwrap();
+    let runs = scene.json(&["runs", "list", "--json", "service=501"]);
+    assert_eq!((runs.len(), &runs[0]["id"]), (1, &json!(run_id)));
+    let shown = scene.json(&["runs", "show", run_id, "--json"]);
+    assert_eq!(shown[0]["steps"][1]["kind"], "hivelocity.deploy_device");
+    assert_eq!(
+        scene.json(&["deliveries", "list", "--json"])[0]["id"],
+        sent["delivery_id"]
+    );
+    assert_eq!(
+        scene.json(&["services", "show", "whmcs/501", "--json"])[0]["status"],
+        "active"
+    );
+    assert_eq!(
+        scene.json(&["customers", "show", "whmcs/77", "--json"])[0]["customer_id"],
+        "77"
+    );
+    assert_eq!(scene.lines(&["services", "list"]).len(), 1);
+
+    let before = held(&scene.suppliers.snapshot());
+    let event = write(
+        scene.folder.path(),
+        "event.json",
+        &Story::of("777", "1", "42").paid().to_string(),
+    );
+    let plan = ["plan", "--file", &event, "--source", "whmcs", "--json"];
+    let output = run(
+        billhook(scene.folder.path(), &scene.setup, &scene.suppliers),
+        &plan,
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&plans[0]["service_id"], &plans[0]["verdict"]),
+        (&json!("777"), &json!("do"))
+    );
+    assert_eq!(
+        held(&scene.suppliers.snapshot()),
+        before,
+        "a plan sends nothing"
+    );
+    let missing = scene.run(&["runs", "show", "run_0000000000000"]);
+    assert_eq!(missing.status.code(), Some(1), "{}", printed(&missing));
+    let refused = scene.run(&["send", "service.suspended", "--source", "whmcs"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
+    assert!(
+        printed(&refused).contains("422") && printed(&refused).contains("/services"),
+        "{}",
+        printed(&refused)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_by_id_by_filter_and_from_a_file_create_nothing_twice() {
+    let scene = Scene::start(Setup::default()).await;
+    let first = scene.order("501", "42");
+    scene.order("502", "44");
+    let before = held(&scene.suppliers.snapshot());
+    let (delivery, run_id) = (
+        first["delivery_id"].as_str().unwrap(),
+        first["runs"][0]["id"].as_str().unwrap(),
+    );
+    let dry = scene.lines(&["replay", delivery, "--dry-run"]).join("\n");
+    assert!(
+        dry.contains("service 501: do") && dry.contains("hivelocity.deploy_device"),
+        "{dry}"
+    );
+    assert_eq!(
+        scene.json(&["runs", "list", "--json"]).len(),
+        2,
+        "a dry run makes no run"
+    );
+    let lines = |arguments: &[&str]| {
+        let lines = scene.lines(arguments);
+        assert!(
+            lines.iter().all(|line| line.contains("run_")),
+            "{arguments:?}: {lines:?}"
+        );
+        lines.len()
+    };
+    assert_eq!(
+        lines(&["replay", delivery, run_id]),
+        1,
+        "a run stands for its delivery"
+    );
+    assert_eq!(
+        lines(&["replay", "--status", "succeeded", "--since", "24h"]),
+        2
+    );
+    assert_eq!(
+        lines(&["replay", "--type", "order.paid", "--service", "502"]),
+        1
+    );
+    assert_eq!(lines(&["replay", "--source", "whmcs"]), 2);
+    let ids = write(
+        scene.folder.path(),
+        "ids.txt",
+        &format!("# both\n{delivery}\n\n{{\"id\": \"{delivery}\"}}\n"),
+    );
+    assert_eq!(lines(&["replay", "--file", &ids]), 1);
+    let listed = write(
+        scene.folder.path(),
+        "list.json",
+        &scene.serving.api.get("/deliveries").await.to_string(),
+    );
+    assert_eq!(lines(&["replay", "--file", &listed]), 2);
+    scene.settle().await;
+    let nothing = scene.lines(&["replay", "--status", "paused"]);
+    assert_eq!(nothing, ["nothing matches; nothing was replayed"]);
+    assert_eq!(held(&scene.suppliers.snapshot()), before);
+
+    let event = Story::of("503", "78", "44").paid();
+    let events = write(
+        scene.folder.path(),
+        "events.json",
+        &json!([event]).to_string(),
+    );
+    let from_file = ["replay", "--file", events.as_str(), "--source", "whmcs"];
+    let dry = scene
+        .lines(&[&from_file[..], &["--dry-run"]].concat())
+        .join("\n");
+    assert!(dry.contains("service 503: do"), "{dry}");
+    assert!(scene.lines(&from_file)[0].contains("accepted"));
+    assert!(scene.lines(&from_file)[0].contains("duplicate"));
+    scene.settle().await;
+    let snapshot = scene.suppliers.snapshot();
+    assert_eq!((snapshot.licences.len(), twice(&snapshot)), (3, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_approves_retries_and_cancels_by_command() {
+    let scene =
+        Scene::start(Setup::default().with("policy.require_approval", "hivelocity.deploy_device"))
+            .await;
+    let sent = scene.run(&[
+        "send",
+        "order.paid",
+        "--source",
+        "whmcs",
+        "--service",
+        "501",
+        "--customer",
+        "77",
+        "--email",
+        "a@example.com",
+        "--product",
+        "42",
+        "--hostname",
+        "srv.example.com",
+        "--wait",
+        "20",
+    ]);
+    assert_eq!(
+        sent.status.code(),
+        Some(1),
+        "a paused run is no success: {}",
+        printed(&sent)
+    );
+    let runs = scene.json(&["runs", "list", "--json", "status=paused"]);
+    let id = runs[0]["id"].as_str().unwrap();
+    assert!(
+        runs[0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("waits for approval")
+    );
+    scene
+        .suppliers
+        .fail_next("one_h add_license", Fault::Forbidden403, 1);
+    scene.lines(&["runs", "approve", id]);
+    scene.settle().await;
+    assert_eq!(
+        scene.json(&["runs", "show", id, "--json"])[0]["status"],
+        "paused",
+        "the licence was refused"
+    );
+    scene.lines(&["runs", "retry", id]);
+    scene.settle().await;
+    assert_eq!(
+        scene.json(&["runs", "show", id, "--json"])[0]["status"],
+        "succeeded"
+    );
+    assert_eq!(
+        device(&scene.suppliers.snapshot(), "billhook:whmcs:501").power_status,
+        "ON"
+    );
+    let over = scene.run(&["runs", "cancel", id]);
+    assert_eq!(over.status.code(), Some(1), "{}", printed(&over));
+    assert!(printed(&over).contains("succeeded"), "{}", printed(&over));
+
+    scene.run(&[
+        "send",
+        "order.paid",
+        "--source",
+        "whmcs",
+        "--service",
+        "502",
+        "--customer",
+        "77",
+        "--email",
+        "a@example.com",
+        "--product",
+        "42",
+        "--hostname",
+        "srv.example.com",
+        "--wait",
+        "20",
+    ]);
+    let paused = scene.json(&["runs", "list", "--json", "status=paused"]);
+    scene.lines(&["runs", "cancel", paused[0]["id"].as_str().unwrap()]);
+    assert_eq!(
+        scene
+            .json(&["runs", "list", "--json", "status=cancelled"])
+            .len(),
+        1
+    );
+    assert_eq!(scene.suppliers.snapshot().devices.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_store_refuses_and_the_first_goes_on() {
+    let scene = Scene::start(Setup::default()).await;
+    let second = run(
+        billhook(scene.folder.path(), &scene.setup, &scene.suppliers),
+        &["serve"],
+    );
+    assert_eq!(second.status.code(), Some(1), "{}", printed(&second));
+    assert!(
+        printed(&second).contains("in use by another billhook"),
+        "{}",
+        printed(&second)
+    );
+    let migrate = run(
+        billhook(scene.folder.path(), &scene.setup, &scene.suppliers),
+        &["migrate"],
+    );
+    assert_eq!(migrate.status.code(), Some(1), "{}", printed(&migrate));
+    assert_eq!(scene.order("501", "44")["status"], "succeeded");
+    let (setup, suppliers, folder) = (scene.setup, scene.suppliers, scene.folder);
+    assert!(scene.serving.terminate().0.success());
+    let migrate = run(billhook(folder.path(), &setup, &suppliers), &["migrate"]);
+    assert_eq!(migrate.status.code(), Some(0), "{}", printed(&migrate));
+    let again = Serving::start(billhook(folder.path(), &setup, &suppliers));
+    assert_eq!(again.api.all("/runs").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_and_a_wrong_token_are_told_apart() {
+    let scene = Scene::start(Setup::default()).await;
+    let wrong = scene.run(&["runs", "list", "--token", "wrong-wrong-wrong-wrong"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(printed(&wrong).contains("401"), "{}", printed(&wrong));
+    let base = scene.serving.base.clone();
+    scene.serving.kill();
+    let gone = run(
+        billhook(scene.folder.path(), &scene.setup, &scene.suppliers),
+        &["runs", "list", "--server", &base],
+    );
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(
+        printed(&gone).contains("does billhook run there"),
+        "{}",
+        printed(&gone)
+    );
+}

@@ -1,0 +1,94 @@
+//! A store that another version has written to.
+
+use std::path::Path;
+
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use crate::support::reader::shown;
+use crate::support::{Setup, Story, spawn_app};
+
+/// Changes the store behind the program's back.
+async fn change(file: &Path, statement: &'static str) -> u64 {
+    let options = SqliteConnectOptions::new().filename(file);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let done = sqlx::query(statement)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    done.rows_affected()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_an_unknown_kind_pauses_its_run_by_name_and_disturbs_no_other() {
+    let setup = Setup::slow(std::time::Duration::from_secs(20));
+    let mut app = spawn_app(setup.clone()).await;
+    let paid = app.accept(&Story::new().paid()).await;
+    app.until_step(&paid.runs()[0], "hivelocity.await_device", &["waiting"])
+        .await;
+    app.stop().await;
+    let changed = change(
+        &app.store_file(),
+        "UPDATE steps SET doc = json_set(doc, '$.action.kind', 'hivelocity.polish_device') \
+         WHERE json_extract(doc, '$.action.kind') = 'hivelocity.await_device'",
+    )
+    .await;
+    assert_eq!(changed, 1);
+    app.restart(&setup).await;
+    let run = app.until(&paid.runs()[0], &["paused"]).await;
+    assert!(
+        run["error"]
+            .as_str()
+            .unwrap()
+            .contains("hivelocity.polish_device"),
+        "{}",
+        shown(&run)
+    );
+    app.succeed(&Story::of("502", "78", "44").paid()).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_a_newer_version_added_to_states_survive() {
+    let setup = Setup::default();
+    let mut app = spawn_app(setup.clone()).await;
+    let story = Story::new();
+    app.succeed(&story.paid()).await;
+    app.stop().await;
+    let changed = change(
+        &app.store_file(),
+        "UPDATE services SET doc = json_set(doc, '$.polished', 'very')",
+    )
+    .await;
+    assert_eq!(changed, 1);
+    app.restart(&setup).await;
+    app.succeed(&story.at(2, "service.suspended")).await;
+    let list = app.api.all("/services").await;
+    assert_eq!(list[0]["polished"], "very");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_be_read_stops_no_other() {
+    let setup = Setup::default();
+    let mut app = spawn_app(setup.clone()).await;
+    app.succeed(&Story::new().paid()).await;
+    app.stop().await;
+    let changed = change(
+        &app.store_file(),
+        "INSERT INTO runs (id, delivery_id, origin, occurred_at, lane, source, type, service_id, status, blocks, \
+         planned, due_at, fence, overtaken, created_at, updated_at) \
+         SELECT id + 1, delivery_id, origin, occurred_at, 's:whmcs:900', source, 'service.polished', '900', 'pending', 1, \
+         0, 1, 0, 0, created_at, updated_at FROM runs",
+    )
+    .await;
+    assert_eq!(changed, 1);
+    app.restart(&setup).await;
+    let reply = app.accept(&Story::of("502", "78", "44").paid()).await;
+    app.until(&reply.runs()[0], &["succeeded"]).await;
+    let unread = app.api.all("/runs?status=paused").await;
+    assert_eq!(unread.len(), 1, "a person is asked: {unread:?}");
+    assert_ne!(unread[0]["error"], serde_json::Value::Null);
+    app.leave().await;
+}
