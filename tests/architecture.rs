@@ -1,5 +1,8 @@
 //! Holds the sources to the module ranks and to what each module may know.
-#![expect(clippy::unwrap_used, reason = "a test that cannot read the sources has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read the sources has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,8 +32,16 @@ const SIDEWAYS: [(&str, &str); 1] = [("plan", "catalogue")];
 /// Pure modules name none of these.
 const PURE: [&str; 5] = ["domain", "verify", "catalogue", "plan", "normalise"];
 const IMPURE_WORDS: [&str; 10] = [
-    "tokio::", "sqlx::", "reqwest::", "actix_web::", "std::fs", "std::net::Tcp", "std::env", "async fn",
-    "SystemTime", "Instant::now",
+    "tokio::",
+    "sqlx::",
+    "reqwest::",
+    "actix_web::",
+    "std::fs",
+    "std::net::Tcp",
+    "std::env",
+    "async fn",
+    "SystemTime",
+    "Instant::now",
 ];
 
 /// Who alone may name a crate.
@@ -69,20 +80,36 @@ fn collect(path: &Path, files: &mut Vec<(PathBuf, String)>) {
 
 /// The part before the tests, without comments.
 fn code(text: &str) -> String {
-    let body = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let lines = body.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let body = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    let lines = body
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Names of files that are tests as a whole.
 const TEST_FILES: [&str; 9] = [
-    "tests", "properties", "trial", "contract", "generated", "stage", "faults", "fixtures", "table",
+    "tests",
+    "properties",
+    "trial",
+    "contract",
+    "generated",
+    "stage",
+    "faults",
+    "fixtures",
+    "table",
 ];
 
 /// Whether a file is tests as a whole.
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    let parent = path.parent().and_then(|parent| parent.file_name()).unwrap_or_default();
+    let parent = path
+        .parent()
+        .and_then(|parent| parent.file_name())
+        .unwrap_or_default();
     parent == "tests" || TEST_FILES.contains(&name.as_str()) || name.contains("tests")
 }
 
@@ -105,7 +132,8 @@ fn a_module_imports_only_from_lower_ranks() {
                 if *other == module || !code.contains(&format!("crate::{other}")) {
                     continue;
                 }
-                let allowed = *rank < ranks[module.as_str()] || SIDEWAYS.contains(&(module.as_str(), other));
+                let allowed =
+                    *rank < ranks[module.as_str()] || SIDEWAYS.contains(&(module.as_str(), other));
                 if !allowed {
                     wrong.push(format!("{} uses {other}", path.display()));
                 }
@@ -173,7 +201,9 @@ fn no_module_hides_behind_an_empty_name() {
     for files in sources().into_values() {
         for (path, _) in files {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            for empty in ["util", "utils", "common", "helpers", "manager", "handler", "misc"] {
+            for empty in [
+                "util", "utils", "common", "helpers", "manager", "handler", "misc",
+            ] {
                 assert_ne!(name, empty, "{}", path.display());
             }
         }

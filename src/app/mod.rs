@@ -76,7 +76,9 @@ pub struct Application {
 
 impl std::fmt::Debug for Application {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Application").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Application")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,14 +97,26 @@ impl Application {
         let ids = IdSource::after(0, store.highest_id().await?);
         let web = Arc::new(parts::web(&config, &engine, ids, &stopping)?);
         drop(store);
-        let threads = if options.http_threads == 0 { parts::cores() } else { options.http_threads };
+        let threads = if options.http_threads == 0 {
+            parts::cores()
+        } else {
+            options.http_threads
+        };
         let patience = config.hivelocity.timeout.max(config.one_h.timeout) + Duration::from_secs(5);
         let server = web::serve(web, listener, threads, patience.as_secs())
             .map_err(|error| AppError::Listen { address, error })?;
         let running = TaskTracker::new();
         let worker = (!options.receive_only)
             .then(|| start_worker(engine, config.execution.concurrency, &stopping, &running));
-        Ok(Self { address, server, worker, running, stopping, store: guard, patience })
+        Ok(Self {
+            address,
+            server,
+            worker,
+            running,
+            stopping,
+            store: guard,
+            patience,
+        })
     }
 
     /// Where it listens.
@@ -114,7 +128,10 @@ impl Application {
     /// bounded time), everything sent to the store is written.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let handle = self.server.handle();
-        #[expect(clippy::disallowed_methods, reason = "joined below, once it was told to stop")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "joined below, once it was told to stop"
+        )]
         let serving = tokio::spawn(self.server);
         stop.await;
         tracing::info!("stopping: no new requests, calls in flight finish");
@@ -125,10 +142,18 @@ impl Application {
             let _ = worker.await;
         }
         self.running.close();
-        if tokio::time::timeout(self.patience, self.running.wait()).await.is_err() {
-            tracing::warn!("some calls did not finish in time; they are looked at again at the next start");
+        if tokio::time::timeout(self.patience, self.running.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "some calls did not finish in time; they are looked at again at the next start"
+            );
         }
-        if tokio::time::timeout(Duration::from_secs(10), self.store.closed()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(10), self.store.closed())
+            .await
+            .is_err()
+        {
             tracing::warn!("the store did not close in time");
         }
     }
@@ -148,7 +173,9 @@ fn start_worker(
     running: &TaskTracker,
 ) -> JoinHandle<()> {
     let (stopping, running) = (stopping.clone(), running.clone());
-    #[expect(clippy::disallowed_methods, reason = "the one claim loop; run_until joins it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one claim loop; run_until joins it"
+    )]
     tokio::spawn(worker::work(engine, concurrency, stopping, running))
 }
-

@@ -100,7 +100,11 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// What carries runs out.
-pub fn engine(config: &Config, store: Store, stopping: CancellationToken) -> Result<Engine, AppError> {
+pub fn engine(
+    config: &Config,
+    store: Store,
+    stopping: CancellationToken,
+) -> Result<Engine, AppError> {
     Ok(Engine {
         store,
         upstreams: upstreams(config)?,
@@ -125,8 +129,10 @@ pub fn engine(config: &Config, store: Store, stopping: CancellationToken) -> Res
 fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
     let mut sources = BTreeMap::new();
     for (name, settings) in &config.sources {
-        let keys = Keys::parse(&settings.secrets)
-            .map_err(|error| AppError::Source { source_name: name.clone(), error })?;
+        let keys = Keys::parse(&settings.secrets).map_err(|error| AppError::Source {
+            source_name: name.clone(),
+            error,
+        })?;
         let source = Source {
             name: Arc::from(name.as_str()),
             keys,

@@ -8,7 +8,10 @@ use crate::domain::time::{Clock, Timestamp};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
     }
@@ -19,7 +22,10 @@ impl Clock for SystemClock {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that draws random numbers")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that draws random numbers"
+    )]
     fn next(&self) -> u64 {
         rand::random()
     }

@@ -26,7 +26,10 @@ const PLAIN: [&str; 2] = ["source", "order_id"];
 /// Variables that have parts, with those.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("customer", &["id", "email", "name", "company"]),
-    ("service", &["id", "product_id", "hostname", "billing_cycle", "quantity"]),
+    (
+        "service",
+        &["id", "product_id", "hostname", "billing_cycle", "quantity"],
+    ),
     ("device", &["ip", "id"]),
 ];
 /// Variables whose parts the billing platform names.
@@ -59,7 +62,9 @@ pub(super) fn is_known(name: &str) -> bool {
     if OPEN.contains(&group) {
         return !part.contains('.');
     }
-    GROUPS.iter().any(|(known, parts)| *known == group && parts.contains(&part))
+    GROUPS
+        .iter()
+        .any(|(known, parts)| *known == group && parts.contains(&part))
 }
 
 /// The values a template is rendered with, and what went wrong while it looked at them.
@@ -78,13 +83,26 @@ impl Context {
     /// `absent` is what an option or a field has that the order does not name.
     pub(super) fn build(variables: &Variables<'_>, absent: &'static str) -> Self {
         let notes = Arc::new(Notes::default());
-        let Variables { source, order_id, customer, service, device_ip, device_id } = *variables;
+        let Variables {
+            source,
+            order_id,
+            customer,
+            service,
+            device_ip,
+            device_id,
+        } = *variables;
         let closed = |name: &'static str, values: Vec<(&str, Entry)>| {
-            let values = values.into_iter().map(|(key, entry)| (key.to_owned(), entry)).collect();
+            let values = values
+                .into_iter()
+                .map(|(key, entry)| (key.to_owned(), entry))
+                .collect();
             Group::value(name, values, None, &notes)
         };
         let open = |name: &'static str, texts: &BTreeMap<String, String>| {
-            let values = texts.iter().map(|(key, text)| (key.clone(), entry(text))).collect();
+            let values = texts
+                .iter()
+                .map(|(key, text)| (key.clone(), entry(text)))
+                .collect();
             Group::value(name, values, Some(absent), &notes)
         };
         let customer = vec![
@@ -124,7 +142,11 @@ impl Context {
 
     /// Takes out what the template did wrong since the last time.
     pub(super) fn take_problem(&self) -> Option<TextProblem> {
-        self.notes.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.notes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 
@@ -158,11 +180,17 @@ struct Notes(Mutex<Option<TextProblem>>);
 
 impl Notes {
     fn add(&self, problem: TextProblem) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(problem);
     }
 
     fn unknown(&self, name: String) {
-        self.add(TextProblem::UnknownVariable { name, known: KNOWN.to_owned() });
+        self.add(TextProblem::UnknownVariable {
+            name,
+            known: KNOWN.to_owned(),
+        });
     }
 }
 
@@ -182,7 +210,12 @@ impl Group {
         absent: Option<&'static str>,
         notes: &Arc<Notes>,
     ) -> Value {
-        Value::from_object(Self { name, values, absent, notes: Arc::clone(notes) })
+        Value::from_object(Self {
+            name,
+            values,
+            absent,
+            notes: Arc::clone(notes),
+        })
     }
 
     fn full_name(&self, part: &str) -> String {
@@ -214,11 +247,16 @@ impl Object for Group {
             (Some(Entry::Value(value)), _) => Some(value.clone()),
             (Some(Entry::TooLong), _) => {
                 let name = self.full_name(part);
-                self.notes.add(TextProblem::InputTooLong { name, limit: INPUT_LIMIT });
+                self.notes.add(TextProblem::InputTooLong {
+                    name,
+                    limit: INPUT_LIMIT,
+                });
                 Some(Value::from(""))
             }
             (Some(Entry::Forged), _) => {
-                self.notes.add(TextProblem::ForgedMark { name: self.full_name(part) });
+                self.notes.add(TextProblem::ForgedMark {
+                    name: self.full_name(part),
+                });
                 Some(Value::from(""))
             }
             (None, Some(absent)) => Some(Value::from(absent)),

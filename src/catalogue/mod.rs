@@ -52,7 +52,11 @@ impl Catalogue {
                 Err(found) => problems.extend(found),
             }
         }
-        if problems.is_empty() { Ok(catalogue) } else { Err(CatalogueError { problems }) }
+        if problems.is_empty() {
+            Ok(catalogue)
+        } else {
+            Err(CatalogueError { problems })
+        }
     }
 
     /// The product that `source` sells under `product_id`; an entry that names the source wins
@@ -60,7 +64,9 @@ impl Catalogue {
     pub fn find(&self, source: &str, product_id: &str) -> Option<&Product> {
         let mut for_any = None;
         for place in self.by_id.get(product_id)? {
-            let Some(product) = self.products.get(*place) else { continue };
+            let Some(product) = self.products.get(*place) else {
+                continue;
+            };
             match product.source.as_deref() {
                 Some(named) if named == source => return Some(product),
                 Some(_) => {}
@@ -82,14 +88,22 @@ impl Catalogue {
         }
         let places = self.by_id.get(&settings.id)?;
         let mut others = places.iter().filter_map(|place| self.products.get(*place));
-        others.any(|other| other.source == settings.source).then(|| ProductProblem::Twice {
-            product: settings.id.clone(),
-            source_name: settings.source.clone().unwrap_or_else(|| "any source".to_owned()),
-        })
+        others
+            .any(|other| other.source == settings.source)
+            .then(|| ProductProblem::Twice {
+                product: settings.id.clone(),
+                source_name: settings
+                    .source
+                    .clone()
+                    .unwrap_or_else(|| "any source".to_owned()),
+            })
     }
 
     fn insert(&mut self, product: Product) {
-        self.by_id.entry(product.id.clone()).or_default().push(self.products.len());
+        self.by_id
+            .entry(product.id.clone())
+            .or_default()
+            .push(self.products.len());
         self.products.push(product);
     }
 }

@@ -3,8 +3,15 @@
 use super::template::shortened;
 
 /// The periods that a bare-metal order can have.
-const KNOWN: [&str; 7] =
-    ["hourly", "monthly", "quarterly", "semi-annually", "annually", "biennial", "triennial"];
+const KNOWN: [&str; 7] = [
+    "hourly",
+    "monthly",
+    "quarterly",
+    "semi-annually",
+    "annually",
+    "biennial",
+    "triennial",
+];
 
 /// Where a product's billing period comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +48,9 @@ impl Period {
             return Ok(Self::FromCycle);
         }
         let known = KNOWN.into_iter().find(|known| *known == text);
-        known.map(Self::Fixed).ok_or_else(|| UnknownPeriod::Setting(shortened(text)))
+        known
+            .map(Self::Fixed)
+            .ok_or_else(|| UnknownPeriod::Setting(shortened(text)))
     }
 
     /// The period to order with.
@@ -57,8 +66,12 @@ impl Period {
 /// taken: a wrong guess would be paid for years.
 fn translate(cycle: &str) -> Result<&'static str, UnknownPeriod> {
     let separator = |letter: char| letter.is_whitespace() || letter == '_' || letter == '-';
-    let word: String =
-        cycle.chars().filter(|c| !separator(*c)).flat_map(char::to_lowercase).take(40).collect();
+    let word: String = cycle
+        .chars()
+        .filter(|c| !separator(*c))
+        .flat_map(char::to_lowercase)
+        .take(40)
+        .collect();
     Ok(match word.as_str() {
         "" => return Err(UnknownPeriod::NoCycle),
         "hourly" | "hour" | "1h" => "hourly",
@@ -93,14 +106,27 @@ mod tests {
         }
         for cycle in ["One Time", "Free Account", "biannually", "5y", "14 days"] {
             let error = Period::FromCycle.for_cycle(cycle).unwrap_err().to_string();
-            assert!(error.contains(cycle) && error.contains("fixed period"), "{error}");
+            assert!(
+                error.contains(cycle) && error.contains("fixed period"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn spaces_case_and_dashes_of_a_cycle_do_not_matter() {
-        for cycle in ["semi annually", "SEMI_ANNUALLY", "semiannually", " Semi-Annually ", "6M"] {
-            assert_eq!(Period::FromCycle.for_cycle(cycle), Ok("semi-annually"), "{cycle}");
+        for cycle in [
+            "semi annually",
+            "SEMI_ANNUALLY",
+            "semiannually",
+            " Semi-Annually ",
+            "6M",
+        ] {
+            assert_eq!(
+                Period::FromCycle.for_cycle(cycle),
+                Ok("semi-annually"),
+                "{cycle}"
+            );
         }
         for (cycle, period) in [
             ("1M", "monthly"),
@@ -117,12 +143,20 @@ mod tests {
 
     #[test]
     fn an_empty_cycle_is_no_month() {
-        assert_eq!(Period::FromCycle.for_cycle(" - "), Err(UnknownPeriod::NoCycle));
+        assert_eq!(
+            Period::FromCycle.for_cycle(" - "),
+            Err(UnknownPeriod::NoCycle)
+        );
     }
 
     #[test]
     fn a_fixed_period_does_not_ask_the_event() {
-        assert_eq!(Period::from_setting("annually").unwrap().for_cycle("One Time"), Ok("annually"));
+        assert_eq!(
+            Period::from_setting("annually")
+                .unwrap()
+                .for_cycle("One Time"),
+            Ok("annually")
+        );
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub struct Product {
 
 impl Product {
     pub(super) fn compile(settings: ProductSettings) -> Result<Self, Vec<ProductProblem>> {
-        let mut compiler = Compiler { product: settings.id, problems: Vec::new() };
+        let mut compiler = Compiler {
+            product: settings.id,
+            problems: Vec::new(),
+        };
         let hivelocity = settings.hivelocity.map(|device| compiler.device(&device));
         let one_h = settings.one_h.map(|licences| compiler.licences(&licences));
         if !compiler.problems.is_empty() {
@@ -78,7 +81,10 @@ impl HivelocityProduct {
     /// The device that an order asks for.
     pub fn render(&self, vars: &Variables<'_>) -> Result<DeviceSpec, RenderError> {
         let context = Context::of(vars);
-        let renderer = Renderer { product: &self.product, context: &context };
+        let renderer = Renderer {
+            product: &self.product,
+            context: &context,
+        };
         let location = renderer.filled(
             &self.location,
             "hivelocity.location",
@@ -98,9 +104,18 @@ impl HivelocityProduct {
         let period = self
             .period
             .for_cycle(&vars.service.billing_cycle)
-            .map_err(|problem| RenderError::Cycle { product: self.product.clone(), problem })?;
+            .map_err(|problem| RenderError::Cycle {
+                product: self.product.clone(),
+                problem,
+            })?;
         let period = period.to_owned();
-        Ok(DeviceSpec { product_id: self.product_id, location, os, hostname, period })
+        Ok(DeviceSpec {
+            product_id: self.product_id,
+            location,
+            os,
+            hostname,
+            period,
+        })
     }
 }
 
@@ -132,7 +147,10 @@ impl OneHProduct {
     /// What an order asks for.
     pub fn render(&self, vars: &Variables<'_>) -> Result<LicenceSpec, RenderError> {
         let context = Context::of(vars);
-        let renderer = Renderer { product: &self.product, context: &context };
+        let renderer = Renderer {
+            product: &self.product,
+            context: &context,
+        };
         let label = renderer.line(&self.label, "one_h.label")?;
         let portal_domain = renderer.line(&self.portal_domain, "one_h.portal_domain")?;
         if !portal_domain.is_empty() {
@@ -143,7 +161,11 @@ impl OneHProduct {
         if needs_ip || !ip.is_empty() {
             renderer.check_ip(&ip)?;
         }
-        Ok(LicenceSpec { ip, label, portal_domain })
+        Ok(LicenceSpec {
+            ip,
+            label,
+            portal_domain,
+        })
     }
 }
 
@@ -157,13 +179,19 @@ impl Renderer<'_> {
     /// A text of one line, possibly empty.
     fn line(&self, text: &Text, key: &'static str) -> Result<String, RenderError> {
         let product = self.product.to_owned();
-        let value = text.render(self.context).map_err(|problem| RenderError::Text {
-            product,
-            key,
-            problem,
-        })?;
+        let value = text
+            .render(self.context)
+            .map_err(|problem| RenderError::Text {
+                product,
+                key,
+                problem,
+            })?;
         if value.chars().any(char::is_control) {
-            return Err(self.unfit(&value, key, "holds a line break or another control character"));
+            return Err(self.unfit(
+                &value,
+                key,
+                "holds a line break or another control character",
+            ));
         }
         Ok(value)
     }
@@ -177,14 +205,22 @@ impl Renderer<'_> {
     ) -> Result<String, RenderError> {
         let value = self.line(text, key)?;
         if value.is_empty() {
-            return Err(RenderError::Empty { product: self.product.to_owned(), key, advice });
+            return Err(RenderError::Empty {
+                product: self.product.to_owned(),
+                key,
+                advice,
+            });
         }
         Ok(value)
     }
 
     fn check_hostname(&self, name: &str, key: &'static str) -> Result<(), RenderError> {
         if name.len() > HOSTNAME_LIMIT {
-            return Err(self.unfit(name, key, "is longer than the 253 characters a host name has"));
+            return Err(self.unfit(
+                name,
+                key,
+                "is longer than the 253 characters a host name has",
+            ));
         }
         // A portal's domain can hold the planned device's marks; a device's own name cannot.
         let bare = name.replace(DEVICE_IP, "0").replace(DEVICE_ID, "0");
@@ -204,7 +240,11 @@ impl Renderer<'_> {
         if ip.is_empty() {
             let advice = "no IP for the licence; the service has no device and the order names \
                           none: set the option or field that the template reads";
-            return Err(RenderError::Empty { product: self.product.to_owned(), key, advice });
+            return Err(RenderError::Empty {
+                product: self.product.to_owned(),
+                key,
+                advice,
+            });
         }
         if ip != DEVICE_IP && ip.parse::<IpAddr>().is_err() {
             return Err(self.unfit(ip, key, "is no IP address such as 203.0.113.7"));
@@ -257,8 +297,11 @@ impl Compiler {
     }
 
     fn licences(&mut self, settings: &OneHSettings) -> Option<OneHProduct> {
-        let licenses: Vec<String> =
-            settings.licenses.iter().map(|name| name.trim().to_owned()).collect();
+        let licenses: Vec<String> = settings
+            .licenses
+            .iter()
+            .map(|name| name.trim().to_owned())
+            .collect();
         if licenses.iter().any(String::is_empty) {
             self.value("one_h.licenses", "holds an empty name".to_owned());
         }
@@ -269,7 +312,11 @@ impl Compiler {
         }
         let ip = self.text("one_h.ip", &settings.ip, Place::Licence);
         let label = self.text("one_h.label", &settings.label, Place::Licence);
-        let portal = self.text("one_h.portal_domain", &settings.portal_domain, Place::Licence);
+        let portal = self.text(
+            "one_h.portal_domain",
+            &settings.portal_domain,
+            Place::Licence,
+        );
         Some(OneHProduct {
             licenses,
             on_suspend: settings.on_suspend,
@@ -291,10 +338,18 @@ impl Compiler {
     }
 
     fn text_problem(&mut self, key: &'static str, problem: TextProblem) {
-        self.problems.push(ProductProblem::Text { product: self.product.clone(), key, problem });
+        self.problems.push(ProductProblem::Text {
+            product: self.product.clone(),
+            key,
+            problem,
+        });
     }
 
     fn value(&mut self, key: &'static str, reason: String) {
-        self.problems.push(ProductProblem::Value { product: self.product.clone(), key, reason });
+        self.problems.push(ProductProblem::Value {
+            product: self.product.clone(),
+            key,
+            reason,
+        });
     }
 }

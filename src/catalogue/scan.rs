@@ -22,7 +22,9 @@ pub(super) fn uses(template: &str) -> Vec<Use<'_>> {
     let mut rest = template;
     while let Some(start) = rest.find('{') {
         rest = rest.get(start + 1..).unwrap_or_default();
-        let Some(kind) = rest.chars().next() else { break };
+        let Some(kind) = rest.chars().next() else {
+            break;
+        };
         rest = match kind {
             '#' => after(rest, "#}"),
             '{' => expression(rest.get(1..).unwrap_or_default(), "}}", &mut found),
@@ -159,12 +161,24 @@ mod tests {
     fn text_in_strings_comments_and_raw_blocks_is_not_code() {
         let template = "{{ options['a | b is c {{ \\' x()'] }}{# {{ a|b }} #}\
                         {% raw %}{{ a|b }}{% endraw %}{{ {'a': {'b': 1}}['a']|length }} }} | x";
-        assert_eq!(uses(template), [Use::Statement("raw"), Use::Filter("length")]);
+        assert_eq!(
+            uses(template),
+            [Use::Statement("raw"), Use::Filter("length")]
+        );
     }
 
     #[test]
     fn broken_text_ends_the_search_without_a_crash() {
-        for text in ["{", "{{", "{%", "{{ 'a", "{{ a |", "{# x", "{% raw %}", "é{{ é|é }}{"] {
+        for text in [
+            "{",
+            "{{",
+            "{%",
+            "{{ 'a",
+            "{{ a |",
+            "{# x",
+            "{% raw %}",
+            "é{{ é|é }}{",
+        ] {
             let _ = uses(text);
         }
     }

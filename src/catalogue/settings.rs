@@ -117,6 +117,8 @@ fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     match Id::deserialize(deserializer) {
         Ok(Id::Number(number)) => Ok(number.to_string()),
         Ok(Id::Text(text)) => Ok(text.trim().to_owned()),
-        Err(_) => Err(serde::de::Error::custom("an id is a text or a whole number")),
+        Err(_) => Err(serde::de::Error::custom(
+            "an id is a text or a whole number",
+        )),
     }
 }

@@ -33,9 +33,18 @@ const FILTERS: [&str; 12] = [
     "trim",
     "upper",
 ];
-const TESTS: [&str; 7] = ["defined", "endingwith", "eq", "ne", "none", "startingwith", "undefined"];
-const STATEMENTS: [&str; 10] =
-    ["if", "elif", "else", "endif", "set", "endset", "for", "endfor", "raw", "endraw"];
+const TESTS: [&str; 7] = [
+    "defined",
+    "endingwith",
+    "eq",
+    "ne",
+    "none",
+    "startingwith",
+    "undefined",
+];
+const STATEMENTS: [&str; 10] = [
+    "if", "elif", "else", "endif", "set", "endset", "for", "endfor", "raw", "endraw",
+];
 
 /// Which templates can use the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +63,10 @@ pub(super) struct Text {
 
 impl std::fmt::Debug for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let source = self.environment.get_template(NAME).map(|text| text.source().to_owned());
+        let source = self
+            .environment
+            .get_template(NAME)
+            .map(|text| text.source().to_owned());
         write!(f, "{:?}", source.unwrap_or_default())
     }
 }
@@ -65,7 +77,9 @@ impl Text {
         let mut environment = environment();
         environment
             .add_template_owned(NAME, source.to_owned())
-            .map_err(|error| TextProblem::Syntax { detail: explained(&error) })?;
+            .map_err(|error| TextProblem::Syntax {
+                detail: explained(&error),
+            })?;
         let text = Self { environment };
         text.check_names(source, place)?;
         text.try_out()?;
@@ -78,28 +92,40 @@ impl Text {
     /// The text for one order, trimmed.
     pub(super) fn render(&self, context: &Context) -> Result<String, TextProblem> {
         let mut output = Capped::default();
-        let template = self.environment.get_template(NAME).map_err(|error| problem(&error))?;
-        let result = template.render_captured_to(context.root(), &mut output).map(drop);
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|error| problem(&error))?;
+        let result = template
+            .render_captured_to(context.root(), &mut output)
+            .map(drop);
         // A noted lookup is the cause of whatever came after it.
         if let Some(noted) = context.take_problem() {
             return Err(noted);
         }
         result.map_err(|error| problem(&error))?;
-        let text = String::from_utf8(output.bytes)
-            .map_err(|error| TextProblem::Failed { detail: error.to_string() })?;
+        let text = String::from_utf8(output.bytes).map_err(|error| TextProblem::Failed {
+            detail: error.to_string(),
+        })?;
         Ok(text.trim().to_owned())
     }
 
     /// Every name in the template exists, also in branches that no trial takes.
     fn check_names(&self, source: &str, place: Place) -> Result<(), TextProblem> {
         uses(source).into_iter().try_for_each(check_use)?;
-        let template = self.environment.get_template(NAME).map_err(|error| problem(&error))?;
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|error| problem(&error))?;
         let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
         names.sort_unstable();
         for name in names {
             let of_device = name == "device" || name.starts_with("device.");
             if !is_known(&name) {
-                return Err(TextProblem::UnknownVariable { name, known: KNOWN.to_owned() });
+                return Err(TextProblem::UnknownVariable {
+                    name,
+                    known: KNOWN.to_owned(),
+                });
             }
             if of_device && place == Place::Device {
                 return Err(TextProblem::NoDeviceYet { name });
@@ -176,7 +202,10 @@ fn environment() -> Environment<'static> {
 fn replace(text: &str, from: &str, to: &str) -> Result<String, Error> {
     let places = text.matches(from).count();
     if text.len().saturating_add(places.saturating_mul(to.len())) > REPLACED_LIMIT {
-        return Err(Error::new(ErrorKind::WriteFailure, "the replaced text is too long"));
+        return Err(Error::new(
+            ErrorKind::WriteFailure,
+            "the replaced text is too long",
+        ));
     }
     Ok(text.replace(from, to))
 }
@@ -185,16 +214,21 @@ fn check_use(used: Use<'_>) -> Result<(), TextProblem> {
     let list = |known: &[&str]| known.join(", ");
     let name = |name: &str| name.to_owned();
     match used {
-        Use::Filter(filter) if !FILTERS.contains(&filter) => {
-            Err(TextProblem::UnknownFilter { name: name(filter), known: list(&FILTERS) })
-        }
-        Use::Test(test) if !TESTS.contains(&test) => {
-            Err(TextProblem::UnknownTest { name: name(test), known: list(&TESTS) })
-        }
-        Use::Statement(word) if !STATEMENTS.contains(&word) => {
-            Err(TextProblem::UnknownStatement { name: name(word), known: list(&STATEMENTS) })
-        }
-        Use::Call(function) => Err(TextProblem::Call { name: name(function) }),
+        Use::Filter(filter) if !FILTERS.contains(&filter) => Err(TextProblem::UnknownFilter {
+            name: name(filter),
+            known: list(&FILTERS),
+        }),
+        Use::Test(test) if !TESTS.contains(&test) => Err(TextProblem::UnknownTest {
+            name: name(test),
+            known: list(&TESTS),
+        }),
+        Use::Statement(word) if !STATEMENTS.contains(&word) => Err(TextProblem::UnknownStatement {
+            name: name(word),
+            known: list(&STATEMENTS),
+        }),
+        Use::Call(function) => Err(TextProblem::Call {
+            name: name(function),
+        }),
         Use::Filter(_) | Use::Test(_) | Use::Statement(_) => Ok(()),
     }
 }
@@ -206,13 +240,19 @@ fn problem(error: &Error) -> TextProblem {
         return TextProblem::Missing;
     }
     if kind == ErrorKind::OutOfFuel || kind == ErrorKind::WriteFailure {
-        return TextProblem::TooLong { limit: OUTPUT_LIMIT };
+        return TextProblem::TooLong {
+            limit: OUTPUT_LIMIT,
+        };
     }
-    TextProblem::Failed { detail: explained(error) }
+    TextProblem::Failed {
+        detail: explained(error),
+    }
 }
 
 fn explained(error: &Error) -> String {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), shortened);
+    let what = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), shortened);
     match error.line() {
         Some(line) if line > 1 => format!("{what} (line {line})"),
         Some(_) | None => what,

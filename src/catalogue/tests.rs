@@ -34,13 +34,25 @@ pub(super) fn product(id: &str) -> ProductSettings {
 }
 
 fn with_location(template: &str) -> Result<Catalogue, CatalogueError> {
-    let hivelocity = Some(HivelocitySettings { location: template.to_owned(), ..device() });
-    Catalogue::compile(vec![ProductSettings { hivelocity, ..product("42") }])
+    let hivelocity = Some(HivelocitySettings {
+        location: template.to_owned(),
+        ..device()
+    });
+    Catalogue::compile(vec![ProductSettings {
+        hivelocity,
+        ..product("42")
+    }])
 }
 
 fn with_ip(template: &str) -> Result<Catalogue, CatalogueError> {
-    let one_h = Some(OneHSettings { ip: template.to_owned(), ..licences() });
-    Catalogue::compile(vec![ProductSettings { one_h, ..product("42") }])
+    let one_h = Some(OneHSettings {
+        ip: template.to_owned(),
+        ..licences()
+    });
+    Catalogue::compile(vec![ProductSettings {
+        one_h,
+        ..product("42")
+    }])
 }
 
 fn refusal(result: Result<Catalogue, CatalogueError>) -> String {
@@ -49,10 +61,16 @@ fn refusal(result: Result<Catalogue, CatalogueError>) -> String {
 
 #[test]
 fn the_entry_of_a_source_wins_over_the_one_for_any() {
-    let own = ProductSettings { source: Some("whmcs".to_owned()), ..product("42") };
+    let own = ProductSettings {
+        source: Some("whmcs".to_owned()),
+        ..product("42")
+    };
     for entries in [vec![own.clone(), product("42")], vec![product("42"), own]] {
         let catalogue = Catalogue::compile(entries).unwrap();
-        assert_eq!(catalogue.find("whmcs", "42").unwrap().source.as_deref(), Some("whmcs"));
+        assert_eq!(
+            catalogue.find("whmcs", "42").unwrap().source.as_deref(),
+            Some("whmcs")
+        );
         assert_eq!(catalogue.find("other", "42").unwrap().source, None);
         assert!(catalogue.find("whmcs", "43").is_none());
         assert_eq!(catalogue.products().len(), 2);
@@ -61,7 +79,10 @@ fn the_entry_of_a_source_wins_over_the_one_for_any() {
 
 #[test]
 fn a_product_of_one_source_is_not_sold_by_another() {
-    let own = ProductSettings { source: Some("whmcs".to_owned()), ..product("42") };
+    let own = ProductSettings {
+        source: Some("whmcs".to_owned()),
+        ..product("42")
+    };
     let catalogue = Catalogue::compile(vec![own]).unwrap();
     assert!(catalogue.find("other", "42").is_none());
     assert!(Catalogue::default().find("whmcs", "42").is_none());
@@ -70,8 +91,14 @@ fn a_product_of_one_source_is_not_sold_by_another() {
 #[test]
 fn the_same_product_twice_for_one_source_is_refused() {
     let message = refusal(Catalogue::compile(vec![product("42"), product("42")]));
-    assert!(message.starts_with("products[42]: is listed twice for any source"), "{message}");
-    let own = ProductSettings { source: Some("whmcs".to_owned()), ..product("42") };
+    assert!(
+        message.starts_with("products[42]: is listed twice for any source"),
+        "{message}"
+    );
+    let own = ProductSettings {
+        source: Some("whmcs".to_owned()),
+        ..product("42")
+    };
     let message = refusal(Catalogue::compile(vec![own.clone(), product("42"), own]));
     assert!(message.contains("twice for whmcs"), "{message}");
 }
@@ -93,8 +120,14 @@ fn an_unknown_variable_is_found_wherever_it_hides() {
         ("{{ nothing or 'TPA1' }}", "nothing"),
         ("{{ service.hostnam or 'TPA1' }}", "service.hostnam"),
         ("{{ service['hostnam'] or 'TPA1' }}", "service.hostnam"),
-        ("{% set s = service %}{{ s.hostnam or 'TPA1' }}", "service.hostnam"),
-        ("{% if options['x'] == 'y' %}{{ customer.mail }}{% endif %}TPA1", "customer.mail"),
+        (
+            "{% set s = service %}{{ s.hostnam or 'TPA1' }}",
+            "service.hostnam",
+        ),
+        (
+            "{% if options['x'] == 'y' %}{{ customer.mail }}{% endif %}TPA1",
+            "customer.mail",
+        ),
         ("{{ service.hostname.length }}", "service.hostname.length"),
         ("{{ options.a.b }}", "options.a.b"),
         ("{{ service }}", "service without a part"),
@@ -107,7 +140,12 @@ fn an_unknown_variable_is_found_wherever_it_hides() {
 
 #[test]
 fn a_syntax_error_names_product_and_key() {
-    for template in ["{{ options['Location' }}", "{{", "{% if %}x", "{% if source %}x"] {
+    for template in [
+        "{{ options['Location' }}",
+        "{{",
+        "{% if %}x",
+        "{% if source %}x",
+    ] {
         let message = refusal(with_location(template));
         assert!(
             message.starts_with("products[42].hivelocity.location: is not a template"),
@@ -119,11 +157,20 @@ fn a_syntax_error_names_product_and_key() {
 #[test]
 fn what_the_engine_does_not_have_is_refused_also_in_a_branch_not_taken() {
     for (template, what) in [
-        ("{% if options['x'] == 'y' %}{{ source|upcase }}{% endif %}TPA1", "unknown filter upcase"),
-        ("{{ 'a' if source is divisible else 'b' }}", "unknown test divisible"),
+        (
+            "{% if options['x'] == 'y' %}{{ source|upcase }}{% endif %}TPA1",
+            "unknown filter upcase",
+        ),
+        (
+            "{{ 'a' if source is divisible else 'b' }}",
+            "unknown test divisible",
+        ),
         ("{% include 'other' %}", "unknown statement include"),
         ("{% macro m() %}{% endmacro %}", "unknown statement macro"),
-        ("{% if options['x'] == 'y' %}{{ source.upper() }}{% endif %}TPA1", "upper() cannot be"),
+        (
+            "{% if options['x'] == 'y' %}{{ source.upper() }}{% endif %}TPA1",
+            "upper() cannot be",
+        ),
     ] {
         let message = refusal(with_location(template));
         assert!(message.contains(what), "{template}: {message}");
@@ -158,9 +205,16 @@ fn a_template_that_fails_with_every_value_is_refused() {
 
 #[test]
 fn the_device_is_unknown_while_it_is_ordered() {
-    for template in ["{{ device.id }}", "{{ 'x' if device.ip else 'y' }}", "{{ device['ip'] }}"] {
+    for template in [
+        "{{ device.id }}",
+        "{{ 'x' if device.ip else 'y' }}",
+        "{{ device['ip'] }}",
+    ] {
         let message = refusal(with_location(template));
-        assert!(message.contains("is not known yet"), "{template}: {message}");
+        assert!(
+            message.contains("is not known yet"),
+            "{template}: {message}"
+        );
     }
 }
 
@@ -173,7 +227,10 @@ fn a_template_that_changes_the_planned_ip_is_refused() {
         "{{ device.id|length }}",
     ] {
         let message = refusal(with_ip(template));
-        assert!(message.contains("must be used as they are"), "{template}: {message}");
+        assert!(
+            message.contains("must be used as they are"),
+            "{template}: {message}"
+        );
     }
     with_ip("{{ device.ip or options['License IP'] or fields['IP'] }}").unwrap();
     with_ip("srv-{{ device.id }}").unwrap();
@@ -183,7 +240,10 @@ fn a_template_that_changes_the_planned_ip_is_refused() {
 fn a_loop_that_runs_away_is_stopped() {
     let inner =
         "{% for a in s %}{% for b in s %}{% for c in s %}{% endfor %}{% endfor %}{% endfor %}";
-    let template = format!("{{% set s = '{}'|split(',') %}}{inner}TPA1", "x,".repeat(60));
+    let template = format!(
+        "{{% set s = '{}'|split(',') %}}{inner}TPA1",
+        "x,".repeat(60)
+    );
     let message = refusal(with_location(&template));
     assert!(message.contains("too long"), "{message}");
 }
@@ -197,8 +257,15 @@ fn all_problems_are_reported_together() {
         product_id: 0,
         ..device()
     };
-    let one_h = OneHSettings { licenses: vec!["Hive".to_owned(); 2], ..licences() };
-    let bad = ProductSettings { hivelocity: Some(hivelocity), one_h: Some(one_h), ..product("7") };
+    let one_h = OneHSettings {
+        licenses: vec!["Hive".to_owned(); 2],
+        ..licences()
+    };
+    let bad = ProductSettings {
+        hivelocity: Some(hivelocity),
+        one_h: Some(one_h),
+        ..product("7")
+    };
     let error = Catalogue::compile(vec![bad, product("8"), product("8")]).unwrap_err();
     assert_eq!(error.problems.len(), 6, "{error}");
     assert_eq!(error.to_string().lines().count(), 6, "{error}");
@@ -219,8 +286,14 @@ fn settings_are_read_as_they_are_written_with_numbers_for_ids() {
     let settings: ProductSettings = serde_json::from_value(json).unwrap();
     assert_eq!(settings.id, "42");
     assert_eq!(settings.hivelocity.as_ref().unwrap().period, "monthly");
-    assert_eq!(settings.hivelocity.as_ref().unwrap().on_terminate, DeviceOnTerminate::Cancel);
-    assert_eq!(settings.one_h.as_ref().unwrap().on_suspend, LicenceOnSuspend::RemoveLicense);
+    assert_eq!(
+        settings.hivelocity.as_ref().unwrap().on_terminate,
+        DeviceOnTerminate::Cancel
+    );
+    assert_eq!(
+        settings.one_h.as_ref().unwrap().on_suspend,
+        LicenceOnSuspend::RemoveLicense
+    );
     Catalogue::compile(vec![settings]).unwrap();
     for wrong in [
         serde_json::json!({"id": "1", "hivelcity": {}}),

@@ -19,17 +19,28 @@ fn service() -> OrderedService {
 
 fn with_option(name: &str, value: &str) -> OrderedService {
     let options = [(name.to_owned(), value.to_owned())].into();
-    OrderedService { options, ..service() }
+    OrderedService {
+        options,
+        ..service()
+    }
 }
 
 fn catalogue(device: HivelocitySettings, licences: OneHSettings) -> Catalogue {
     let (hivelocity, one_h) = (Some(device), Some(licences));
-    Catalogue::compile(vec![ProductSettings { hivelocity, one_h, ..product("42") }]).unwrap()
+    Catalogue::compile(vec![ProductSettings {
+        hivelocity,
+        one_h,
+        ..product("42")
+    }])
+    .unwrap()
 }
 
 fn order(device: HivelocitySettings, service: &OrderedService) -> Result<DeviceSpec, RenderError> {
     let catalogue = catalogue(device, licences());
-    let customer = Customer { id: "77".to_owned(), ..Customer::default() };
+    let customer = Customer {
+        id: "77".to_owned(),
+        ..Customer::default()
+    };
     let vars = Variables {
         source: "whmcs",
         order_id: "1001",
@@ -48,7 +59,10 @@ fn license(
     device_ip: &str,
 ) -> Result<LicenceSpec, RenderError> {
     let catalogue = catalogue(device(), settings);
-    let customer = Customer { company: "Example Ltd".to_owned(), ..Customer::default() };
+    let customer = Customer {
+        company: "Example Ltd".to_owned(),
+        ..Customer::default()
+    };
     let vars = Variables {
         source: "whmcs",
         order_id: "",
@@ -57,11 +71,23 @@ fn license(
         device_ip,
         device_id: "",
     };
-    catalogue.find("whmcs", "42").unwrap().one_h.as_ref().unwrap().render(&vars)
+    catalogue
+        .find("whmcs", "42")
+        .unwrap()
+        .one_h
+        .as_ref()
+        .unwrap()
+        .render(&vars)
 }
 
 fn hostname(name: &str) -> Result<DeviceSpec, RenderError> {
-    order(device(), &OrderedService { hostname: name.to_owned(), ..service() })
+    order(
+        device(),
+        &OrderedService {
+            hostname: name.to_owned(),
+            ..service()
+        },
+    )
 }
 
 #[test]
@@ -71,7 +97,12 @@ fn options_are_used_and_missing_ones_take_the_default() {
     assert_eq!(spec.os, "Ubuntu 22.04");
     assert_eq!(spec.hostname, "srv1.example.com");
     assert_eq!((spec.product_id, spec.period.as_str()), (584, "monthly"));
-    assert_eq!(order(device(), &with_option("Location", "")).unwrap().location, "TPA1");
+    assert_eq!(
+        order(device(), &with_option("Location", ""))
+            .unwrap()
+            .location,
+        "TPA1"
+    );
 }
 
 #[test]
@@ -79,9 +110,15 @@ fn every_variable_has_its_value() {
     let template = "{{ source }} {{ order_id }} {{ customer.id }} {{ service.id }} \
         {{ service.product_id }} {{ service.hostname }} {{ service.billing_cycle }} \
         {{ service.quantity }} {{ options['A'] }} {{ options.A }} {{ fields['B'] }}|";
-    let settings = HivelocitySettings { location: template.to_owned(), ..device() };
+    let settings = HivelocitySettings {
+        location: template.to_owned(),
+        ..device()
+    };
     let spec = order(settings, &with_option("A", "a")).unwrap();
-    assert_eq!(spec.location, "whmcs 1001 77 501 42 srv1.example.com Monthly 1 a a |");
+    assert_eq!(
+        spec.location,
+        "whmcs 1001 77 501 42 srv1.example.com Monthly 1 a a |"
+    );
 }
 
 #[test]
@@ -104,18 +141,38 @@ fn an_empty_location_or_system_is_never_ordered() {
             settings.location = empty;
         }
         let error = order(settings, &service()).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("products[42].hivelocity.{key}: no ")), "{error}");
+        assert!(
+            error.starts_with(&format!("products[42].hivelocity.{key}: no ")),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn a_name_that_is_no_host_name_is_refused() {
-    for bad in ["two words", "a\nb", "a\tb", "<b>", "a/b", "http://a", "\u{7}", &"a.".repeat(127)] {
+    for bad in [
+        "two words",
+        "a\nb",
+        "a\tb",
+        "<b>",
+        "a/b",
+        "http://a",
+        "\u{7}",
+        &"a.".repeat(127),
+    ] {
         let error = hostname(bad).unwrap_err().to_string();
-        assert!(error.starts_with("products[42].hivelocity.hostname: "), "{error}");
+        assert!(
+            error.starts_with("products[42].hivelocity.hostname: "),
+            "{error}"
+        );
         assert_eq!(error.lines().count(), 1, "{error:?}");
     }
-    for good in ["srv1", "a-b_c.example.com", "münchen.example", &"a".repeat(253)] {
+    for good in [
+        "srv1",
+        "a-b_c.example.com",
+        "münchen.example",
+        &"a".repeat(253),
+    ] {
         assert_eq!(hostname(good).unwrap().hostname, good);
     }
 }
@@ -123,38 +180,80 @@ fn a_name_that_is_no_host_name_is_refused() {
 #[test]
 fn a_code_that_the_templates_table_does_not_have_is_never_guessed() {
     let location = "{{ {'Dallas': 'DAL1'}[options['Location']] }}".to_owned();
-    let settings = HivelocitySettings { location, ..device() };
+    let settings = HivelocitySettings {
+        location,
+        ..device()
+    };
     assert_eq!(
-        order(settings.clone(), &with_option("Location", "Dallas")).unwrap().location,
+        order(settings.clone(), &with_option("Location", "Dallas"))
+            .unwrap()
+            .location,
         "DAL1"
     );
-    let error = order(settings, &with_option("Location", "Mars")).unwrap_err().to_string();
-    assert!(error.contains("products[42].hivelocity.location: a lookup found nothing"), "{error}");
+    let error = order(settings, &with_option("Location", "Mars"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("products[42].hivelocity.location: a lookup found nothing"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_cycle_is_translated_and_an_unknown_one_named() {
-    let settings = HivelocitySettings { period: "billing_cycle".to_owned(), ..device() };
-    let cycle = |cycle: &str| OrderedService { billing_cycle: cycle.to_owned(), ..service() };
-    assert_eq!(order(settings.clone(), &cycle("Biennially")).unwrap().period, "biennial");
-    let error = order(settings.clone(), &cycle("One Time")).unwrap_err().to_string();
+    let settings = HivelocitySettings {
+        period: "billing_cycle".to_owned(),
+        ..device()
+    };
+    let cycle = |cycle: &str| OrderedService {
+        billing_cycle: cycle.to_owned(),
+        ..service()
+    };
+    assert_eq!(
+        order(settings.clone(), &cycle("Biennially"))
+            .unwrap()
+            .period,
+        "biennial"
+    );
+    let error = order(settings.clone(), &cycle("One Time"))
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("products[42].hivelocity.period: the billing cycle \"One Time\""));
-    assert!(order(settings, &cycle("")).unwrap_err().to_string().contains("no billing cycle"));
+    assert!(
+        order(settings, &cycle(""))
+            .unwrap_err()
+            .to_string()
+            .contains("no billing cycle")
+    );
 }
 
 #[test]
 fn the_planned_ip_stays_as_it_is_and_the_option_stands_in_without_a_device() {
-    assert_eq!(license(licences(), &service(), "{device.ip}").unwrap().ip, "{device.ip}");
+    assert_eq!(
+        license(licences(), &service(), "{device.ip}").unwrap().ip,
+        "{device.ip}"
+    );
     let option = with_option("License IP", "203.0.113.7");
     assert_eq!(license(licences(), &option, "").unwrap().ip, "203.0.113.7");
-    assert_eq!(license(licences(), &option, "2001:db8::1").unwrap().ip, "2001:db8::1");
+    assert_eq!(
+        license(licences(), &option, "2001:db8::1").unwrap().ip,
+        "2001:db8::1"
+    );
 }
 
 #[test]
 fn a_licence_without_an_ip_or_with_a_wrong_one_is_refused() {
     let error = license(licences(), &service(), "").unwrap_err().to_string();
-    assert!(error.starts_with("products[42].one_h.ip: no IP for the licence"), "{error}");
-    for wrong in ["example.com", "1.2.3", "203.0.113.7, 203.0.113.8", "203.0.113.7 x"] {
+    assert!(
+        error.starts_with("products[42].one_h.ip: no IP for the licence"),
+        "{error}"
+    );
+    for wrong in [
+        "example.com",
+        "1.2.3",
+        "203.0.113.7, 203.0.113.8",
+        "203.0.113.7 x",
+    ] {
         let error = license(licences(), &with_option("License IP", wrong), "").unwrap_err();
         assert!(error.to_string().contains("is no IP address"), "{error}");
     }
@@ -162,7 +261,10 @@ fn a_licence_without_an_ip_or_with_a_wrong_one_is_refused() {
 
 #[test]
 fn a_product_without_licences_and_portal_needs_no_ip() {
-    let settings = OneHSettings { licenses: Vec::new(), ..licences() };
+    let settings = OneHSettings {
+        licenses: Vec::new(),
+        ..licences()
+    };
     assert_eq!(license(settings, &service(), "").unwrap().ip, "");
 }
 
@@ -174,11 +276,19 @@ fn a_portals_domain_must_be_one() {
         ..licences()
     };
     let spec = license(settings.clone(), &service(), "203.0.113.7").unwrap();
-    assert_eq!((spec.portal_domain.as_str(), spec.label.as_str()), ("", "Example Ltd"));
+    assert_eq!(
+        (spec.portal_domain.as_str(), spec.label.as_str()),
+        ("", "Example Ltd")
+    );
     let option = with_option("Portal", "portal.example.com");
     let spec = license(settings.clone(), &option, "203.0.113.7").unwrap();
     assert_eq!(spec.portal_domain, "portal.example.com");
-    license(settings, &with_option("Portal", "not a domain"), "203.0.113.7").unwrap_err();
+    license(
+        settings,
+        &with_option("Portal", "not a domain"),
+        "203.0.113.7",
+    )
+    .unwrap_err();
 }
 
 #[test]
@@ -192,8 +302,13 @@ fn a_value_is_never_read_as_a_template() {
 #[test]
 fn an_option_of_a_megabyte_is_refused_only_where_it_is_used() {
     let long = "x".repeat(1024 * 1024);
-    let error = order(device(), &with_option("Location", &long)).unwrap_err().to_string();
-    assert!(error.contains("options['Location'] is longer than 1024 bytes"), "{error}");
+    let error = order(device(), &with_option("Location", &long))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("options['Location'] is longer than 1024 bytes"),
+        "{error}"
+    );
     order(device(), &with_option("Cloud-Init", &long)).unwrap();
     let error = hostname(&long).unwrap_err().to_string();
     assert!(error.contains("service.hostname is longer"), "{error}");
@@ -207,9 +322,15 @@ fn what_multiplies_a_long_option_is_stopped() {
         "{{ options['A']|replace('x', options['A'])|replace('x', options['A']) }}",
         "{% for a in options['A']|split('') %}{% for b in options['A']|split('') %}{{ b }}{% endfor %}{% endfor %}",
     ] {
-        let settings = HivelocitySettings { location: template.to_owned(), ..device() };
+        let settings = HivelocitySettings {
+            location: template.to_owned(),
+            ..device()
+        };
         let error = order(settings, &long).unwrap_err().to_string();
-        assert!(error.contains("longer than 1024 bytes"), "{template}: {error}");
+        assert!(
+            error.contains("longer than 1024 bytes"),
+            "{template}: {error}"
+        );
     }
 }
 
@@ -217,11 +338,20 @@ fn what_multiplies_a_long_option_is_stopped() {
 fn a_customer_cannot_forge_the_mark_of_a_planned_device() {
     for mark in ["{device.ip}", "a.{device.id}.example.com"] {
         let error = hostname(mark).unwrap_err().to_string();
-        assert!(error.contains("service.hostname holds the text {device.ip}"), "{error}");
+        assert!(
+            error.contains("service.hostname holds the text {device.ip}"),
+            "{error}"
+        );
         let option = with_option("License IP", mark);
-        let named = OrderedService { hostname: "a.example".to_owned(), ..option };
+        let named = OrderedService {
+            hostname: "a.example".to_owned(),
+            ..option
+        };
         let error = license(licences(), &named, "").unwrap_err().to_string();
-        assert!(error.contains("options['License IP'] holds the text"), "{error}");
+        assert!(
+            error.contains("options['License IP'] holds the text"),
+            "{error}"
+        );
     }
 }
 

@@ -21,7 +21,12 @@ pub(crate) struct Server {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// The admin token [default: from the configuration]
-    #[arg(long, value_name = "TOKEN", env = "BILLHOOK_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "BILLHOOK_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
 }
 
@@ -41,10 +46,19 @@ impl Server {
             (server, token) => {
                 let config = self.config.load(true)?;
                 let base = server.clone().unwrap_or_else(|| address(&config));
-                (base, token.as_deref().map_or_else(|| config.admin.token.clone(), Secret::new))
+                (
+                    base,
+                    token
+                        .as_deref()
+                        .map_or_else(|| config.admin.token.clone(), Secret::new),
+                )
             }
         };
-        Ok(Api { http: client()?, base: base.trim_end_matches('/').to_owned(), token })
+        Ok(Api {
+            http: client()?,
+            base: base.trim_end_matches('/').to_owned(),
+            token,
+        })
     }
 
     /// The server's address alone.
@@ -75,22 +89,42 @@ pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
 impl Api {
     /// For a server whose address and token are known.
     pub(crate) fn at(base: String, token: Secret) -> Result<Self, reqwest::Error> {
-        Ok(Self { http: client()?, base, token })
+        Ok(Self {
+            http: client()?,
+            base,
+            token,
+        })
     }
 
     /// Reads one address below `/api/v1`.
-    pub(crate) async fn get(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Value> {
-        let request = self.http.get(format!("{}/api/v1{path}", self.base)).query(query);
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> anyhow::Result<Value> {
+        let request = self
+            .http
+            .get(format!("{}/api/v1{path}", self.base))
+            .query(query);
         self.call(request).await
     }
 
     /// Posts to one address below `/api/v1`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(self.http.post(format!("{}/api/v1{path}", self.base)).json(body)).await
+        self.call(
+            self.http
+                .post(format!("{}/api/v1{path}", self.base))
+                .json(body),
+        )
+        .await
     }
 
     /// Every item of a list, page by page.
-    pub(crate) async fn all(&self, path: &str, query: &[(String, String)]) -> anyhow::Result<Vec<Value>> {
+    pub(crate) async fn all(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> anyhow::Result<Vec<Value>> {
         let mut items = Vec::new();
         let mut query = query.to_vec();
         loop {
@@ -98,7 +132,9 @@ impl Api {
             if let Some(rows) = page.get_mut("items").and_then(Value::as_array_mut) {
                 items.append(rows);
             }
-            let Some(next) = page.get("next_cursor").and_then(Value::as_str) else { return Ok(items) };
+            let Some(next) = page.get("next_cursor").and_then(Value::as_str) else {
+                return Ok(items);
+            };
             query.retain(|(name, _)| name != "cursor");
             query.push(("cursor".to_owned(), next.to_owned()));
         }
@@ -123,7 +159,13 @@ pub(crate) async fn read(response: reqwest::Response) -> anyhow::Result<Value> {
     if status.is_success() {
         return Ok(body);
     }
-    let detail = body.get("detail").and_then(Value::as_str).unwrap_or("no details given");
-    let pointer = body.get("pointer").and_then(Value::as_str).unwrap_or_default();
+    let detail = body
+        .get("detail")
+        .and_then(Value::as_str)
+        .unwrap_or("no details given");
+    let pointer = body
+        .get("pointer")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Err(anyhow!("{} {detail} {pointer}", status.as_u16()))
 }

@@ -60,8 +60,15 @@ const CAST: [Customer; 3] = [
         name: "Ann Lee",
         email: "ann@example.com",
         company: "Example Ltd",
-        servers: &[Server { service: "501", hostname: "web1.example.com" }],
-        life: &["service.suspended", "service.unsuspended", "service.terminated"],
+        servers: &[Server {
+            service: "501",
+            hostname: "web1.example.com",
+        }],
+        life: &[
+            "service.suspended",
+            "service.unsuspended",
+            "service.terminated",
+        ],
     },
     Customer {
         id: "78",
@@ -69,8 +76,14 @@ const CAST: [Customer; 3] = [
         email: "bo@example.net",
         company: "",
         servers: &[
-            Server { service: "502", hostname: "db1.example.net" },
-            Server { service: "503", hostname: "db2.example.net" },
+            Server {
+                service: "502",
+                hostname: "db1.example.net",
+            },
+            Server {
+                service: "503",
+                hostname: "db2.example.net",
+            },
         ],
         life: &["service.suspended", "service.unsuspended"],
     },
@@ -79,7 +92,10 @@ const CAST: [Customer; 3] = [
         name: "Cy Diaz",
         email: "cy@example.org",
         company: "Diaz & Sons",
-        servers: &[Server { service: "504", hostname: "mail.example.org" }],
+        servers: &[Server {
+            service: "504",
+            hostname: "mail.example.org",
+        }],
         life: &["service.suspended", "service.terminated"],
     },
 ];
@@ -107,13 +123,21 @@ impl Demo {
         let application = Application::build(config.clone(), Options::default()).await?;
         let base = format!("http://{}", application.address());
         let (stop, stopped) = oneshot::channel::<()>();
-        #[expect(clippy::disallowed_methods, reason = "joined at the end of the demonstration")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "joined at the end of the demonstration"
+        )]
         let serving = tokio::spawn(application.run_until(async {
             // The sender is dropped at the latest when the demonstration ends.
             let _ = stopped.await;
         }));
         let api = Api::at(base.clone(), config.admin.token.clone())?;
-        let stage = Stage { config, base, api, began: Instant::now() };
+        let stage = Stage {
+            config,
+            base,
+            api,
+            began: Instant::now(),
+        };
         let mut terminate = signal(SignalKind::terminate())?;
         let played = tokio::select! {
             played = async {
@@ -131,8 +155,13 @@ impl Demo {
 
 impl Stage {
     async fn play(&self, sandbox: &Sandbox) -> anyhow::Result<()> {
-        say(&format!("Billhook listens at {}, with stand-ins for Hivelocity and 1H.", self.base));
-        say("Signed events go in as WHMCS sends them; every line below is a step carried out at a supplier.\n");
+        say(&format!(
+            "Billhook listens at {}, with stand-ins for Hivelocity and 1H.",
+            self.base
+        ));
+        say(
+            "Signed events go in as WHMCS sends them; every line below is a step carried out at a supplier.\n",
+        );
         for customer in &CAST {
             self.live(customer).await?;
         }
@@ -152,11 +181,19 @@ impl Stage {
     }
 
     async fn happen(&self, customer: &Customer, kind: &str) -> anyhow::Result<()> {
-        let services: Vec<&str> = customer.servers.iter().map(|server| server.service).collect();
+        let services: Vec<&str> = customer
+            .servers
+            .iter()
+            .map(|server| server.service)
+            .collect();
         self.line(&format!("{kind}  service {}", services.join(" and ")));
         let id = message_id(customer, kind);
         let answer = self.post(&id, event(customer, kind)).await?;
-        let runs = answer.get("runs").and_then(Value::as_array).cloned().unwrap_or_default();
+        let runs = answer
+            .get("runs")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         if runs.is_empty() {
             bail!("{kind} made no runs: {answer}");
         }
@@ -182,21 +219,37 @@ impl Stage {
         let (began, mut shown, mut waiting) = (Instant::now(), 0, String::new());
         loop {
             let view = self.api.get(&format!("/runs/{run}"), &[]).await?;
-            let steps = view.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
+            let steps = view
+                .get("steps")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             let over: Vec<&Value> = steps.iter().take_while(|step| is_over(step)).collect();
             for step in over.iter().skip(shown) {
                 self.line(&step_line(&view, step));
             }
             shown = over.len();
-            match view.get("status").and_then(Value::as_str).unwrap_or_default() {
+            match view
+                .get("status")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+            {
                 "succeeded" => return Ok(()),
                 status @ ("paused" | "cancelled" | "superseded") => {
-                    bail!("run {run} is {status}: {}", view.get("error").unwrap_or(&Value::Null))
+                    bail!(
+                        "run {run} is {status}: {}",
+                        view.get("error").unwrap_or(&Value::Null)
+                    )
                 }
-                _ if began.elapsed() > PATIENCE => bail!("run {run} took longer than {PATIENCE:?}: {view}"),
+                _ if began.elapsed() > PATIENCE => {
+                    bail!("run {run} took longer than {PATIENCE:?}: {view}")
+                }
                 _ => {}
             }
-            let now = view.get("waiting_for").and_then(Value::as_str).unwrap_or_default();
+            let now = view
+                .get("waiting_for")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             if now != waiting && !now.is_empty() && now != "a free worker" {
                 self.line(&format!("   … waiting for {now}"));
             }
@@ -208,20 +261,40 @@ impl Stage {
     /// The order of the first customer comes in once more: the same delivery, then a replay.
     async fn send_again(&self) -> anyhow::Result<()> {
         say("── The same order again");
-        let (Some(customer), kind) = (CAST.first(), "order.paid") else { return Ok(()) };
-        let list = [("type".to_owned(), kind.to_owned()), ("customer".to_owned(), customer.id.to_owned())];
+        let (Some(customer), kind) = (CAST.first(), "order.paid") else {
+            return Ok(());
+        };
+        let list = [
+            ("type".to_owned(), kind.to_owned()),
+            ("customer".to_owned(), customer.id.to_owned()),
+        ];
         let found = self.api.get("/deliveries", &list).await?;
         let first = found.pointer("/items/0").cloned().unwrap_or_default();
-        let id = first.get("id").and_then(Value::as_str).context("the order is not in the store")?;
+        let id = first
+            .get("id")
+            .and_then(Value::as_str)
+            .context("the order is not in the store")?;
         let whole = self.api.get(&format!("/deliveries/{id}"), &[]).await?;
-        let bytes = whole.get("body").and_then(Value::as_str).unwrap_or_default();
-        let answer = self.post(&message_id(customer, kind), serde_json::from_str(bytes)?).await?;
+        let bytes = whole
+            .get("body")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let answer = self
+            .post(&message_id(customer, kind), serde_json::from_str(bytes)?)
+            .await?;
         if answer.get("status") != Some(&json!("duplicate")) {
             bail!("the same delivery was not seen as a duplicate: {answer}");
         }
         self.line("sent again: answered as a duplicate, nothing is done");
-        let replayed = self.api.post(&format!("/deliveries/{id}/replay"), &json!({})).await?;
-        let run = replayed.pointer("/runs/0").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let replayed = self
+            .api
+            .post(&format!("/deliveries/{id}/replay"), &json!({}))
+            .await?;
+        let run = replayed
+            .pointer("/runs/0")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let outcome = self.settled(&run).await?;
         self.line(&format!("replayed: {outcome}"));
         say("");
@@ -232,9 +305,16 @@ impl Stage {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             let view = self.api.get(&format!("/runs/{run}"), &[]).await?;
-            let text = |key: &str| view.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |key: &str| {
+                view.get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             if ["succeeded", "superseded"].contains(&text("status").as_str()) {
-                return Ok(format!("{} {}", text("status"), text("error")).trim().to_owned());
+                return Ok(format!("{} {}", text("status"), text("error"))
+                    .trim()
+                    .to_owned());
             }
             if text("status") == "paused" {
                 bail!("the replay is paused: {}", text("error"));
@@ -247,10 +327,17 @@ impl Stage {
     /// What the stand-ins saw must be what the cast went through.
     fn judge(&self, snapshot: &SandboxSnapshot) -> anyhow::Result<()> {
         let servers: usize = CAST.iter().map(|customer| customer.servers.len()).sum();
-        let ended = CAST.iter().filter(|customer| customer.life.contains(&"service.terminated"));
+        let ended = CAST
+            .iter()
+            .filter(|customer| customer.life.contains(&"service.terminated"));
         let ended: usize = ended.map(|customer| customer.servers.len()).sum();
         let effects = &snapshot.effects;
-        let creates = [&effects.devices, &effects.clients, &effects.users, &effects.licences];
+        let creates = [
+            &effects.devices,
+            &effects.clients,
+            &effects.users,
+            &effects.licences,
+        ];
         let twice: Vec<&String> = creates
             .iter()
             .flat_map(|made| made.iter())
@@ -259,12 +346,22 @@ impl Stage {
             .collect();
         let (clients, built) = (effects.clients.len(), effects.devices.len());
         if !twice.is_empty() || !snapshot.violations.is_empty() {
-            bail!("made twice: {twice:?}; malformed requests: {:?}", snapshot.violations);
+            bail!(
+                "made twice: {twice:?}; malformed requests: {:?}",
+                snapshot.violations
+            );
         }
         if clients != CAST.len() || built != servers {
-            bail!("{} customers and {servers} servers were paid for; {clients} clients and {built} servers were made", CAST.len());
+            bail!(
+                "{} customers and {servers} servers were paid for; {clients} clients and {built} servers were made",
+                CAST.len()
+            );
         }
-        let cancelled = snapshot.devices.iter().filter(|device| device.cancelled).count();
+        let cancelled = snapshot
+            .devices
+            .iter()
+            .filter(|device| device.cancelled)
+            .count();
         if cancelled != ended {
             bail!("{ended} servers were terminated, {cancelled} were cancelled at the supplier");
         }
@@ -277,14 +374,28 @@ impl Stage {
     }
 
     async fn stay_up(&self, fresh: &Fresh) -> anyhow::Result<()> {
-        say(&format!("\nThe admin API stays up at {}/api/v1 (Ctrl-C ends it). Try:\n", self.base));
-        say(&format!("  curl -H 'Authorization: Bearer {}' {}/api/v1/runs?limit=3", fresh.token, self.base));
-        say(&format!("  billhook runs list --server {} --token {}", self.base, fresh.token));
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
+        say(&format!(
+            "\nThe admin API stays up at {}/api/v1 (Ctrl-C ends it). Try:\n",
+            self.base
+        ));
+        say(&format!(
+            "  curl -H 'Authorization: Bearer {}' {}/api/v1/runs?limit=3",
+            fresh.token, self.base
+        ));
+        say(&format!(
+            "  billhook runs list --server {} --token {}",
+            self.base, fresh.token
+        ));
+        tokio::signal::ctrl_c()
+            .await
+            .context("cannot wait for Ctrl-C")
     }
 
     fn line(&self, text: &str) {
-        say(&format!("{:>7.2}s  {text}", self.began.elapsed().as_secs_f64()));
+        say(&format!(
+            "{:>7.2}s  {text}",
+            self.began.elapsed().as_secs_f64()
+        ));
     }
 }
 
@@ -294,17 +405,43 @@ fn message_id(customer: &Customer, kind: &str) -> String {
 }
 
 fn is_over(step: &Value) -> bool {
-    matches!(step.get("status").and_then(Value::as_str), Some("succeeded" | "skipped"))
+    matches!(
+        step.get("status").and_then(Value::as_str),
+        Some("succeeded" | "skipped")
+    )
 }
 
 fn step_line(run: &Value, step: &Value) -> String {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
-    let mark = if text(step, "status") == "succeeded" { "✓" } else { "·" };
-    let attempts = step.get("attempts").and_then(Value::as_array).map_or(0, Vec::len);
-    let tries = if attempts > 1 { format!("  ({attempts} looks)") } else { String::new() };
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned()
+    };
+    let mark = if text(step, "status") == "succeeded" {
+        "✓"
+    } else {
+        "·"
+    };
+    let attempts = step
+        .get("attempts")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    let tries = if attempts > 1 {
+        format!("  ({attempts} looks)")
+    } else {
+        String::new()
+    };
     let output = step.get("output").filter(|output| !output.is_null());
-    let output = output.map(|output| format!("  {output}")).unwrap_or_default();
-    format!("   {mark} {:>3}  {:<30}{output}{tries}", text(run, "service_id"), text(step, "kind"))
+    let output = output
+        .map(|output| format!("  {output}"))
+        .unwrap_or_default();
+    format!(
+        "   {mark} {:>3}  {:<30}{output}{tries}",
+        text(run, "service_id"),
+        text(step, "kind")
+    )
 }
 
 fn event(customer: &Customer, kind: &str) -> Value {
@@ -342,16 +479,21 @@ struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     fn new() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("billhook-demo-{:016x}", SystemEntropy.next()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder =
+            std::env::temp_dir().join(format!("billhook-demo-{:016x}", SystemEntropy.next()));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
     }
 
     /// The configuration that `billhook init` writes, made quick for the demonstration.
     fn config(&self, fresh: &Fresh) -> anyhow::Result<Config> {
         let path = self.0.join("billhook.toml");
-        std::fs::write(&path, config::starter(&fresh.token, &fresh.encryption_key, &fresh.source_secret))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(
+            &path,
+            config::starter(&fresh.token, &fresh.encryption_key, &fresh.source_secret),
+        )
+        .with_context(|| format!("cannot write {}", path.display()))?;
         let store = format!("sqlite://{}", self.0.join("billhook.db").display());
         let settings = [
             ("BILLHOOK__SERVER__LISTEN", "127.0.0.1:0"),

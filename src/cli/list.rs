@@ -90,7 +90,12 @@ struct Show {
 
 impl Deliveries {
     pub(crate) async fn run(self) -> Done {
-        let line = |row: &Value| columns(row, &["received_at", "id", "source", "verdict", "type", "cause"]);
+        let line = |row: &Value| {
+            columns(
+                row,
+                &["received_at", "id", "source", "verdict", "type", "cause"],
+            )
+        };
         match self.what {
             Look::List(list) => list.run("/deliveries", line).await,
             Look::Show(show) => show.run("/deliveries").await,
@@ -100,7 +105,19 @@ impl Deliveries {
 
 impl Services {
     pub(crate) async fn run(self) -> Done {
-        let line = |row: &Value| columns(row, &["source", "service_id", "status", "device_id", "ip", "hostname"]);
+        let line = |row: &Value| {
+            columns(
+                row,
+                &[
+                    "source",
+                    "service_id",
+                    "status",
+                    "device_id",
+                    "ip",
+                    "hostname",
+                ],
+            )
+        };
         match self.what {
             LookByName::List(list) => list.run("/services", line).await,
             LookByName::Show(show) => show.run("/services").await,
@@ -110,7 +127,18 @@ impl Services {
 
 impl Customers {
     pub(crate) async fn run(self) -> Done {
-        let line = |row: &Value| columns(row, &["source", "customer_id", "hivelocity_client_id", "one_h_user", "email"]);
+        let line = |row: &Value| {
+            columns(
+                row,
+                &[
+                    "source",
+                    "customer_id",
+                    "hivelocity_client_id",
+                    "one_h_user",
+                    "email",
+                ],
+            )
+        };
         match self.what {
             LookByName::List(list) => list.run("/customers", line).await,
             LookByName::Show(show) => show.run("/customers").await,
@@ -119,7 +147,19 @@ impl Customers {
 }
 
 fn run_line(row: &Value) -> String {
-    columns(row, &["updated_at", "id", "source", "service_id", "type", "status", "waiting_for", "error"])
+    columns(
+        row,
+        &[
+            "updated_at",
+            "id",
+            "source",
+            "service_id",
+            "type",
+            "status",
+            "waiting_for",
+            "error",
+        ],
+    )
 }
 
 impl Runs {
@@ -146,8 +186,17 @@ impl List {
 
     async fn run(self, path: &str, line: impl Fn(&Value) -> String) -> Done {
         let page = self.server.api()?.get(path, &self.query()?).await?;
-        for row in page.get("items").and_then(Value::as_array).into_iter().flatten() {
-            say(&if self.json { row.to_string() } else { line(row) });
+        for row in page
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            say(&if self.json {
+                row.to_string()
+            } else {
+                line(row)
+            });
         }
         Ok(())
     }
@@ -157,12 +206,20 @@ impl List {
         let mut seen = std::collections::HashMap::new();
         loop {
             let page = api.get("/runs", &query).await?;
-            let rows = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let rows = page
+                .get("items")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             for row in rows.iter().rev() {
                 let key = |name: &str| row.get(name).map(Value::to_string).unwrap_or_default();
                 let state = (key("status"), key("waiting_for"), key("error"));
                 if seen.insert(key("id"), state.clone()).as_ref() != Some(&state) {
-                    say(&if self.json { row.to_string() } else { run_line(row) });
+                    say(&if self.json {
+                        row.to_string()
+                    } else {
+                        run_line(row)
+                    });
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -172,18 +229,28 @@ impl List {
 
 impl Show {
     async fn run(self, path: &str) -> Done {
-        let shown = self.server.api()?.get(&format!("{path}/{}", self.id.join("/")), &[]).await?;
+        let shown = self
+            .server
+            .api()?
+            .get(&format!("{path}/{}", self.id.join("/")), &[])
+            .await?;
         self.print(&shown)
     }
 
     async fn act(self, what: &str) -> Done {
         let api: Api = self.server.api()?;
-        let shown = api.post(&format!("/runs/{}/{what}", self.id.join("/")), &json!({})).await?;
+        let shown = api
+            .post(&format!("/runs/{}/{what}", self.id.join("/")), &json!({}))
+            .await?;
         self.print(&shown)
     }
 
     fn print(&self, shown: &Value) -> Done {
-        say(&if self.json { shown.to_string() } else { serde_json::to_string_pretty(shown)? });
+        say(&if self.json {
+            shown.to_string()
+        } else {
+            serde_json::to_string_pretty(shown)?
+        });
         Ok(())
     }
 }

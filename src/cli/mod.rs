@@ -99,7 +99,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Done {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match command {
             Command::Demo(demo) => demo.run().await,
@@ -133,7 +135,9 @@ impl ConfigFile {
     /// The file that is read: the one given, else `billhook.toml` here, else none.
     fn path(&self) -> Option<PathBuf> {
         let here = PathBuf::from("billhook.toml");
-        self.config.clone().or_else(|| here.exists().then_some(here))
+        self.config
+            .clone()
+            .or_else(|| here.exists().then_some(here))
     }
 
     /// The configuration, checked.

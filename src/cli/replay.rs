@@ -96,13 +96,19 @@ impl Replay {
         let mut failed = self.replay(&api, &deliveries).await;
         failed += self.send(events).await?;
         if failed > 0 {
-            return Err(Failure::Failed(anyhow::anyhow!("{failed} could not be replayed")));
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "{failed} could not be replayed"
+            )));
         }
         Ok(())
     }
 
     fn wanted(&self) -> Result<Vec<Wanted>, Failure> {
-        let mut wanted = self.ids.iter().map(|id| named(id)).collect::<Result<Vec<_>, _>>()?;
+        let mut wanted = self
+            .ids
+            .iter()
+            .map(|id| named(id))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(file) = &self.file {
             let bytes = read_file(file)?;
             let text = String::from_utf8(bytes)
@@ -122,7 +128,10 @@ impl Replay {
             ("customer", self.customer.clone()),
             ("limit", Some("500".to_owned())),
         ];
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
     }
 
     /// With a status the runs are searched, without one the accepted deliveries.
@@ -136,7 +145,9 @@ impl Replay {
             ("/deliveries", "id")
         };
         let rows = api.all(path, &query).await?;
-        let ids = rows.iter().filter_map(|row| row.get(field)?.as_str()?.parse().ok());
+        let ids = rows
+            .iter()
+            .filter_map(|row| row.get(field)?.as_str()?.parse().ok());
         Ok(ids.collect())
     }
 
@@ -165,14 +176,27 @@ impl Replay {
         let (delivery, kind) = (text(answer.get("delivery_id")), text(answer.get("type")));
         if self.dry_run {
             say(&format!("{delivery}  {kind}"));
-            for plan in answer.get("plans").and_then(Value::as_array).into_iter().flatten() {
+            for plan in answer
+                .get("plans")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 show_plan(plan);
             }
             return;
         }
-        let runs = answer.get("runs").and_then(Value::as_array).cloned().unwrap_or_default();
+        let runs = answer
+            .get("runs")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         let runs: Vec<&str> = runs.iter().filter_map(Value::as_str).collect();
-        let runs = if runs.is_empty() { "nothing to do".to_owned() } else { runs.join(" ") };
+        let runs = if runs.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            runs.join(" ")
+        };
         say(&format!("{delivery}  {kind}  {runs}"));
     }
 
@@ -196,7 +220,13 @@ impl Replay {
                 }
                 continue;
             }
-            let post = Post { base: self.server.base(&config), source: source.clone(), id, body, wait: 0 };
+            let post = Post {
+                base: self.server.base(&config),
+                source: source.clone(),
+                id,
+                body,
+                wait: 0,
+            };
             match post.send(&config).await {
                 Ok(answer) => say(&answer.to_string()),
                 Err(error) => {
@@ -211,13 +241,33 @@ impl Replay {
 
 /// Prints a plan as `billhook plan` and dry runs show it.
 pub(crate) fn show_plan(plan: &Value) {
-    let text = |key: &str| plan.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let lane = plan.get("service_id").and_then(Value::as_str).map_or("customer".to_owned(), |id| format!("service {id}"));
+    let text = |key: &str| {
+        plan.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let lane = plan
+        .get("service_id")
+        .and_then(Value::as_str)
+        .map_or("customer".to_owned(), |id| format!("service {id}"));
     let (verdict, reason) = (text("verdict"), text("reason"));
-    say(&format!("  {lane}: {verdict}{}{reason}", if reason.is_empty() { "" } else { " – " }));
-    for (place, step) in (1..).zip(plan.get("steps").and_then(Value::as_array).into_iter().flatten()) {
+    say(&format!(
+        "  {lane}: {verdict}{}{reason}",
+        if reason.is_empty() { "" } else { " – " }
+    ));
+    for (place, step) in (1..).zip(
+        plan.get("steps")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten(),
+    ) {
         let mut step = step.clone();
-        let kind = step.get("kind").and_then(Value::as_str).unwrap_or("-").to_owned();
+        let kind = step
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned();
         if let Some(input) = step.as_object_mut() {
             input.remove("kind");
         }
@@ -227,7 +277,10 @@ pub(crate) fn show_plan(plan: &Value) {
 
 async fn delivery_of(api: &Api, run: RunId) -> Result<DeliveryId, Failure> {
     let run = api.get(&format!("/runs/{run}"), &[]).await?;
-    let id = run.get("delivery_id").and_then(Value::as_str).unwrap_or_default();
+    let id = run
+        .get("delivery_id")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Ok(id.parse::<DeliveryId>()?)
 }
 
@@ -238,7 +291,9 @@ fn named(text: &str) -> Result<Wanted, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(Wanted::Run(id));
     }
-    Err(Failure::Failed(anyhow::anyhow!("{text}: there is no such delivery (dlv_…) or run (run_…)")))
+    Err(Failure::Failed(anyhow::anyhow!(
+        "{text}: there is no such delivery (dlv_…) or run (run_…)"
+    )))
 }
 
 /// One JSON document, or one id or JSON object a line.
@@ -267,7 +322,10 @@ fn in_file(text: &str) -> Result<Vec<Wanted>, Failure> {
 fn in_json(value: Value) -> Result<Vec<Wanted>, Failure> {
     match value {
         Value::Array(values) => {
-            let all = values.into_iter().map(in_json).collect::<Result<Vec<_>, _>>()?;
+            let all = values
+                .into_iter()
+                .map(in_json)
+                .collect::<Result<Vec<_>, _>>()?;
             Ok(all.into_iter().flatten().collect())
         }
         Value::String(id) => Ok(vec![named(&id)?]),
@@ -283,10 +341,12 @@ fn in_json(value: Value) -> Result<Vec<Wanted>, Failure> {
             if object.contains_key("type") {
                 return Ok(vec![Wanted::Event(Value::Object(object))]);
             }
-            Err(Failure::Usage("an object without a delivery's id and without an event's type".to_owned()))
+            Err(Failure::Usage(
+                "an object without a delivery's id and without an event's type".to_owned(),
+            ))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            Err(Failure::Usage("neither an id nor a delivery nor an event".to_owned()))
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Err(Failure::Usage(
+            "neither an id nor a delivery nor an event".to_owned(),
+        )),
     }
 }

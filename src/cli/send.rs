@@ -20,7 +20,11 @@ use super::{Done, Failure, say};
 #[derive(Debug, Args)]
 pub(crate) struct Send {
     /// What happened, e.g. service.suspended; not needed with --file
-    #[arg(value_name = "TYPE", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(
+        value_name = "TYPE",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
     kind: Option<EventType>,
     /// The source to send as
     #[arg(long)]
@@ -79,8 +83,18 @@ impl Send {
             Some(file) => read_file(file)?,
             None => self.event()?.to_string().into_bytes(),
         };
-        let id = format!("msg_{:016x}{:016x}", SystemEntropy.next(), SystemEntropy.next());
-        let post = Post { base: self.server.base(&config), source, id, body, wait: self.wait };
+        let id = format!(
+            "msg_{:016x}{:016x}",
+            SystemEntropy.next(),
+            SystemEntropy.next()
+        );
+        let post = Post {
+            base: self.server.base(&config),
+            source,
+            id,
+            body,
+            wait: self.wait,
+        };
         let answer = post.send(&config).await?;
         say(&serde_json::to_string_pretty(&answer)?);
         match answer.get("status").and_then(Value::as_str) {
@@ -90,7 +104,9 @@ impl Send {
     }
 
     fn event(&self) -> Result<Value, Failure> {
-        let Some(kind) = self.kind else { return Err(Failure::Usage("which TYPE?".to_owned())) };
+        let Some(kind) = self.kind else {
+            return Err(Failure::Usage("which TYPE?".to_owned()));
+        };
         let mut event = Map::new();
         event.insert("type".to_owned(), json!(kind));
         let occurred_at = self.occurred_at.unwrap_or_else(|| SystemClock.now());
@@ -105,7 +121,11 @@ impl Send {
         if !customer.is_empty() {
             event.insert("customer".to_owned(), Value::Object(customer));
         }
-        let services = self.service.iter().map(|id| self.service_of(id)).collect::<Result<Vec<_>, _>>()?;
+        let services = self
+            .service
+            .iter()
+            .map(|id| self.service_of(id))
+            .collect::<Result<Vec<_>, _>>()?;
         if !services.is_empty() {
             event.insert("services".to_owned(), Value::Array(services));
         }
@@ -138,12 +158,25 @@ fn put(object: &mut Map<String, Value>, key: &str, value: Option<&String>) {
 
 /// The source that was named, or the only one.
 pub(crate) fn pick_source(config: &Config, named: Option<&str>) -> Result<String, Failure> {
-    let known = || config.sources.keys().cloned().collect::<Vec<_>>().join(", ");
+    let known = || {
+        config
+            .sources
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match named {
         Some(name) if config.sources.contains_key(name) => Ok(name.to_owned()),
-        Some(name) => Err(Failure::Usage(format!("--source {name}: configured are {}", known()))),
+        Some(name) => Err(Failure::Usage(format!(
+            "--source {name}: configured are {}",
+            known()
+        ))),
         None if config.sources.len() == 1 => Ok(known()),
-        None => Err(Failure::Usage(format!("--source is needed; configured are {}", known()))),
+        None => Err(Failure::Usage(format!(
+            "--source is needed; configured are {}",
+            known()
+        ))),
     }
 }
 

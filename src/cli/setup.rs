@@ -120,7 +120,8 @@ fn write_private(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Check {
@@ -146,7 +147,10 @@ impl Check {
                     ("FAILED", why)
                 }
             };
-            say(&format!("{mark} {} {}: {what}", probe.upstream, probe.asked));
+            say(&format!(
+                "{mark} {} {}: {what}",
+                probe.upstream, probe.asked
+            ));
         }
         if failed > 0 {
             return Err(Failure::Failed(anyhow::anyhow!("{failed} look(s) failed")));
@@ -159,12 +163,14 @@ impl Check {
     /// A configuration that only lacks the suppliers' keys is right as far as it goes (`init`
     /// writes such a one): that is not ready rather than wrong.
     fn load(&self) -> Result<Config, Failure> {
-        self.config.load(self.sandbox).map_err(|failure| match (failure, self.config.load(true)) {
-            (Failure::Usage(lacks), Ok(_)) if !self.sandbox => Failure::Failed(anyhow::anyhow!(
-                "the configuration is right, but not yet complete:\n{lacks}"
-            )),
-            (failure, _) => failure,
-        })
+        self.config
+            .load(self.sandbox)
+            .map_err(|failure| match (failure, self.config.load(true)) {
+                (Failure::Usage(lacks), Ok(_)) if !self.sandbox => Failure::Failed(
+                    anyhow::anyhow!("the configuration is right, but not yet complete:\n{lacks}"),
+                ),
+                (failure, _) => failure,
+            })
     }
 }
 
@@ -189,9 +195,14 @@ impl PlanEvent {
 }
 
 /// The plans for an event, against what the store knows if it can be read, else against nothing.
-pub(crate) async fn plans(config: &Config, source: &str, body: &[u8]) -> Result<Vec<Preview>, Failure> {
+pub(crate) async fn plans(
+    config: &Config,
+    source: &str,
+    body: &[u8],
+) -> Result<Vec<Preview>, Failure> {
     let now = SystemClock.now();
-    let event = normalise::native(body, now, now).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
+    let event =
+        normalise::native(body, now, now).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let folder = PlanFolder::new()?;
     let (store, guard) = if let Ok(store) = Store::peek(config.store.url.reveal()).await {
         (store, None)
@@ -203,7 +214,11 @@ pub(crate) async fn plans(config: &Config, source: &str, body: &[u8]) -> Result<
     let mut plans = Vec::new();
     for service_id in parts(&event) {
         // An order placed now comes after everything known.
-        plans.push(engine.preview(source, &event, service_id, DeliveryId(i64::MAX)).await?);
+        plans.push(
+            engine
+                .preview(source, &event, service_id, DeliveryId(i64::MAX))
+                .await?,
+        );
     }
     drop(engine);
     if let Some(guard) = guard {
@@ -216,7 +231,11 @@ fn parts(event: &Event) -> Vec<Option<&str>> {
     if event.kind.concerns_customer() {
         return vec![None];
     }
-    event.services.iter().map(|service| Some(service.id.as_str())).collect()
+    event
+        .services
+        .iter()
+        .map(|service| Some(service.id.as_str()))
+        .collect()
 }
 
 /// A folder for an empty store, gone afterwards.
@@ -226,7 +245,8 @@ impl PlanFolder {
     fn new() -> anyhow::Result<Self> {
         let name = format!("billhook-plan-{}", hex::encode(random_bytes::<8>()));
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
     }
 

@@ -30,13 +30,21 @@ pub(super) fn read(
         let text = std::fs::read_to_string(path)
             .map_err(|error| unusable(path, &format!("cannot be read: {error}")))?;
         let layer = ::config::Config::builder().add_source(File::from_str(&text, FileFormat::Toml));
-        let layer = layer.build().map_err(|error| unusable(path, &without_source(&error)))?;
+        let layer = layer
+            .build()
+            .map_err(|error| unusable(path, &without_source(&error)))?;
         given = given.add_source(layer);
     }
-    let given = given.add_source(overlay(environment)?).build().map_err(|error| broken(&error))?;
+    let given = given
+        .add_source(overlay(environment)?)
+        .build()
+        .map_err(|error| broken(&error))?;
     // The default address must not count as "both given" beside a file with another one.
     let address_elsewhere = given.get_string("store.url_file").is_ok()
-        && matches!(given.get_string("store.url"), Err(::config::ConfigError::NotFound(_)));
+        && matches!(
+            given.get_string("store.url"),
+            Err(::config::ConfigError::NotFound(_))
+        );
     let all = ::config::Config::builder()
         .add_source(File::from_str(super::DEFAULT, FileFormat::Toml))
         .add_source(given)
@@ -50,23 +58,38 @@ pub(super) fn read(
 }
 
 fn unusable(path: &Path, why: &str) -> ConfigError {
-    ConfigError::File { problem: format!("the config file {}: {why}", path.display()) }
+    ConfigError::File {
+        problem: format!("the config file {}: {why}", path.display()),
+    }
 }
 
 /// Values are never part of these: the layers are trees, nothing is converted.
 fn broken(error: &::config::ConfigError) -> ConfigError {
-    let problem = format!("the settings cannot be put together: {}", without_source(error));
+    let problem = format!(
+        "the settings cannot be put together: {}",
+        without_source(error)
+    );
     ConfigError::File { problem }
 }
 
 /// The parser's message without the line it quotes, which may hold a secret.
 fn without_source(error: &::config::ConfigError) -> String {
     let message = error.to_string();
-    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("is not TOML");
     let place = first.strip_prefix("TOML parse error at ").unwrap_or(first);
-    let why = lines.filter(|line| !line.contains('|')).collect::<Vec<_>>().join(", ");
-    if why.is_empty() { place.to_owned() } else { format!("{place}: {why}") }
+    let why = lines
+        .filter(|line| !line.contains('|'))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if why.is_empty() {
+        place.to_owned()
+    } else {
+        format!("{place}: {why}")
+    }
 }
 
 /// The environment as a tree.
@@ -88,8 +111,10 @@ impl Source for Overlay {
 fn overlay(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Overlay, ConfigError> {
-    let mut settings: Vec<(String, String)> =
-        environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut settings: Vec<(String, String)> = environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
     settings.sort();
     let mut root = Table::new();
     let mut problems = Vec::new();
@@ -103,7 +128,11 @@ fn overlay(
             ));
         }
     }
-    if problems.is_empty() { Ok(Overlay(root)) } else { Err(ConfigError::Settings { problems }) }
+    if problems.is_empty() {
+        Ok(Overlay(root))
+    } else {
+        Err(ConfigError::Settings { problems })
+    }
 }
 
 /// Puts one value in its place; not where a value and a table would meet.

@@ -4,7 +4,9 @@
 /// first; none when there are none.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let is_beginning = |candidate: &str| word.len() > 2 && candidate.starts_with(word);
-    known.into_iter().min_by_key(|known| (!is_beginning(known), distance(word, known)))
+    known
+        .into_iter()
+        .min_by_key(|known| (!is_beginning(known), distance(word, known)))
 }
 
 /// How many letters have to be put in, taken out or replaced.
@@ -34,9 +36,12 @@ mod tests {
 
     #[test]
     fn distances_are_counted_in_single_changes() {
-        for (from, to, changes) in
-            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("listn", "listen", 1)]
-        {
+        for (from, to, changes) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+            ("listn", "listen", 1),
+        ] {
             assert_eq!(distance(from, to), changes, "{from} {to}");
             assert_eq!(distance(to, from), changes, "{to} {from}");
         }
@@ -52,6 +57,9 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_word_is_nearer_than_another_word() {
-        assert_eq!(nearest("a.cancel", ["a.power", "a.cancel_device"]), Some("a.cancel_device"));
+        assert_eq!(
+            nearest("a.cancel", ["a.power", "a.cancel_device"]),
+            Some("a.cancel_device")
+        );
     }
 }

@@ -17,7 +17,10 @@ pub(super) fn policy(mut section: Section<'_>) -> Policy {
         }
     }
     let protected_services = section.items("protected_services").unwrap_or_default();
-    if protected_services.iter().any(|service| service.trim().is_empty()) {
+    if protected_services
+        .iter()
+        .any(|service| service.trim().is_empty())
+    {
         section.problem(
             "protected_services",
             "holds an empty id; write \"501\" for any source or \"whmcs:501\" for one",
@@ -47,11 +50,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     for service in &config.policy.protected_services {
         warnings.extend(protection_warning(config, service));
     }
-    for (key, address) in
-        [("hivelocity", &config.hivelocity.base_url), ("one_h", &config.one_h.base_url)]
-    {
+    for (key, address) in [
+        ("hivelocity", &config.hivelocity.base_url),
+        ("one_h", &config.one_h.base_url),
+    ] {
         if sends_keys_in_the_clear(address) {
-            warnings.push(format!("{key}.base_url: is http; keys and orders travel unencrypted"));
+            warnings.push(format!(
+                "{key}.base_url: is http; keys and orders travel unencrypted"
+            ));
         }
     }
     warnings
@@ -59,17 +65,26 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 
 /// A product of a source that is not configured is never sold; that may be a mistyped name.
 fn source_warning(config: &Config, product: &Product) -> Option<String> {
-    let source = product.source.as_deref().filter(|source| !config.sources.contains_key(*source))?;
+    let source = product
+        .source
+        .as_deref()
+        .filter(|source| !config.sources.contains_key(*source))?;
     let near = nearest(source, config.sources.keys().map(String::as_str));
-    let near = near.map_or_else(String::new, |near| format!("; the nearest that is is {near:?}"));
-    Some(format!("products[{}].source: {source:?} is not configured as a source{near}", product.id))
+    let near = near.map_or_else(String::new, |near| {
+        format!("; the nearest that is is {near:?}")
+    });
+    Some(format!(
+        "products[{}].source: {source:?} is not configured as a source{near}",
+        product.id
+    ))
 }
 
 /// A protection with a mistyped source would protect nothing and look as if it did.
 fn protection_warning(config: &Config, service: &str) -> Option<String> {
     let (source, _) = service.split_once(':')?;
-    (!config.sources.contains_key(source))
-        .then(|| format!("policy.protected_services: {service:?} names a source that is not configured"))
+    (!config.sources.contains_key(source)).then(|| {
+        format!("policy.protected_services: {service:?} names a source that is not configured")
+    })
 }
 
 fn product_warning(product: &Product, no_sub_users: bool) -> Option<String> {
@@ -88,7 +103,9 @@ fn product_warning(product: &Product, no_sub_users: bool) -> Option<String> {
 }
 
 fn sends_keys_in_the_clear(address: &str) -> bool {
-    let Ok(url) = url::Url::parse(address) else { return false };
+    let Ok(url) = url::Url::parse(address) else {
+        return false;
+    };
     let local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),

@@ -18,12 +18,16 @@ pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 const TOKEN_LENGTH: usize = 16;
 
 pub(super) fn server(mut section: Section<'_>) -> Server {
-    let listen = section.parsed("listen", "an address and port, e.g. \"127.0.0.1:8080\"", |text| {
-        text.trim().parse::<SocketAddr>().ok()
-    });
-    let body_limit = section.parsed("body_limit", "a size, e.g. \"1MiB\" or \"512KiB\"", |text| {
-        values::size(text).filter(|size| (1..=1 << 30).contains(size))
-    });
+    let listen = section.parsed(
+        "listen",
+        "an address and port, e.g. \"127.0.0.1:8080\"",
+        |text| text.trim().parse::<SocketAddr>().ok(),
+    );
+    let body_limit = section.parsed(
+        "body_limit",
+        "a size, e.g. \"1MiB\" or \"512KiB\"",
+        |text| values::size(text).filter(|size| (1..=1 << 30).contains(size)),
+    );
     section.finish();
     Server {
         listen: listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
@@ -33,7 +37,7 @@ pub(super) fn server(mut section: Section<'_>) -> Server {
 
 pub(super) fn store(mut section: Section<'_>) -> Store {
     let url = section.secret("url");
-    
+
     if url.reveal().starts_with("postgres") {
         section.problem(
             "url",
@@ -41,10 +45,7 @@ pub(super) fn store(mut section: Section<'_>) -> Store {
              sqlite://data/billhook.db",
         );
     } else if !url.reveal().starts_with("sqlite:") {
-        section.problem(
-            "url",
-            "is not accepted; write sqlite://data/billhook.db",
-        );
+        section.problem("url", "is not accepted; write sqlite://data/billhook.db");
     }
     section.finish();
     Store { url }
@@ -60,13 +61,24 @@ pub(super) fn admin(mut section: Section<'_>) -> Admin {
         );
     } else if token.reveal().chars().count() < TOKEN_LENGTH {
         section.problem("token", "is too short; at least 16 characters are accepted");
-    } else if !token.reveal().chars().all(|letter| letter.is_ascii_graphic()) {
-        section.problem("token", "holds a space or another character that a header cannot carry");
+    } else if !token
+        .reveal()
+        .chars()
+        .all(|letter| letter.is_ascii_graphic())
+    {
+        section.problem(
+            "token",
+            "holds a space or another character that a header cannot carry",
+        );
     }
     let key = section.secret("encryption_key");
     let bytes = decoded(key.reveal()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     if bytes.is_none() {
-        let what = if key.is_empty() { "is missing" } else { "is not accepted" };
+        let what = if key.is_empty() {
+            "is missing"
+        } else {
+            "is not accepted"
+        };
         section.problem(
             "encryption_key",
             format!(
@@ -76,7 +88,10 @@ pub(super) fn admin(mut section: Section<'_>) -> Admin {
         );
     }
     section.finish();
-    Admin { token, encryption_key: bytes.unwrap_or_default() }
+    Admin {
+        token,
+        encryption_key: bytes.unwrap_or_default(),
+    }
 }
 
 pub(super) fn execution(mut section: Section<'_>) -> Execution {
@@ -91,9 +106,16 @@ pub(super) fn retry(mut section: Section<'_>) -> Retry {
     let max = section.duration("max", MILLISECOND..=longest);
     if initial > max {
         let (initial, max) = (values::written(initial), values::written(max));
-        section.problem("initial", format!("{initial} is more than retry.max, which is {max}"));
+        section.problem(
+            "initial",
+            format!("{initial} is more than retry.max, which is {max}"),
+        );
     }
     let max_attempts = section.whole("max_attempts", 1..=10_000);
     section.finish();
-    Retry { initial, max, max_attempts }
+    Retry {
+        initial,
+        max,
+        max_attempts,
+    }
 }

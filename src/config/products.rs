@@ -36,7 +36,12 @@ fn product(mut section: Section<'_>) -> ProductSettings {
     let hivelocity = section.optional("hivelocity").map(device);
     let one_h = section.optional("one_h").map(licences);
     section.finish();
-    ProductSettings { source, id, hivelocity, one_h }
+    ProductSettings {
+        source,
+        id,
+        hivelocity,
+        one_h,
+    }
 }
 
 fn device(mut section: Section<'_>) -> HivelocitySettings {
@@ -57,8 +62,12 @@ fn device(mut section: Section<'_>) -> HivelocitySettings {
         product_id: product_id.unwrap_or(1),
         location,
         os,
-        hostname: section.text("hostname").unwrap_or_else(HivelocitySettings::default_hostname),
-        period: section.text("period").unwrap_or_else(HivelocitySettings::default_period),
+        hostname: section
+            .text("hostname")
+            .unwrap_or_else(HivelocitySettings::default_hostname),
+        period: section
+            .text("period")
+            .unwrap_or_else(HivelocitySettings::default_period),
         on_suspend: section.word("on_suspend", HivelocitySettings::default_on_suspend()),
         on_terminate: section.word("on_terminate", HivelocitySettings::default_on_terminate()),
     };
@@ -70,7 +79,9 @@ fn licences(mut section: Section<'_>) -> OneHSettings {
     let settings = OneHSettings {
         licenses: section.items("licenses").unwrap_or_default(),
         ip: section.text("ip").unwrap_or_else(OneHSettings::default_ip),
-        label: section.text("label").unwrap_or_else(OneHSettings::default_label),
+        label: section
+            .text("label")
+            .unwrap_or_else(OneHSettings::default_label),
         portal_domain: section.text("portal_domain").unwrap_or_default(),
         on_suspend: section.word("on_suspend", OneHSettings::default_on_suspend()),
     };

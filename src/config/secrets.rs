@@ -65,7 +65,10 @@ impl Section<'_> {
         let path = self.text(&file_key)?;
         if self.value(key).is_some() {
             let here = self.path(key);
-            self.problem(&file_key, format!("{here} is given as well; keep one of the two"));
+            self.problem(
+                &file_key,
+                format!("{here} is given as well; keep one of the two"),
+            );
             return None;
         }
         match read(&path) {

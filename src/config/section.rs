@@ -27,7 +27,10 @@ pub(super) struct Problems {
 
 impl Problems {
     pub(super) fn new(sandbox: bool) -> Self {
-        Self { found: RefCell::default(), sandbox }
+        Self {
+            found: RefCell::default(),
+            sandbox,
+        }
     }
 
     /// Notes one problem of the key at `path`.
@@ -42,7 +45,11 @@ impl Problems {
 
     pub(super) fn into_result(self) -> Result<(), ConfigError> {
         let problems = self.found.into_inner();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Settings { problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Settings { problems })
+        }
     }
 }
 
@@ -61,12 +68,21 @@ impl<'a> Section<'a> {
     }
 
     fn at(path: String, values: Option<&'a Map<String, Value>>, problems: &'a Problems) -> Self {
-        Self { path, values, known: BTreeSet::new(), problems }
+        Self {
+            path,
+            values,
+            known: BTreeSet::new(),
+            problems,
+        }
     }
 
     /// The full path of a key in this table.
     pub(super) fn path(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// Notes a problem of one of this table's keys.
@@ -83,7 +99,9 @@ impl<'a> Section<'a> {
     pub(super) fn value(&mut self, key: &str) -> Option<&'a Value> {
         self.known.insert(key.to_owned());
         let value = self.values?.get(key)?;
-        let open = value.as_str().is_some_and(|text| text.trim_start().starts_with(PLACEHOLDER));
+        let open = value
+            .as_str()
+            .is_some_and(|text| text.trim_start().starts_with(PLACEHOLDER));
         (!value.is_null() && !open).then_some(value)
     }
 
@@ -91,7 +109,8 @@ impl<'a> Section<'a> {
     pub(super) fn section(&mut self, key: &str) -> Section<'a> {
         let path = self.path(key);
         let problems = self.problems;
-        self.optional(key).unwrap_or_else(|| Section::at(path, None, problems))
+        self.optional(key)
+            .unwrap_or_else(|| Section::at(path, None, problems))
     }
 
     /// A table below, if it is there.
@@ -113,7 +132,10 @@ impl<'a> Section<'a> {
                     let section = Section::at(self.path(name), Some(table), self.problems);
                     children.push((name.as_str(), section));
                 }
-                None => self.problem(name, format!("must be a table: write [{}]", self.path(name))),
+                None => self.problem(
+                    name,
+                    format!("must be a table: write [{}]", self.path(name)),
+                ),
             }
         }
         children.sort_by_key(|(name, _)| *name);
@@ -132,7 +154,9 @@ impl<'a> Section<'a> {
             let path = format!("{}[{name}]", self.path(key));
             match value.as_object() {
                 Some(table) => tables.push(Section::at(path, Some(table), self.problems)),
-                None => self.problems.add(&path, format!("must be a table: write [[{key}]]")),
+                None => self
+                    .problems
+                    .add(&path, format!("must be a table: write [[{key}]]")),
             }
         }
         tables
@@ -184,7 +208,10 @@ impl<'a> Section<'a> {
         };
         let value = parse(&text);
         if value.is_none() {
-            self.problem(key, format!("{:?} is not accepted; write {accepted}", shown(&text)));
+            self.problem(
+                key,
+                format!("{:?} is not accepted; write {accepted}", shown(&text)),
+            );
         }
         value
     }
@@ -196,9 +223,15 @@ impl<'a> Section<'a> {
             return *range.start();
         };
         if !range.contains(&duration) {
-            let (least, most) = (values::written(*range.start()), values::written(*range.end()));
+            let (least, most) = (
+                values::written(*range.start()),
+                values::written(*range.end()),
+            );
             let given = values::written(duration);
-            self.problem(key, format!("{given} is not accepted; from {least} to {most} is"));
+            self.problem(
+                key,
+                format!("{given} is not accepted; from {least} to {most} is"),
+            );
         }
         duration
     }
@@ -211,7 +244,11 @@ impl<'a> Section<'a> {
     ) -> T {
         let accepted = format!("a whole number from {} to {}", range.start(), range.end());
         let number = self.parsed(key, &accepted, |text| {
-            let number = text.trim().parse::<u64>().ok().filter(|number| range.contains(number))?;
+            let number = text
+                .trim()
+                .parse::<u64>()
+                .ok()
+                .filter(|number| range.contains(number))?;
             T::try_from(number).ok()
         });
         number.unwrap_or_default()
@@ -219,7 +256,9 @@ impl<'a> Section<'a> {
 
     /// True or false; left out: false.
     pub(super) fn flag(&mut self, key: &str) -> bool {
-        let Some(value) = self.value(key) else { return false };
+        let Some(value) = self.value(key) else {
+            return false;
+        };
         match value {
             Value::Bool(flag) => *flag,
             Value::String(text) if text.eq_ignore_ascii_case("true") => true,
@@ -242,7 +281,8 @@ impl<'a> Section<'a> {
         }
         let words: Vec<&str> = W::WORDS.iter().map(|(word, _)| *word).collect();
         let accepted = format!("one of {}", words.join(", "));
-        self.parsed(key, &accepted, |text| W::from_word(text.trim())).unwrap_or(fallback)
+        self.parsed(key, &accepted, |text| W::from_word(text.trim()))
+            .unwrap_or(fallback)
     }
 
     /// A list of texts; left out: empty. `None` also when it is no list, which is noted.
@@ -265,7 +305,10 @@ impl<'a> Section<'a> {
             let near = nearest(key, self.known.iter().map(String::as_str)).unwrap_or_default();
             let key: String = key.chars().take(80).collect();
             let near = self.path(near);
-            self.problem(&key, format!("unknown key; the nearest known one is {near}"));
+            self.problem(
+                &key,
+                format!("unknown key; the nearest known one is {near}"),
+            );
         }
     }
 }

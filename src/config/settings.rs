@@ -173,7 +173,10 @@ impl Platform {
 
     /// The word as it is written in the configuration.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, platform)| *platform == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, platform)| *platform == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Whether this version can receive from it.
@@ -224,7 +227,9 @@ pub struct Report {
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address may hold a password.
-        f.debug_struct("Report").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Report")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

@@ -92,19 +92,34 @@ fn source(mut section: Section<'_>) -> Source {
     let allow_ips = allow_ips.collect();
     let report = section.optional("report").map(report);
     section.finish();
-    Source { platform, scheme, secrets, tolerance, allow_ips, report }
+    Source {
+        platform,
+        scheme,
+        secrets,
+        tolerance,
+        allow_ips,
+        report,
+    }
 }
 
 fn platform(section: &mut Section<'_>) -> Platform {
     let accepted = "native or whmcs";
     let platform = section.parsed("platform", accepted, |text| {
-        Platform::ALL.iter().find(|(name, _)| *name == text.trim()).map(|(_, platform)| *platform)
+        Platform::ALL
+            .iter()
+            .find(|(name, _)| *name == text.trim())
+            .map(|(_, platform)| *platform)
     });
-    let Some(platform) = platform else { return Platform::Native };
+    let Some(platform) = platform else {
+        return Platform::Native;
+    };
     if !platform.is_supported() {
         section.problem(
             "platform",
-            format!("{} is not supported by this version; native and whmcs are", platform.name()),
+            format!(
+                "{} is not supported by this version; native and whmcs are",
+                platform.name()
+            ),
         );
     }
     platform
@@ -165,7 +180,10 @@ fn report(mut section: Section<'_>) -> Report {
     let identifier = section.secret("identifier");
     let secret = section.secret("secret");
     if kind == Some(ReportKind::WhmcsApi) && identifier.is_empty() {
-        section.problem("identifier", "is missing; write the WHMCS API credential's identifier");
+        section.problem(
+            "identifier",
+            "is missing; write the WHMCS API credential's identifier",
+        );
     }
     if secret.is_empty() {
         let what = "is missing; write the WHMCS API credential's secret, or the webhook's";

@@ -47,7 +47,11 @@ fn absent_after(section: &mut Section<'_>, poll_interval: Duration, timeout: Dur
 fn owner_email(section: &mut Section<'_>) -> String {
     if section.value("owner_email").is_none() {
         let sandbox = section.problems().sandbox;
-        return if sandbox { SANDBOX_EMAIL.to_owned() } else { String::new() };
+        return if sandbox {
+            SANDBOX_EMAIL.to_owned()
+        } else {
+            String::new()
+        };
     }
     let email = section.parsed("owner_email", "an e-mail address", |text| {
         let (name, host) = text.trim().split_once('@')?;
@@ -59,12 +63,15 @@ fn owner_email(section: &mut Section<'_>) -> String {
 
 pub(super) fn one_h(mut section: Section<'_>) -> OneH {
     let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
-    let prefix =
-        section.parsed("username_prefix", "1 to 8 of the letters a-z and the digits 0-9", |text| {
+    let prefix = section.parsed(
+        "username_prefix",
+        "1 to 8 of the letters a-z and the digits 0-9",
+        |text| {
             let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
             let fine = (1..=8).contains(&text.len()) && text.chars().all(fits);
             fine.then(|| text.to_owned())
-        });
+        },
+    );
     let settings = OneH {
         base_url: base_url.unwrap_or_default(),
         auth_code: section.secret("auth_code"),
@@ -90,7 +97,10 @@ pub(super) fn check_needed(
         return;
     }
     let missing = |key: &str, product: &ProductSettings, what: &str| {
-        problems.add(key, format!("is missing; products[{}] needs it: {what}", product.id));
+        problems.add(
+            key,
+            format!("is missing; products[{}] needs it: {what}", product.id),
+        );
     };
     if let Some(product) = products.iter().find(|product| product.hivelocity.is_some()) {
         if hivelocity.api_key.is_empty() {

@@ -60,7 +60,13 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(hivelocity.create_client_on, CreateClientOn::FirstOrder);
     assert_eq!(hivelocity.poll_interval, Duration::from_secs(20));
     assert_eq!(hivelocity.absent_after, Duration::from_secs(30));
-    assert_eq!((hivelocity.requests_per_second, config.one_h.requests_per_second), (5, 5));
+    assert_eq!(
+        (
+            hivelocity.requests_per_second,
+            config.one_h.requests_per_second
+        ),
+        (5, 5)
+    );
     assert_eq!(hivelocity.timeout, Duration::from_secs(30));
     assert_eq!(config.one_h.base_url, "https://api.1h.com/partners");
     assert_eq!(config.one_h.sub_user_per, SubUserPer::Customer);
@@ -77,8 +83,14 @@ fn an_unknown_key_is_named_in_full_with_the_nearest() {
             "[server]\nlisten_on = ''",
             "server.listen_on: unknown key; the nearest known one is server.listen",
         ),
-        ("[servr]\nlisten = ''", "servr: unknown key; the nearest known one is server"),
-        ("listen = ''", "listen: unknown key; the nearest known one is"),
+        (
+            "[servr]\nlisten = ''",
+            "servr: unknown key; the nearest known one is server",
+        ),
+        (
+            "listen = ''",
+            "listen: unknown key; the nearest known one is",
+        ),
         (
             "[retry]\nmaxattempts = 3",
             "retry.maxattempts: unknown key; the nearest known one is retry.max_attempts",
@@ -117,7 +129,13 @@ fn all_problems_are_reported_together_one_a_line() {
                 [policy]\nrequire_approval = ['hivelocity.cancel']\n[one_h]\nx = 1";
     let error = load_with(text).unwrap_err();
     let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
-    let keys = ["server.listen", "retry.initial", "retry.max_attempts", "one_h.x", "policy."];
+    let keys = [
+        "server.listen",
+        "retry.initial",
+        "retry.max_attempts",
+        "one_h.x",
+        "policy.",
+    ];
     assert_eq!(lines.len(), keys.len(), "{error}");
     for (line, key) in lines.iter().zip(keys) {
         assert!(line.starts_with(key), "{line}");
@@ -125,35 +143,105 @@ fn all_problems_are_reported_together_one_a_line() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_wrong_value_names_key_value_and_what_is_accepted() {
     for (text, parts) in [
-        ("[server]\nlisten = 'here'", ["server.listen: \"here\"", "127.0.0.1:8080"]),
-        ("[server]\nbody_limit = '1 apple'", ["server.body_limit: \"1 apple\"", "1MiB"]),
-        ("[server]\nbody_limit = 5", ["server.body_limit: \"5\"", "1MiB"]),
-        ("[execution]\nconcurrency = 0", ["execution.concurrency: \"0\"", "from 1 to 10000"]),
-        ("[execution]\nconcurrency = 10001", ["execution.concurrency: \"10001\"", "10000"]),
-        ("[execution]\nconcurrency = 1.5", ["execution.concurrency: \"1.5\"", "whole number"]),
-        ("[execution]\nconcurrency = [1]", ["execution.concurrency: must be", "whole number"]),
-        ("[retry]\nmax_attempts = 0", ["retry.max_attempts: \"0\"", "from 1"]),
-        ("[retry]\nmax = '15'", ["retry.max: \"15\"", "ms, s, m, h or d"]),
-        ("[retry]\ninitial = '0s'", ["retry.initial: 0ms", "from 1ms"]),
-        ("[retry]\ninitial = '1h'", ["retry.initial: 1h", "more than retry.max, which is 15m"]),
-        ("[hivelocity]\nbase_url = 'core'", ["hivelocity.base_url: \"core\"", "http or https"]),
-        ("[hivelocity]\naccount_model = 'both'", ["account_model: \"both\"", "multi, single"]),
-        ("[hivelocity]\nact_as = 'key'", ["hivelocity.act_as: \"key\"", "query, token"]),
+        (
+            "[server]\nlisten = 'here'",
+            ["server.listen: \"here\"", "127.0.0.1:8080"],
+        ),
+        (
+            "[server]\nbody_limit = '1 apple'",
+            ["server.body_limit: \"1 apple\"", "1MiB"],
+        ),
+        (
+            "[server]\nbody_limit = 5",
+            ["server.body_limit: \"5\"", "1MiB"],
+        ),
+        (
+            "[execution]\nconcurrency = 0",
+            ["execution.concurrency: \"0\"", "from 1 to 10000"],
+        ),
+        (
+            "[execution]\nconcurrency = 10001",
+            ["execution.concurrency: \"10001\"", "10000"],
+        ),
+        (
+            "[execution]\nconcurrency = 1.5",
+            ["execution.concurrency: \"1.5\"", "whole number"],
+        ),
+        (
+            "[execution]\nconcurrency = [1]",
+            ["execution.concurrency: must be", "whole number"],
+        ),
+        (
+            "[retry]\nmax_attempts = 0",
+            ["retry.max_attempts: \"0\"", "from 1"],
+        ),
+        (
+            "[retry]\nmax = '15'",
+            ["retry.max: \"15\"", "ms, s, m, h or d"],
+        ),
+        (
+            "[retry]\ninitial = '0s'",
+            ["retry.initial: 0ms", "from 1ms"],
+        ),
+        (
+            "[retry]\ninitial = '1h'",
+            ["retry.initial: 1h", "more than retry.max, which is 15m"],
+        ),
+        (
+            "[hivelocity]\nbase_url = 'core'",
+            ["hivelocity.base_url: \"core\"", "http or https"],
+        ),
+        (
+            "[hivelocity]\naccount_model = 'both'",
+            ["account_model: \"both\"", "multi, single"],
+        ),
+        (
+            "[hivelocity]\nact_as = 'key'",
+            ["hivelocity.act_as: \"key\"", "query, token"],
+        ),
         (
             "[hivelocity]\ncreate_client_on = 'x'",
             ["create_client_on: \"x\"", "first_order, signup"],
         ),
-        ("[hivelocity]\nowner_email = 'ops'", ["hivelocity.owner_email: \"ops\"", "e-mail"]),
-        ("[hivelocity]\nrequests_per_second = 0", ["requests_per_second: \"0\"", "from 1"]),
-        ("[hivelocity]\napi_key = 5", ["hivelocity.api_key", "in quotes"]),
-        ("[one_h]\nusername_prefix = 'BH'", ["one_h.username_prefix: \"BH\"", "a-z"]),
-        ("[one_h]\nusername_prefix = 'ninechars'", ["one_h.username_prefix", "1 to 8"]),
-        ("[one_h]\nsub_user_per = 'order'", ["one_h.sub_user_per", "customer, service, none"]),
-        ("[one_h]\nrequests_per_second = -1", ["requests_per_second: \"-1\"", "from 1"]),
-        ("[policy]\ndry_run = 'yes'", ["policy.dry_run", "true or false"]),
-        ("[policy]\ndeactivate_client = 'x'", ["deactivate_client", "never, after_last_service"]),
+        (
+            "[hivelocity]\nowner_email = 'ops'",
+            ["hivelocity.owner_email: \"ops\"", "e-mail"],
+        ),
+        (
+            "[hivelocity]\nrequests_per_second = 0",
+            ["requests_per_second: \"0\"", "from 1"],
+        ),
+        (
+            "[hivelocity]\napi_key = 5",
+            ["hivelocity.api_key", "in quotes"],
+        ),
+        (
+            "[one_h]\nusername_prefix = 'BH'",
+            ["one_h.username_prefix: \"BH\"", "a-z"],
+        ),
+        (
+            "[one_h]\nusername_prefix = 'ninechars'",
+            ["one_h.username_prefix", "1 to 8"],
+        ),
+        (
+            "[one_h]\nsub_user_per = 'order'",
+            ["one_h.sub_user_per", "customer, service, none"],
+        ),
+        (
+            "[one_h]\nrequests_per_second = -1",
+            ["requests_per_second: \"-1\"", "from 1"],
+        ),
+        (
+            "[policy]\ndry_run = 'yes'",
+            ["policy.dry_run", "true or false"],
+        ),
+        (
+            "[policy]\ndeactivate_client = 'x'",
+            ["deactivate_client", "never, after_last_service"],
+        ),
         ("[store]\nurl = 'mysql://x'", ["store.url", "sqlite://"]),
         ("server = 5", ["server: must be a table", "[server]"]),
     ] {
@@ -162,7 +250,9 @@ fn a_wrong_value_names_key_value_and_what_is_accepted() {
             ("BILLHOOK__ADMIN__TOKEN".to_owned(), TOKEN.to_owned()),
             ("BILLHOOK__ADMIN__ENCRYPTION_KEY".to_owned(), KEY.to_owned()),
         ];
-        let message = load(Some(file.path()), environment, false).expect_err(text).to_string();
+        let message = load(Some(file.path()), environment, false)
+            .expect_err(text)
+            .to_string();
         for part in parts {
             assert!(message.contains(part), "{text}: {message}");
         }
@@ -172,18 +262,39 @@ fn a_wrong_value_names_key_value_and_what_is_accepted() {
 #[test]
 fn the_admins_token_and_key_are_required_and_checked() {
     let error = load(None, [], false).unwrap_err();
-    assert!(error.problems()[0].starts_with("admin.token: is missing"), "{error}");
-    assert!(error.problems()[1].starts_with("admin.encryption_key: is missing"), "{error}");
+    assert!(
+        error.problems()[0].starts_with("admin.token: is missing"),
+        "{error}"
+    );
+    assert!(
+        error.problems()[1].starts_with("admin.encryption_key: is missing"),
+        "{error}"
+    );
     for (token, key, what) in [
         ("short-secret", KEY, "admin.token: is too short"),
-        ("a token with spaces in it", KEY, "admin.token: holds a space"),
-        (TOKEN, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", "admin.encryption_key: is not"),
-        (TOKEN, "not base64 at all, is it, but long", "admin.encryption_key: is not accepted"),
+        (
+            "a token with spaces in it",
+            KEY,
+            "admin.token: holds a space",
+        ),
+        (
+            TOKEN,
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",
+            "admin.encryption_key: is not",
+        ),
+        (
+            TOKEN,
+            "not base64 at all, is it, but long",
+            "admin.encryption_key: is not accepted",
+        ),
     ] {
         let text = format!("[admin]\ntoken = '{token}'\nencryption_key = '{key}'");
         let file = file(&text);
         let error = load(Some(file.path()), [], false).unwrap_err().to_string();
-        assert!(error.starts_with(what) && error.lines().count() == 1, "{error}");
+        assert!(
+            error.starts_with(what) && error.lines().count() == 1,
+            "{error}"
+        );
         assert!(!error.contains(token) && !error.contains(key), "{error}");
     }
 }
@@ -192,7 +303,10 @@ fn the_admins_token_and_key_are_required_and_checked() {
 fn an_address_loses_its_last_slash() {
     let config = load_with("[hivelocity]\nbase_url = 'http://127.0.0.1:9/api/v2/'").unwrap();
     assert_eq!(config.hivelocity.base_url, "http://127.0.0.1:9/api/v2");
-    assert!(!config.warnings.iter().any(|line| line.contains("http")), "a local one is fine");
+    assert!(
+        !config.warnings.iter().any(|line| line.contains("http")),
+        "a local one is fine"
+    );
 }
 
 #[test]
@@ -208,14 +322,20 @@ fn what_is_allowed_but_odd_is_a_warning() {
         "products[2].one_h.on_suspend",
         "one_h.base_url",
     ] {
-        assert!(config.warnings.iter().any(|line| line.starts_with(what)), "{what}");
+        assert!(
+            config.warnings.iter().any(|line| line.starts_with(what)),
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn a_step_kind_that_does_not_exist_shows_the_nearest() {
     let message = problem("[policy]\nrequire_approval = ['hivelocity.cancel']");
-    assert!(message.contains("the nearest is \"hivelocity.cancel_device\""), "{message}");
+    assert!(
+        message.contains("the nearest is \"hivelocity.cancel_device\""),
+        "{message}"
+    );
     let config = load_with("[policy]\nrequire_approval = ['one_h.add_license']").unwrap();
     assert_eq!(config.policy.require_approval, ["one_h.add_license"]);
 }
@@ -241,11 +361,20 @@ fn a_templates_mistake_is_reported_with_product_and_key() {
 #[test]
 fn a_products_missing_or_wrong_keys_are_named() {
     for (text, line) in [
-        ("[[products]]\n[products.one_h]\nlicenses = []", "products[number 1].id: is missing"),
+        (
+            "[[products]]\n[products.one_h]\nlicenses = []",
+            "products[number 1].id: is missing",
+        ),
         ("products = 5", "products: must be a list"),
         ("products = [5]", "products[number 1]: must be a table"),
-        ("[[products]]\nid = true", "products[number 1].id: must be an id"),
-        ("[[products]]\nid = '7'\none_h = 'Hive'", "products[7].one_h: must be a table"),
+        (
+            "[[products]]\nid = true",
+            "products[number 1].id: must be an id",
+        ),
+        (
+            "[[products]]\nid = '7'\none_h = 'Hive'",
+            "products[7].one_h: must be a table",
+        ),
         (
             "[[products]]\nid = '7'\n[products.hivelocity]\nproduct_id = 'x'",
             "products[7].hivelocity.product_id: \"x\"",
@@ -262,11 +391,17 @@ fn a_products_missing_or_wrong_keys_are_named() {
             "[[products]]\nid = '7'\n[products.hivelocity]\nperiod = 'weekly'\nproduct_id=1\nlocation=''\nos=''",
             "products[7].hivelocity.period: \"weekly\" is no billing period",
         ),
-        ("[[products]]\nid = '7'\n[[products]]\nid = 7", "products[7]: is listed twice"),
+        (
+            "[[products]]\nid = '7'\n[[products]]\nid = 7",
+            "products[7]: is listed twice",
+        ),
     ] {
         let error = load_full(text, true).expect_err(text);
         assert!(
-            error.problems().iter().any(|problem| problem.starts_with(line)),
+            error
+                .problems()
+                .iter()
+                .any(|problem| problem.starts_with(line)),
             "{text}: {error}"
         );
     }
@@ -283,7 +418,10 @@ fn suppliers_keys_are_needed_only_by_products_that_use_them() {
     assert_eq!(error.problems().len(), 2, "{error}");
     assert!(error.problems()[0].starts_with("one_h.auth_code: is missing; products[43]"));
     assert!(error.problems()[1].starts_with("one_h.api_key: is missing; products[43]"));
-    load_with(&format!("[hivelocity]\napi_key='k'\naccount_model='single'\n{PRODUCT}")).unwrap();
+    load_with(&format!(
+        "[hivelocity]\napi_key='k'\naccount_model='single'\n{PRODUCT}"
+    ))
+    .unwrap();
     load_with("[one_h]\nbase_url = 'http://localhost:1'").unwrap();
 }
 
@@ -303,11 +441,19 @@ fn the_starter_file_runs_in_the_sandbox_and_says_what_is_left() {
     assert_eq!(config.sources["whmcs"].secrets[0].reveal(), WHSEC);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let error = load(Some(file.path()), [], false).unwrap_err();
-    let keys: Vec<&str> =
-        error.problems().iter().filter_map(|line| line.split(':').next()).collect();
+    let keys: Vec<&str> = error
+        .problems()
+        .iter()
+        .filter_map(|line| line.split(':').next())
+        .collect();
     assert_eq!(
         keys,
-        ["hivelocity.api_key", "hivelocity.owner_email", "one_h.auth_code", "one_h.api_key"]
+        [
+            "hivelocity.api_key",
+            "hivelocity.owner_email",
+            "one_h.auth_code",
+            "one_h.api_key"
+        ]
     );
     assert!(!text.contains('@'), "every mark is replaced");
 }

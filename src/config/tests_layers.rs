@@ -6,7 +6,10 @@ use super::*;
 /// Loads a file and an environment, with the required secrets in the latter.
 fn load_env(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let file = file(text);
-    let required = [("BILLHOOK__ADMIN__TOKEN", TOKEN), ("BILLHOOK__ADMIN__ENCRYPTION_KEY", KEY)];
+    let required = [
+        ("BILLHOOK__ADMIN__TOKEN", TOKEN),
+        ("BILLHOOK__ADMIN__ENCRYPTION_KEY", KEY),
+    ];
     let all = required.iter().chain(environment);
     let owned = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     load(Some(file.path()), owned, false)
@@ -19,7 +22,9 @@ fn with_examples() -> String {
         rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[')
             .then(|| rest.to_owned())
     };
-    let lines = DEFAULT.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()));
+    let lines = DEFAULT
+        .lines()
+        .map(|line| setting(line).unwrap_or_else(|| line.to_owned()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -54,12 +59,24 @@ fn the_shipped_file_has_every_key() {
             "base_url auth_code api_key sub_user_per username_prefix \
           requests_per_second timeout",
         ),
-        ("[sources.whmcs]", "platform scheme secrets tolerance allow_ips"),
+        (
+            "[sources.whmcs]",
+            "platform scheme secrets tolerance allow_ips",
+        ),
         ("[sources.whmcs.report]", "kind url identifier secret"),
         ("[[products]]", "source id"),
-        ("[products.hivelocity]", "product_id location os hostname period on_suspend on_terminate"),
-        ("[products.one_h]", "licenses ip label portal_domain on_suspend"),
-        ("[policy]", "require_approval deactivate_client protected_services dry_run"),
+        (
+            "[products.hivelocity]",
+            "product_id location os hostname period on_suspend on_terminate",
+        ),
+        (
+            "[products.one_h]",
+            "licenses ip label portal_domain on_suspend",
+        ),
+        (
+            "[policy]",
+            "require_approval deactivate_client protected_services dry_run",
+        ),
     ] {
         let start = text.find(&format!("\n{section}\n")).expect(section) + section.len() + 2;
         let body = &text[start..];
@@ -67,9 +84,14 @@ fn the_shipped_file_has_every_key() {
         for key in keys.split_whitespace() {
             assert!(body.contains(&format!("\n{key} = ")), "{section} {key}");
         }
-        let written =
-            body.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
-        assert_eq!(written.count(), keys.split_whitespace().count(), "{section}");
+        let written = body
+            .lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+        assert_eq!(
+            written.count(),
+            keys.split_whitespace().count(),
+            "{section}"
+        );
     }
 }
 
@@ -119,22 +141,39 @@ fn a_list_of_the_environment_replaces_that_of_the_file() {
 #[test]
 fn a_mistyped_variable_is_an_unknown_key() {
     let error = load_env("", &[("BILLHOOK__RETRY__MAXIMUM", "1h")]).unwrap_err();
-    assert_eq!(error.to_string(), "retry.maximum: unknown key; the nearest known one is retry.max");
+    assert_eq!(
+        error.to_string(),
+        "retry.maximum: unknown key; the nearest known one is retry.max"
+    );
 }
 
 #[test]
 fn a_variable_without_a_place_is_refused_by_its_name() {
-    for name in ["BILLHOOK__", "BILLHOOK__RETRY____MAX", "BILLHOOK__ADMIN__TOKEN__X"] {
-        let error = load_env("", &[(name, "secret-value")]).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{name}: cannot be placed")), "{error}");
+    for name in [
+        "BILLHOOK__",
+        "BILLHOOK__RETRY____MAX",
+        "BILLHOOK__ADMIN__TOKEN__X",
+    ] {
+        let error = load_env("", &[(name, "secret-value")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(&format!("{name}: cannot be placed")),
+            "{error}"
+        );
         assert!(!error.contains("secret-value"));
     }
 }
 
 #[test]
 fn a_file_that_is_not_there_or_not_toml_is_named_without_its_content() {
-    let error = load(Some("no/such/file.toml".as_ref()), [], false).unwrap_err().to_string();
-    assert!(error.starts_with("the config file no/such/file.toml: cannot be read"), "{error}");
+    let error = load(Some("no/such/file.toml".as_ref()), [], false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("the config file no/such/file.toml: cannot be read"),
+        "{error}"
+    );
     for text in [
         "[admin]\ntoken = \"SECRETONE",
         "[admin]\ntoken = SECRETONE",
@@ -143,7 +182,10 @@ fn a_file_that_is_not_there_or_not_toml_is_named_without_its_content() {
         "[admin]\ntoken = \"SECRETONE\\q\"",
     ] {
         let error = load_with(text).unwrap_err().to_string();
-        assert!(error.contains("line ") && error.lines().count() == 1, "{error}");
+        assert!(
+            error.contains("line ") && error.lines().count() == 1,
+            "{error}"
+        );
         assert!(!error.contains("SECRETONE"), "{error}");
     }
 }
@@ -177,7 +219,10 @@ fn any_secret_may_be_in_a_file_of_its_own() {
     assert_eq!(config.one_h.auth_code.reveal(), "a-secret");
     assert_eq!(config.sources["a"].secrets.len(), 2);
     assert_eq!(config.sources["a"].secrets[1].reveal(), WHSEC);
-    assert_eq!(config.sources["a"].report.as_ref().unwrap().secret.reveal(), "a-secret");
+    assert_eq!(
+        config.sources["a"].report.as_ref().unwrap().secret.reveal(),
+        "a-secret"
+    );
 }
 
 #[test]
@@ -209,7 +254,10 @@ fn a_secret_given_twice_is_refused() {
     }
     let env = [("BILLHOOK__HIVELOCITY__API_KEY_FILE", "x")];
     let error = load_env(HIVELOCITY, &env).unwrap_err().to_string();
-    assert!(error.contains("hivelocity.api_key is given as well"), "across layers too: {error}");
+    assert!(
+        error.contains("hivelocity.api_key is given as well"),
+        "across layers too: {error}"
+    );
 }
 
 #[test]
@@ -225,11 +273,18 @@ fn a_secrets_file_that_cannot_be_read_is_named_with_its_key() {
         let error = load_with(&format!("[one_h]\napi_key_file = '{path}'")).unwrap_err();
         let line = format!("one_h.api_key_file: cannot read {path}");
         let message = error.to_string();
-        assert!(message.starts_with(&line) && message.contains(why), "{message}");
+        assert!(
+            message.starts_with(&line) && message.contains(why),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn the_process_environment_gives_only_settings() {
-    assert!(process_environment().iter().all(|(name, _)| name.starts_with("BILLHOOK__")));
+    assert!(
+        process_environment()
+            .iter()
+            .all(|(name, _)| name.starts_with("BILLHOOK__"))
+    );
 }

@@ -30,7 +30,12 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// A duration as it would be written.
 pub(super) fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+    ] {
         if millis >= length && millis.is_multiple_of(length) {
             return format!("{}{unit}", millis / length);
         }
@@ -57,7 +62,9 @@ pub(super) fn size(text: &str) -> Option<usize> {
 /// A CIDR range, or a single address as a range of one.
 pub(super) fn network(text: &str) -> Option<IpNet> {
     let text = text.trim();
-    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// An http or https address with a host; without its last slash.
@@ -86,7 +93,10 @@ pub(super) fn list(value: &Value) -> Option<Vec<Value>> {
             if text.starts_with('[') {
                 return serde_json::from_str(text).ok();
             }
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             Some(items.map(Value::from).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
@@ -99,16 +109,37 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_unit_and_not_without() {
-        for (text, millis) in
-            [("200ms", 200), ("30s", 30_000), ("15m", 900_000), ("2h", 7_200_000), ("0s", 0)]
-        {
-            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        for (text, millis) in [
+            ("200ms", 200),
+            ("30s", 30_000),
+            ("15m", 900_000),
+            ("2h", 7_200_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
         }
         assert_eq!(duration(" 1 d "), Some(Duration::from_hours(24)));
-        for wrong in ["", "5", "s", "-1s", "1.5s", "1w", "1 hour", "99999999999999999999s"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "1w",
+            "1 hour",
+            "99999999999999999999s",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
-        assert_eq!(duration(&format!("{}d", u64::MAX)), None, "too long to count");
+        assert_eq!(
+            duration(&format!("{}d", u64::MAX)),
+            None,
+            "too long to count"
+        );
     }
 
     #[test]
@@ -120,20 +151,37 @@ mod tests {
 
     #[test]
     fn sizes_know_both_kinds_of_thousands() {
-        for (text, bytes) in
-            [("1MiB", 1_048_576), ("512KiB", 524_288), ("10MB", 10_000_000), ("7 B", 7)]
-        {
+        for (text, bytes) in [
+            ("1MiB", 1_048_576),
+            ("512KiB", 524_288),
+            ("10MB", 10_000_000),
+            ("7 B", 7),
+        ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for wrong in ["", "1", "MiB", "1TB", "-1MB", "1.5MB", "99999999999999999999GB"] {
+        for wrong in [
+            "",
+            "1",
+            "MiB",
+            "1TB",
+            "-1MB",
+            "1.5MB",
+            "99999999999999999999GB",
+        ] {
             assert_eq!(size(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn single_addresses_are_ranges_of_one() {
-        assert_eq!(network("203.0.113.7").unwrap().to_string(), "203.0.113.7/32");
-        assert_eq!(network("2001:db8::1").unwrap().to_string(), "2001:db8::1/128");
+        assert_eq!(
+            network("203.0.113.7").unwrap().to_string(),
+            "203.0.113.7/32"
+        );
+        assert_eq!(
+            network("2001:db8::1").unwrap().to_string(),
+            "2001:db8::1/128"
+        );
         assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         for wrong in ["", "10.0.0.0/33", "billing.example", "10.0.0"] {
             assert_eq!(network(wrong), None, "{wrong}");
@@ -142,13 +190,26 @@ mod tests {
 
     #[test]
     fn web_addresses_have_a_scheme_and_a_host() {
-        assert_eq!(web_address("https://a.example/v2/"), Some("https://a.example/v2".to_owned()));
-        for wrong in ["", "a.example", "ftp://a.example", "https://", "file:///etc/passwd"] {
+        assert_eq!(
+            web_address("https://a.example/v2/"),
+            Some("https://a.example/v2".to_owned())
+        );
+        for wrong in [
+            "",
+            "a.example",
+            "ftp://a.example",
+            "https://",
+            "file:///etc/passwd",
+        ] {
             assert_eq!(web_address(wrong), None, "{wrong}");
         }
         assert!(web_address("https://u:p@a.example/x?y=z").is_some());
         assert!(base_address("http://127.0.0.1:9/api/").is_some());
-        for wrong in ["https://u:p@a.example", "https://a.example/?y", "https://a.example/#y"] {
+        for wrong in [
+            "https://u:p@a.example",
+            "https://a.example/?y",
+            "https://a.example/#y",
+        ] {
             assert_eq!(base_address(wrong), None, "{wrong}");
         }
     }

@@ -86,7 +86,10 @@ impl EventType {
 
     /// Whether it is about the customer (one run in the customer's lane).
     pub const fn concerns_customer(self) -> bool {
-        matches!(self, Self::CustomerCreated | Self::CustomerUpdated | Self::CustomerClosed)
+        matches!(
+            self,
+            Self::CustomerCreated | Self::CustomerUpdated | Self::CustomerClosed
+        )
     }
 }
 
@@ -105,7 +108,10 @@ impl FromStr for EventType {
     type Err = UnknownEventType;
 
     fn from_str(text: &str) -> Result<Self, UnknownEventType> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownEventType)
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or(UnknownEventType)
     }
 }
 

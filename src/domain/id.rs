@@ -31,7 +31,10 @@ impl IdSource {
 
     /// The same, beginning above an id that is in use, should the clock have been set back.
     pub fn after(node: u8, last: i64) -> Self {
-        Self { node: i64::from(node), last: AtomicI64::new(last) }
+        Self {
+            node: i64::from(node),
+            last: AtomicI64::new(last),
+        }
     }
 
     /// The next id, not smaller than what `now` gives.
@@ -50,7 +53,10 @@ impl IdSource {
             };
             Some(next.max(floor))
         };
-        match self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
+        match self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
+        {
             Ok(last) | Err(last) => step(last).unwrap_or(floor),
         }
     }
@@ -76,13 +82,17 @@ fn write_id(prefix: &str, id: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn read_id(prefix: &'static str, text: &str) -> Result<i64, NotAnId> {
     let wrong = NotAnId { prefix };
-    let Some(digits) = text.strip_prefix(prefix) else { return Err(wrong) };
+    let Some(digits) = text.strip_prefix(prefix) else {
+        return Err(wrong);
+    };
     if digits.len() != 13 {
         return Err(wrong);
     }
     let mut id: i64 = 0;
     for digit in digits.bytes() {
-        let Some(value) = ALPHABET.iter().position(|known| *known == digit) else { return Err(wrong) };
+        let Some(value) = ALPHABET.iter().position(|known| *known == digit) else {
+            return Err(wrong);
+        };
         id = (id << 5) | i64::try_from(value).unwrap_or(0);
     }
     if id < 0 { Err(wrong) } else { Ok(id) }

@@ -20,5 +20,5 @@ pub use run::{Lane, OrderKey, RunStatus};
 pub use secret::Secret;
 pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};
 pub use step::{Again, Done, Exchange, Outcome, Permit, Repeat, Step, StepAction, StepStatus};
-pub use vault::Vault;
 pub use time::{Clock, Timestamp};
+pub use vault::Vault;

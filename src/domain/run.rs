@@ -81,9 +81,12 @@ impl FromStr for RunStatus {
     type Err = UnknownStatus;
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        Self::ALL.into_iter().find(|status| status.name() == text).ok_or(UnknownStatus {
-            known: "pending, running, waiting, paused, succeeded, cancelled, superseded",
-        })
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name() == text)
+            .ok_or(UnknownStatus {
+                known: "pending, running, waiting, paused, succeeded, cancelled, superseded",
+            })
     }
 }
 
@@ -111,7 +114,10 @@ impl Lane {
     pub fn key(&self) -> String {
         match self {
             Self::Service { source, service_id } => format!("s:{source}:{service_id}"),
-            Self::Customer { source, customer_id } => format!("c:{source}:{customer_id}"),
+            Self::Customer {
+                source,
+                customer_id,
+            } => format!("c:{source}:{customer_id}"),
         }
     }
 }

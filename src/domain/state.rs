@@ -28,8 +28,13 @@ pub enum ServiceStatus {
 
 impl ServiceStatus {
     /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::Unknown, Self::Building, Self::Active, Self::Suspended, Self::Terminated];
+    pub const ALL: [Self; 5] = [
+        Self::Unknown,
+        Self::Building,
+        Self::Active,
+        Self::Suspended,
+        Self::Terminated,
+    ];
 
     /// Whether a sub-user must stay usable because of this service.
     pub const fn keeps_user_active(self) -> bool {
@@ -184,7 +189,9 @@ where
 
 /// Merges a patch into a document or into another patch whose nulls must survive.
 pub fn merge(target: &mut serde_json::Value, patch: &serde_json::Value) {
-    let Some(changes) = patch.as_object() else { return };
+    let Some(changes) = patch.as_object() else {
+        return;
+    };
     if !target.is_object() {
         *target = serde_json::Value::Object(serde_json::Map::new());
     }
@@ -202,9 +209,16 @@ mod tests {
 
     #[test]
     fn a_patch_sets_and_removes_top_level_keys() {
-        let state = ServiceState { device_id: Some(7), ip: Some("45.0.0.1".into()), ..Default::default() };
+        let state = ServiceState {
+            device_id: Some(7),
+            ip: Some("45.0.0.1".into()),
+            ..Default::default()
+        };
         let state = patched(&state, &json!({"device_id": null, "status": "active"})).unwrap();
-        assert_eq!((state.device_id, state.status), (None, ServiceStatus::Active));
+        assert_eq!(
+            (state.device_id, state.status),
+            (None, ServiceStatus::Active)
+        );
         assert_eq!(state.ip.as_deref(), Some("45.0.0.1"));
     }
 
@@ -218,7 +232,10 @@ mod tests {
 
     #[test]
     fn nothing_is_no_patch() {
-        let state = ServiceState { device_id: Some(7), ..Default::default() };
+        let state = ServiceState {
+            device_id: Some(7),
+            ..Default::default()
+        };
         assert_eq!(patched(&state, &serde_json::Value::Null).unwrap(), state);
     }
 }

@@ -336,7 +336,9 @@ impl StepAction {
 
     /// Which upstream it concerns: `hivelocity`, `one_h` or `billing`.
     pub fn upstream(&self) -> &'static str {
-        self.kind().split_once('.').map_or("billing", |(upstream, _)| upstream)
+        self.kind()
+            .split_once('.')
+            .map_or("billing", |(upstream, _)| upstream)
     }
 
     /// What a repeated attempt could do.

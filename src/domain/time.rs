@@ -67,8 +67,12 @@ impl Timestamp {
         if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
             return Ok(Self(stamp.as_microsecond()));
         }
-        let civil = text.parse::<jiff::civil::DateTime>().map_err(|_| NotATime)?;
-        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| NotATime)?;
+        let civil = text
+            .parse::<jiff::civil::DateTime>()
+            .map_err(|_| NotATime)?;
+        let zoned = civil
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .map_err(|_| NotATime)?;
         Ok(Self(zoned.timestamp().as_microsecond()))
     }
 }
@@ -124,8 +128,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_a_time() {
-        for text in ["", "yesterday", "0000-00-00", "0000-00-00 00:00:00", "2026-13-01T00:00:00Z"] {
-            assert!(Timestamp::parse(text).is_err() || text.starts_with("0000"), "{text}");
+        for text in [
+            "",
+            "yesterday",
+            "0000-00-00",
+            "0000-00-00 00:00:00",
+            "2026-13-01T00:00:00Z",
+        ] {
+            assert!(
+                Timestamp::parse(text).is_err() || text.starts_with("0000"),
+                "{text}"
+            );
         }
     }
 }

@@ -40,14 +40,22 @@ enum Prepared {
 
 impl<'e> Drive<'e> {
     pub(super) fn new(engine: &'e Engine, run: Claimed) -> Self {
-        let protected = run.service_id.as_deref().is_some_and(|id| {
-            plan::is_protected(&engine.rules, &run.source, id)
-        });
+        let protected = run
+            .service_id
+            .as_deref()
+            .is_some_and(|id| plan::is_protected(&engine.rules, &run.source, id));
         let mut run = run;
         // A termination that will be held for a person ends nothing before.
         run.terminated_later &= !protected;
         let overtaken = run.terminated_later;
-        Self { protected, engine, run, steps: Vec::new(), pending: Pending::default(), overtaken }
+        Self {
+            protected,
+            engine,
+            run,
+            steps: Vec::new(),
+            pending: Pending::default(),
+            overtaken,
+        }
     }
 
     pub(super) async fn carry_on(mut self) -> Result<(), StoreError> {
@@ -74,7 +82,13 @@ impl<'e> Drive<'e> {
             };
             if self.engine.stopping.is_cancelled() {
                 let now = self.now();
-                return self.stop(Stand::waiting(now, "the next start of billhook".to_owned(), None)).await;
+                return self
+                    .stop(Stand::waiting(
+                        now,
+                        "the next start of billhook".to_owned(),
+                        None,
+                    ))
+                    .await;
             }
             match self.prepare(index) {
                 Prepared::Settled => {}
@@ -130,7 +144,10 @@ impl<'e> Drive<'e> {
             Verdict::Hold(reason) => Some(Stand::paused(reason)),
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
             Verdict::Nothing(reason) => {
-                self.pending.at_end(AtEnd { note: Some(reason), ..AtEnd::default() });
+                self.pending.at_end(AtEnd {
+                    note: Some(reason),
+                    ..AtEnd::default()
+                });
                 Some(Stand::ended(RunStatus::Succeeded, None))
             }
         })
@@ -156,8 +173,12 @@ impl<'e> Drive<'e> {
 
     fn lay_out(&mut self, plan: Plan) {
         self.run.planned = true;
-        self.run.at_end =
-            AtEnd { service: plan.service_end, customer: plan.customer_end, dry_run: self.engine.dry_run, note: None };
+        self.run.at_end = AtEnd {
+            service: plan.service_end,
+            customer: plan.customer_end,
+            dry_run: self.engine.dry_run,
+            note: None,
+        };
         self.pending.at_end(self.run.at_end.clone());
         if !self.engine.dry_run {
             self.patch(&plan.service_now, &plan.customer_now);
@@ -172,7 +193,10 @@ impl<'e> Drive<'e> {
     /// Changes the states in memory and notes the change for the next write.
     fn patch(&mut self, service: &Value, customer: &Value) {
         self.pending.patch(service, customer);
-        match (patched(&self.run.service, service), patched(&self.run.customer, customer)) {
+        match (
+            patched(&self.run.service, service),
+            patched(&self.run.customer, customer),
+        ) {
             (Ok(service), Ok(customer)) => {
                 self.run.service = service;
                 self.run.customer = customer;
@@ -185,7 +209,9 @@ impl<'e> Drive<'e> {
 
     fn prepare(&mut self, index: usize) -> Prepared {
         let (now, engine) = (self.now(), self.engine);
-        let Some(step) = self.steps.get_mut(index) else { return Prepared::Settled };
+        let Some(step) = self.steps.get_mut(index) else {
+            return Prepared::Settled;
+        };
         if step.status == StepStatus::Paused {
             *step = plan::retry(step.clone());
         }
@@ -197,7 +223,8 @@ impl<'e> Drive<'e> {
             if self.run.at_end.dry_run {
                 return self.skip(index, json!({"dry_run": true}));
             }
-            let reason = "policy.dry_run is on, but this run was begun for real; retry it once it is off";
+            let reason =
+                "policy.dry_run is on, but this run was begun for real; retry it once it is off";
             return Prepared::Stop(Stand::paused(reason.to_owned()));
         }
         if engine.waits_for_approval(step, self.run.replay) {
@@ -217,7 +244,11 @@ impl<'e> Drive<'e> {
         {
             return self.skip(index, json!({"hivelocity_client_id": id, "already": true}));
         }
-        let permit = if self.overtaken { Permit::LookOnly } else { plan::permit(step, now, &engine.retry) };
+        let permit = if self.overtaken {
+            Permit::LookOnly
+        } else {
+            plan::permit(step, now, &engine.retry)
+        };
         Prepared::Begin(permit)
     }
 
@@ -245,7 +276,9 @@ impl<'e> Drive<'e> {
     /// Writes that the attempt begins, makes it, settles it; answers where the run stops, if it
     /// does.
     async fn attempt(&mut self, index: usize, permit: Permit) -> Result<Option<Stand>, StoreError> {
-        let Some(step) = self.steps.get(index).cloned() else { return Ok(None) };
+        let Some(step) = self.steps.get(index).cloned() else {
+            return Ok(None);
+        };
         let began = self.now();
         let step = plan::begin(step, began);
         let mut row = AttemptRow {
@@ -259,7 +292,9 @@ impl<'e> Drive<'e> {
         let claims = step.action.needs_customer_claim() && self.run.customer_id.is_some();
         let stand = Stand::running(began.plus(LEASE));
         let overtaken_before = self.overtaken;
-        let advanced = self.write(stand, Some((step.clone(), row.clone())), claims).await?;
+        let advanced = self
+            .write(stand, Some((step.clone(), row.clone())), claims)
+            .await?;
         if !advanced.applied || !advanced.claimed {
             self.run.planned = false;
             return Ok(None);
@@ -302,9 +337,16 @@ impl<'e> Drive<'e> {
             self.run.customer = fresh.state;
         }
         let service_id = self.run.service_id.clone();
-        let siblings =
-            self.engine.siblings(&source, customer.as_deref(), service_id.as_deref()).await?;
-        Ok(plan::guard(action, &self.run.service, &self.run.customer, &as_siblings(&siblings)))
+        let siblings = self
+            .engine
+            .siblings(&source, customer.as_deref(), service_id.as_deref())
+            .await?;
+        Ok(plan::guard(
+            action,
+            &self.run.service,
+            &self.run.customer,
+            &as_siblings(&siblings),
+        ))
     }
 
     async fn perform(
@@ -325,17 +367,32 @@ impl<'e> Drive<'e> {
             now: self.now(),
             attempt: step.attempts,
         };
-        let outcome =
-            self.engine.upstreams.perform(&step.action, permit, &scene, &mut exchanges, &mut learned).await;
+        let outcome = self
+            .engine
+            .upstreams
+            .perform(&step.action, permit, &scene, &mut exchanges, &mut learned)
+            .await;
         let learned = Value::Object(learned.customer);
         self.patch(&Value::Null, &learned);
         (outcome, exchanges)
     }
 
-    fn settle(&mut self, index: usize, step: Step, outcome: &Outcome, claims: bool) -> Option<Stand> {
+    fn settle(
+        &mut self,
+        index: usize,
+        step: Step,
+        outcome: &Outcome,
+        claims: bool,
+    ) -> Option<Stand> {
         let now = self.now();
         let absent = plan::surely_absent(&step, outcome, now, &self.engine.retry);
-        let settled = plan::settle(step, outcome, now, &*self.engine.entropy, &self.engine.retry);
+        let settled = plan::settle(
+            step,
+            outcome,
+            now,
+            &*self.engine.entropy,
+            &self.engine.retry,
+        );
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
             self.patch(&done.service, &done.customer);
         }
@@ -427,4 +484,3 @@ fn log(run: &Claimed, stand: &Stand) {
         RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => {}
     }
 }
-

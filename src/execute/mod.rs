@@ -58,7 +58,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("dry_run", &self.dry_run).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("dry_run", &self.dry_run)
+            .finish_non_exhaustive()
     }
 }
 

@@ -29,19 +29,39 @@ pub(super) struct Stand {
 
 impl Stand {
     pub(super) fn running(lease_end: Timestamp) -> Self {
-        Self { status: RunStatus::Running, due_at: Some(lease_end), waiting_for: None, error: None }
+        Self {
+            status: RunStatus::Running,
+            due_at: Some(lease_end),
+            waiting_for: None,
+            error: None,
+        }
     }
 
     pub(super) fn waiting(due: Timestamp, waiting_for: String, error: Option<String>) -> Self {
-        Self { status: RunStatus::Waiting, due_at: Some(due), waiting_for: Some(waiting_for), error }
+        Self {
+            status: RunStatus::Waiting,
+            due_at: Some(due),
+            waiting_for: Some(waiting_for),
+            error,
+        }
     }
 
     pub(super) fn paused(reason: String) -> Self {
-        Self { status: RunStatus::Paused, due_at: None, waiting_for: Some("a person".to_owned()), error: Some(reason) }
+        Self {
+            status: RunStatus::Paused,
+            due_at: None,
+            waiting_for: Some("a person".to_owned()),
+            error: Some(reason),
+        }
     }
 
     pub(super) fn ended(status: RunStatus, error: Option<String>) -> Self {
-        Self { status, due_at: None, waiting_for: None, error }
+        Self {
+            status,
+            due_at: None,
+            waiting_for: None,
+            error,
+        }
     }
 }
 

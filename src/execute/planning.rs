@@ -28,7 +28,9 @@ impl Engine {
         customer_id: Option<&str>,
         service_id: Option<&str>,
     ) -> Result<Vec<(String, ServiceState)>, StoreError> {
-        let Some(customer_id) = customer_id else { return Ok(Vec::new()) };
+        let Some(customer_id) = customer_id else {
+            return Ok(Vec::new());
+        };
         let mut services = self.store.services_of(source, customer_id).await?;
         services.retain(|(id, _)| Some(id.as_str()) != service_id);
         Ok(services)
@@ -37,7 +39,8 @@ impl Engine {
     /// Asks the planner.
     pub(super) async fn verdict(&self, facts: &Facts<'_>) -> Result<Verdict, StoreError> {
         let siblings = if needs_siblings(facts.event.kind) {
-            self.siblings(facts.source, facts.customer_id, facts.service_id).await?
+            self.siblings(facts.source, facts.customer_id, facts.service_id)
+                .await?
         } else {
             Vec::new()
         };
@@ -64,7 +67,10 @@ impl Engine {
 }
 
 pub(super) fn as_siblings(services: &[(String, ServiceState)]) -> Vec<Sibling<'_>> {
-    services.iter().map(|(service_id, state)| Sibling { service_id, state }).collect()
+    services
+        .iter()
+        .map(|(service_id, state)| Sibling { service_id, state })
+        .collect()
 }
 
 /// A renewal does not depend on the customer's other services.

@@ -41,7 +41,11 @@ impl Engine {
             None => None,
         };
         let known_customer = service.as_ref().and_then(|view| view.customer_id.clone());
-        let customer_id = event.customer.as_ref().map(|customer| customer.id.clone()).or(known_customer);
+        let customer_id = event
+            .customer
+            .as_ref()
+            .map(|customer| customer.id.clone())
+            .or(known_customer);
         let customer = match &customer_id {
             Some(id) => self.store.customer(source, id).await?,
             None => None,
@@ -52,7 +56,10 @@ impl Engine {
                 event,
                 service_id,
                 customer_id: customer_id.as_deref(),
-                order: OrderKey { occurred_at: event.occurred_at, origin },
+                order: OrderKey {
+                    occurred_at: event.occurred_at,
+                    origin,
+                },
                 service: &service.map(|view| view.state).unwrap_or_default(),
                 customer: &customer.map(|view| view.state).unwrap_or_default(),
                 terminated_later: false,

@@ -36,7 +36,11 @@ pub(super) fn id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<Option<St
     if !is_one_line(&text) {
         return Err(place.wrong("must not contain control characters or line breaks"));
     }
-    Ok(if text.is_empty() { None } else { Some(text.into_owned()) })
+    Ok(if text.is_empty() {
+        None
+    } else {
+        Some(text.into_owned())
+    })
 }
 
 /// An id that must be there.
@@ -47,7 +51,9 @@ pub(super) fn required_id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<
 
 /// A text of one line, HTML decoded; empty when missing.
 pub(super) fn text(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<String, Wrong> {
-    let Some(value) = value else { return Ok(String::new()) };
+    let Some(value) = value else {
+        return Ok(String::new());
+    };
     let text = line(plain(value, place)?, place)?;
     Ok(match text {
         Cow::Borrowed(text) => text.trim().to_owned(),
@@ -109,7 +115,9 @@ pub(super) fn pairs(
     place: &Place<'_>,
 ) -> Result<BTreeMap<String, String>, Wrong> {
     let mut pairs = BTreeMap::new();
-    let Some(object) = object(value, place)? else { return Ok(pairs) };
+    let Some(object) = object(value, place)? else {
+        return Ok(pairs);
+    };
     if object.iter().len() > MOST_PAIRS {
         return Err(place.wrong(format!("must not have more than {MOST_PAIRS} members")));
     }
@@ -120,7 +128,10 @@ pub(super) fn pairs(
             return Err(place.wrong(format!("{wanted} {LONGEST_TEXT} bytes")));
         };
         let here = place.member(name);
-        if pairs.insert(clean.into_owned(), option_value(value, &here)?).is_some() {
+        if pairs
+            .insert(clean.into_owned(), option_value(value, &here)?)
+            .is_some()
+        {
             return Err(here.wrong("has the same name as another member once HTML is decoded"));
         }
     }
@@ -194,5 +205,7 @@ fn is_one_line(text: &str) -> bool {
     if text.is_ascii() {
         return !text.bytes().any(|byte| byte.is_ascii_control());
     }
-    !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    !text
+        .chars()
+        .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }

@@ -36,7 +36,11 @@ fn id() -> impl Strategy<Value = String> {
 
 /// Any line without control characters, with escapes and look-alikes of escapes in it.
 fn line() -> impl Strategy<Value = String> {
-    let piece = prop_oneof!["\\PC{0,12}", Just("&amp;".to_owned()), Just("&#039;".to_owned())];
+    let piece = prop_oneof![
+        "\\PC{0,12}",
+        Just("&amp;".to_owned()),
+        Just("&#039;".to_owned())
+    ];
     vec(piece, 0..4).prop_map(|pieces| {
         let text = pieces.concat().replace(['\u{2028}', '\u{2029}'], "");
         text.trim().to_owned()
@@ -72,7 +76,12 @@ prop_compose! {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    prop::sample::select(vec![Action::Boot, Action::Reboot, Action::Shutdown, Action::Reload])
+    prop::sample::select(vec![
+        Action::Boot,
+        Action::Reboot,
+        Action::Shutdown,
+        Action::Reload,
+    ])
 }
 
 prop_compose! {
@@ -136,12 +145,17 @@ fn escape_pairs(map: &mut Value) {
     *map = if pairs.is_empty() {
         json!([])
     } else {
-        let pairs = pairs.iter().map(|(k, v)| (escaped(k), json!(escaped(v.as_str().unwrap()))));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| (escaped(k), json!(escaped(v.as_str().unwrap()))));
         Value::Object(pairs.collect())
     };
 }
 
 fn escaped(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#039;")
 }

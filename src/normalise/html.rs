@@ -10,7 +10,9 @@ const LONGEST: usize = 10;
 
 /// Decodes once. A text without `&` is handed back as it is.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find('&') else { return Cow::Borrowed(text) };
+    let Some(first) = text.find('&') else {
+        return Cow::Borrowed(text);
+    };
     let (clean, mut rest) = text.split_at(first);
     let mut decoded = String::with_capacity(text.len());
     decoded.push_str(clean);
@@ -26,7 +28,10 @@ pub(super) fn decode(text: &str) -> Cow<'_, str> {
 
 /// The character that begins behind an `&`, and what comes after its `;`.
 fn entity(after: &str) -> Option<(char, &str)> {
-    let end = after.bytes().take(LONGEST + 1).position(|byte| byte == b';')?;
+    let end = after
+        .bytes()
+        .take(LONGEST + 1)
+        .position(|byte| byte == b';')?;
     let (name, rest) = (after.get(..end)?, after.get(end + 1..)?);
     let character = match name {
         "amp" => '&',
@@ -48,13 +53,13 @@ const LATIN_1: [&str; 96] = [
     "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf",
     "laquo", "not", "shy", "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro",
     "para", "middot", "cedil", "sup1", "ordm", "raquo", "frac14", "frac12", "frac34", "iquest",
-    "Agrave", "Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave",
-    "Eacute", "Ecirc", "Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve",
-    "Oacute", "Ocirc", "Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc",
-    "Uuml", "Yacute", "THORN", "szlig", "agrave", "aacute", "acirc", "atilde", "auml", "aring",
-    "aelig", "ccedil", "egrave", "eacute", "ecirc", "euml", "igrave", "iacute", "icirc",
-    "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml", "divide", "oslash",
-    "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
+    "Agrave", "Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig", "Ccedil", "Egrave", "Eacute",
+    "Ecirc", "Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve", "Oacute",
+    "Ocirc", "Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute",
+    "THORN", "szlig", "agrave", "aacute", "acirc", "atilde", "auml", "aring", "aelig", "ccedil",
+    "egrave", "eacute", "ecirc", "euml", "igrave", "iacute", "icirc", "iuml", "eth", "ntilde",
+    "ograve", "oacute", "ocirc", "otilde", "ouml", "divide", "oslash", "ugrave", "uacute", "ucirc",
+    "uuml", "yacute", "thorn", "yuml",
 ];
 
 fn latin(name: &str) -> Option<char> {
@@ -84,7 +89,10 @@ mod tests {
     fn what_php_escapes_is_decoded_exactly_once() {
         for (escaped, text) in [
             ("Smith &amp; Sons", "Smith & Sons"),
-            ("&lt;b&gt;&quot;O&#039;Brien&#39;s&apos;&quot;", "<b>\"O'Brien's'\""),
+            (
+                "&lt;b&gt;&quot;O&#039;Brien&#39;s&apos;&quot;",
+                "<b>\"O'Brien's'\"",
+            ),
             ("&amp;amp;", "&amp;"),
             ("&amp;#039;", "&#039;"),
             ("&#228;&#xE4;&#Xe4;&#x1F600;", "äää😀"),

@@ -34,7 +34,11 @@ pub struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.pointer.is_empty() { "the body" } else { &self.pointer };
+        let place = if self.pointer.is_empty() {
+            "the body"
+        } else {
+            &self.pointer
+        };
         write!(f, "{place} {}", self.detail)
     }
 }

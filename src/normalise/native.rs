@@ -22,17 +22,24 @@ pub fn native(body: &[u8], now: Timestamp, signed_at: Timestamp) -> Result<Event
 fn kind(raw: &Object<'_>) -> Result<EventType, NotAnEvent> {
     let place = Place::ROOT.member("type");
     let Some(value) = raw.get("type") else {
-        return Err(place.wrong("is missing; every event has one, such as order.paid").into());
+        return Err(place
+            .wrong("is missing; every event has one, such as order.paid")
+            .into());
     };
     let Raw::Text(text) = value else {
-        return Err(place.wrong(format!("must be a string, not {}", value.kind())).into());
+        return Err(place
+            .wrong(format!("must be a string, not {}", value.kind()))
+            .into());
     };
     let word = text.bytes().all(|byte| byte.is_ascii_graphic());
     // A known type with a space behind it must not pass for one that means nothing to us.
     if text.is_empty() || text.len() > LONGEST_TYPE || !word {
-        return Err(place.wrong("must be a word such as order.paid, without spaces").into());
+        return Err(place
+            .wrong("must be a word such as order.paid, without spaces")
+            .into());
     }
-    text.parse().map_err(|_| NotAnEvent::UnknownType(text.clone().into_owned()))
+    text.parse()
+        .map_err(|_| NotAnEvent::UnknownType(text.clone().into_owned()))
 }
 
 fn event(
@@ -118,11 +125,18 @@ fn customer(kind: EventType, value: Option<&Raw<'_>>) -> Result<Option<Customer>
     let id = field::required_id(raw.get("id"), &place.member("id"))?;
     let email = field::email(raw.get("email"), &place.member("email"))?;
     if email.is_empty() && need == Need::Email {
-        return Err(place.member("email").wrong(format!("is missing or empty; {kind} needs it")));
+        return Err(place
+            .member("email")
+            .wrong(format!("is missing or empty; {kind} needs it")));
     }
     let name = field::text(raw.get("name"), &place.member("name"))?;
     let company = field::text(raw.get("company"), &place.member("company"))?;
-    Ok(Some(Customer { id, email, name, company }))
+    Ok(Some(Customer {
+        id,
+        email,
+        name,
+        company,
+    }))
 }
 
 fn services(kind: EventType, value: Option<&Raw<'_>>) -> Result<Vec<OrderedService>, Wrong> {
@@ -158,7 +172,9 @@ fn refuse_twice(services: &[OrderedService], place: &Place<'_>) -> Result<(), Wr
     for (index, service) in services.iter().enumerate() {
         if !seen.insert(service.id.as_str()) {
             let item = place.item(index);
-            return Err(item.member("id").wrong("is the id of an earlier service in this event"));
+            return Err(item
+                .member("id")
+                .wrong("is the id of an earlier service in this event"));
         }
     }
     Ok(())
@@ -187,16 +203,25 @@ fn service(kind: EventType, value: &Raw<'_>, place: &Place<'_>) -> Result<Ordere
 }
 
 const fn needs_product(kind: EventType) -> bool {
-    matches!(kind, EventType::OrderPaid | EventType::ServicePackageChanged)
+    matches!(
+        kind,
+        EventType::OrderPaid | EventType::ServicePackageChanged
+    )
 }
 
 fn action(value: Option<&Raw<'_>>) -> Result<Action, Wrong> {
-    let word = if let Some(Raw::Text(text)) = value { text.as_ref() } else { "" };
+    let word = if let Some(Raw::Text(text)) = value {
+        text.as_ref()
+    } else {
+        ""
+    };
     match word {
         "boot" => Ok(Action::Boot),
         "reboot" => Ok(Action::Reboot),
         "shutdown" => Ok(Action::Shutdown),
         "reload" => Ok(Action::Reload),
-        _ => Err(Place::ROOT.member("action").wrong("must be boot, reboot, shutdown or reload")),
+        _ => Err(Place::ROOT
+            .member("action")
+            .wrong("must be boot, reboot, shutdown or reload")),
     }
 }

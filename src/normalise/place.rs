@@ -22,23 +22,35 @@ enum Step<'p> {
 
 impl<'p> Place<'p> {
     /// The whole body.
-    pub(super) const ROOT: Self = Self { parent: None, step: Step::Root };
+    pub(super) const ROOT: Self = Self {
+        parent: None,
+        step: Step::Root,
+    };
 
     /// A member of the object here.
     pub(super) const fn member(&'p self, name: &'p str) -> Self {
-        Self { parent: Some(self), step: Step::Member(name) }
+        Self {
+            parent: Some(self),
+            step: Step::Member(name),
+        }
     }
 
     /// An item of the list here.
     pub(super) const fn item(&'p self, index: usize) -> Self {
-        Self { parent: Some(self), step: Step::Item(index) }
+        Self {
+            parent: Some(self),
+            step: Step::Item(index),
+        }
     }
 
     /// What is wrong here.
     pub(super) fn wrong(&self, detail: impl Into<String>) -> Wrong {
         let mut pointer = String::new();
         self.write(&mut pointer);
-        Wrong { pointer, detail: detail.into() }
+        Wrong {
+            pointer,
+            detail: detail.into(),
+        }
     }
 
     fn write(&self, pointer: &mut String) {

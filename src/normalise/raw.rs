@@ -34,7 +34,10 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
 impl<'a> Object<'a> {
     /// The member of that name; none when it is missing, [`Raw::Null`] when it is null.
     pub(super) fn get(&self, name: &str) -> Option<&Raw<'a>> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     /// Every member in its order.
@@ -46,7 +49,10 @@ impl<'a> Object<'a> {
         if self.0.len() > FEW {
             let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_ref()).collect();
             names.sort_unstable();
-            return names.array_windows().find(|[a, b]| a == b).map(|[name, _]| *name);
+            return names
+                .array_windows()
+                .find(|[a, b]| a == b)
+                .map(|[name, _]| *name);
         }
         let mut rest = self.0.as_slice();
         while let Some(((name, _), later)) = rest.split_first() {
@@ -76,13 +82,20 @@ impl Raw<'_> {
 /// Reads a body whose top level must be an object.
 pub(super) fn object(body: &[u8]) -> Result<Object<'_>, NotAnEvent> {
     if body.trim_ascii().is_empty() {
-        return Err(not_json("empty; PHP sends that when it cannot encode a text as UTF-8"));
+        return Err(not_json(
+            "empty; PHP sends that when it cannot encode a text as UTF-8",
+        ));
     }
     if body.starts_with(b"\xef\xbb\xbf") {
-        return Err(not_json("not JSON: it begins with a byte order mark; send it without"));
+        return Err(not_json(
+            "not JSON: it begins with a byte order mark; send it without",
+        ));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
-        not_json(format!("not UTF-8: the byte at {} (from 0) is wrong", error.valid_up_to()))
+        not_json(format!(
+            "not UTF-8: the byte at {} (from 0) is wrong",
+            error.valid_up_to()
+        ))
     })?;
     match serde_json::from_str(text) {
         Ok(Raw::Object(object)) => Ok(object),
@@ -153,7 +166,9 @@ impl<'de> Visitor<'de> for AnyValue {
         }
         if let Some(name) = object.twice() {
             let name: String = name.chars().take(SHOWN).collect();
-            return Err(A::Error::custom(format_args!("the member {name:?} is given twice")));
+            return Err(A::Error::custom(format_args!(
+                "the member {name:?} is given twice"
+            )));
         }
         Ok(Raw::Object(object))
     }

@@ -21,7 +21,9 @@ fn validator() -> &'static jsonschema::Validator {
 
 /// A ping is read for its type and time alone; there the reader takes more than the schema.
 fn compared() -> impl Iterator<Item = EventType> {
-    EventType::ALL.into_iter().filter(|kind| *kind != EventType::TestPing)
+    EventType::ALL
+        .into_iter()
+        .filter(|kind| *kind != EventType::TestPing)
 }
 
 fn is_read(body: &Value) -> bool {
@@ -41,7 +43,10 @@ fn the_schema_is_a_valid_schema_and_its_examples_are_events() {
 
 #[test]
 fn the_schema_knows_every_type() {
-    let types: Vec<_> = EventType::ALL.iter().map(|kind| json!(kind.name())).collect();
+    let types: Vec<_> = EventType::ALL
+        .iter()
+        .map(|kind| json!(kind.name()))
+        .collect();
     assert_eq!(schema()["properties"]["type"]["enum"], json!(types));
 }
 
@@ -145,10 +150,21 @@ fn schema_and_reader_agree_on_what_may_be_left_out() {
     assert!(validator.is_valid(&json!({"type": "test.ping"})));
     for kind in compared() {
         let whole = sample(kind);
-        for place in ["type", "occurred_at", "order_id", "customer", "services", "action"] {
+        for place in [
+            "type",
+            "occurred_at",
+            "order_id",
+            "customer",
+            "services",
+            "action",
+        ] {
             let mut body = whole.clone();
             body.as_object_mut().unwrap().remove(place);
-            assert_eq!(validator.is_valid(&body), is_read(&body), "{kind} without {place}");
+            assert_eq!(
+                validator.is_valid(&body),
+                is_read(&body),
+                "{kind} without {place}"
+            );
         }
         for parent in ["/customer", "/services/0"] {
             let names: Vec<String> = match whole.pointer(parent).and_then(Value::as_object) {
@@ -157,8 +173,16 @@ fn schema_and_reader_agree_on_what_may_be_left_out() {
             };
             for name in names {
                 let mut body = whole.clone();
-                body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(&name);
-                assert_eq!(validator.is_valid(&body), is_read(&body), "{kind}: {parent}/{name}");
+                body.pointer_mut(parent)
+                    .unwrap()
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(&name);
+                assert_eq!(
+                    validator.is_valid(&body),
+                    is_read(&body),
+                    "{kind}: {parent}/{name}"
+                );
             }
         }
     }

@@ -28,7 +28,11 @@ pub(super) fn with(kind: EventType, pointer: &str, value: Value) -> Value {
 pub(super) fn without(kind: EventType, pointer: &str) -> Value {
     let mut body = sample(kind);
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+    body.pointer_mut(parent)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(name);
     body
 }
 
@@ -55,7 +59,10 @@ fn the_documented_event_is_read_whole() {
     assert_eq!(event.order_id.as_deref(), Some("1001"));
     let customer = event.customer.unwrap();
     assert_eq!((&*customer.id, &*customer.email), ("77", "ann@example.com"));
-    assert_eq!((&*customer.name, &*customer.company), ("Ann Lee", "Example Ltd"));
+    assert_eq!(
+        (&*customer.name, &*customer.company),
+        ("Ann Lee", "Example Ltd")
+    );
     let service = &event.services[0];
     assert_eq!((&*service.id, &*service.product_id), ("501", "42"));
     assert_eq!(service.options["Operating System"], "Ubuntu 22.04");
@@ -71,9 +78,15 @@ fn every_type_is_read_and_unknown_members_are_left_alone() {
         let event = read(&body).unwrap();
         assert_eq!(event.kind, kind);
         assert_eq!(event.services.is_empty(), !kind.concerns_services());
-        assert_eq!(event.action, (kind == EventType::ServiceAction).then_some(Action::Reboot));
+        assert_eq!(
+            event.action,
+            (kind == EventType::ServiceAction).then_some(Action::Reboot)
+        );
     }
-    assert_eq!(read(&json!({"type": "test.ping"})).unwrap().occurred_at, signed_at());
+    assert_eq!(
+        read(&json!({"type": "test.ping"})).unwrap().occurred_at,
+        signed_at()
+    );
 }
 
 #[test]
@@ -101,7 +114,11 @@ fn what_is_not_a_json_object_is_said_with_its_place() {
         assert!(detail.contains(said), "{said}: {detail}");
     }
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
-    assert!(not_json(deep.as_bytes()).contains("recursion"), "{}", not_json(deep.as_bytes()));
+    assert!(
+        not_json(deep.as_bytes()).contains("recursion"),
+        "{}",
+        not_json(deep.as_bytes())
+    );
 }
 
 #[test]
@@ -123,17 +140,34 @@ fn a_member_given_twice_is_refused_since_readers_differ_on_which_counts() {
 
 #[test]
 fn a_type_is_needed_and_an_unknown_one_is_no_error_of_the_sender() {
-    for value in [json!(null), json!(""), json!(5), json!([]), json!("order.paid "), json!("a\nb")]
-    {
-        assert_eq!(wrong(&with(EventType::OrderPaid, "/type", value.clone())), "/type", "{value}");
+    for value in [
+        json!(null),
+        json!(""),
+        json!(5),
+        json!([]),
+        json!("order.paid "),
+        json!("a\nb"),
+    ] {
+        assert_eq!(
+            wrong(&with(EventType::OrderPaid, "/type", value.clone())),
+            "/type",
+            "{value}"
+        );
     }
     assert_eq!(wrong(&json!({})), "/type");
     assert_eq!(wrong(&json!({"type": "x".repeat(129)})), "/type");
     // The rest of an unknown event is not ours to judge.
     let unknown = json!({"type": "invoice.created", "services": 7});
-    assert_eq!(read(&unknown), Err(NotAnEvent::UnknownType("invoice.created".to_owned())));
     assert_eq!(
-        read(&json!({"type": "Order.Paid"})).unwrap_err().to_string().matches("Order.Paid").count(),
+        read(&unknown),
+        Err(NotAnEvent::UnknownType("invoice.created".to_owned()))
+    );
+    assert_eq!(
+        read(&json!({"type": "Order.Paid"}))
+            .unwrap_err()
+            .to_string()
+            .matches("Order.Paid")
+            .count(),
         1
     );
 }
@@ -145,7 +179,10 @@ fn a_time_is_read_in_every_spelling_that_senders_use() {
         ("2026-11-21 21:50:00", "2026-11-21T21:50:00Z"),
         ("2026-11-21T22:50:00+01:00", "2026-11-21T21:50:00Z"),
         ("2026-11-21t21:50:00z", "2026-11-21T21:50:00Z"),
-        (" 2026-11-21T21:50:00.1234569Z ", "2026-11-21T21:50:00.123456Z"),
+        (
+            " 2026-11-21T21:50:00.1234569Z ",
+            "2026-11-21T21:50:00.123456Z",
+        ),
         ("2026-11-21T16:50:00.5-05", "2026-11-21T21:50:00.5Z"),
         ("2026-11-21T21:50:00,25Z", "2026-11-21T21:50:00.25Z"),
         ("2026-11-22T21:50:00Z", "2026-11-22T21:50:00Z"),
@@ -196,8 +233,14 @@ fn a_time_that_would_put_events_in_the_wrong_order_is_refused() {
         let body = with(EventType::OrderPaid, "/occurred_at", value.clone());
         assert_eq!(wrong(&body), "/occurred_at", "{value}");
     }
-    assert_eq!(wrong(&without(EventType::OrderPaid, "/occurred_at")), "/occurred_at");
-    assert_eq!(wrong(&json!({"type": "test.ping", "occurred_at": "x"})), "/occurred_at");
+    assert_eq!(
+        wrong(&without(EventType::OrderPaid, "/occurred_at")),
+        "/occurred_at"
+    );
+    assert_eq!(
+        wrong(&json!({"type": "test.ping", "occurred_at": "x"})),
+        "/occurred_at"
+    );
 }
 
 #[test]
@@ -214,7 +257,11 @@ fn ids_are_texts_or_whole_numbers_and_nothing_else() {
         ] {
             let event = read(&with(EventType::OrderPaid, pointer, value)).unwrap();
             let service = &event.services[0];
-            let found = [&event.customer.as_ref().unwrap().id, &service.id, &service.product_id];
+            let found = [
+                &event.customer.as_ref().unwrap().id,
+                &service.id,
+                &service.product_id,
+            ];
             assert!(found.iter().any(|found| *found == id), "{pointer} {id}");
         }
         for value in [
@@ -244,8 +291,14 @@ fn an_order_id_may_be_absent_and_zero_means_absent() {
         let event = read(&with(EventType::OrderPaid, "/order_id", value)).unwrap();
         assert_eq!(event.order_id, None);
     }
-    assert_eq!(wrong(&with(EventType::OrderPaid, "/order_id", json!([]))), "/order_id");
-    assert_eq!(wrong(&with(EventType::OrderPaid, "/order_id", json!(1.5))), "/order_id");
+    assert_eq!(
+        wrong(&with(EventType::OrderPaid, "/order_id", json!([]))),
+        "/order_id"
+    );
+    assert_eq!(
+        wrong(&with(EventType::OrderPaid, "/order_id", json!(1.5))),
+        "/order_id"
+    );
 }
 
 #[test]
@@ -255,7 +308,10 @@ fn each_type_asks_for_the_customer_it_needs() {
     };
     for kind in [OrderPaid, CustomerCreated, CustomerUpdated] {
         for value in [json!(null), json!(""), json!("  ")] {
-            assert_eq!(wrong(&with(kind, "/customer/email", value)), "/customer/email");
+            assert_eq!(
+                wrong(&with(kind, "/customer/email", value)),
+                "/customer/email"
+            );
         }
         assert_eq!(wrong(&without(kind, "/customer/email")), "/customer/email");
     }
@@ -267,11 +323,22 @@ fn each_type_asks_for_the_customer_it_needs() {
         assert_eq!(wrong(&with(kind, "/customer", json!({}))), "/customer/id");
     }
     for value in [json!(null), json!([])] {
-        assert_eq!(read(&with(ServiceSuspended, "/customer", value)).unwrap().customer, None);
+        assert_eq!(
+            read(&with(ServiceSuspended, "/customer", value))
+                .unwrap()
+                .customer,
+            None
+        );
     }
     assert!(read(&with(ServiceSuspended, "/customer/email", json!(""))).is_ok());
-    assert_eq!(wrong(&with(ServiceSuspended, "/customer/id", json!(""))), "/customer/id");
-    assert_eq!(wrong(&with(ServiceSuspended, "/customer/email", json!("x"))), "/customer/email");
+    assert_eq!(
+        wrong(&with(ServiceSuspended, "/customer/id", json!(""))),
+        "/customer/id"
+    );
+    assert_eq!(
+        wrong(&with(ServiceSuspended, "/customer/email", json!("x"))),
+        "/customer/email"
+    );
 }
 
 #[test]
@@ -305,22 +372,41 @@ fn an_address_is_one_address() {
 #[test]
 fn services_are_a_list_of_different_ones() {
     let kind = EventType::ServiceSuspended;
-    for value in [json!(null), json!([]), json!({}), json!("501"), json!({"0": {"id": 501}})] {
+    for value in [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!("501"),
+        json!({"0": {"id": 501}}),
+    ] {
         assert_eq!(wrong(&with(kind, "/services", value)), "/services");
     }
     assert_eq!(wrong(&without(kind, "/services")), "/services");
     for value in [json!(null), json!(501), json!([])] {
-        assert_eq!(wrong(&with(kind, "/services", json!([value]))), "/services/0");
+        assert_eq!(
+            wrong(&with(kind, "/services", json!([value]))),
+            "/services/0"
+        );
     }
 }
 
 #[test]
 fn a_service_named_twice_in_one_event_is_refused_however_it_is_spelled() {
     let kind = EventType::ServiceSuspended;
-    let body = with(kind, "/services", json!([{"id": "501"}, {"id": 502}, {"id": 501}]));
+    let body = with(
+        kind,
+        "/services",
+        json!([{"id": "501"}, {"id": 502}, {"id": 501}]),
+    );
     assert_eq!(wrong(&body), "/services/2/id");
     let many: Vec<_> = (1..=500).map(|id| json!({"id": id})).collect();
-    assert_eq!(read(&with(kind, "/services", json!(many))).unwrap().services.len(), 500);
+    assert_eq!(
+        read(&with(kind, "/services", json!(many)))
+            .unwrap()
+            .services
+            .len(),
+        500
+    );
     let more: Vec<_> = (1..=501).map(|id| json!({"id": id})).collect();
     assert_eq!(wrong(&with(kind, "/services", json!(more))), "/services");
 }
@@ -328,34 +414,69 @@ fn a_service_named_twice_in_one_event_is_refused_however_it_is_spelled() {
 #[test]
 fn only_types_that_need_a_product_insist_on_one() {
     for kind in [EventType::OrderPaid, EventType::ServicePackageChanged] {
-        assert_eq!(wrong(&without(kind, "/services/0/product_id")), "/services/0/product_id");
+        assert_eq!(
+            wrong(&without(kind, "/services/0/product_id")),
+            "/services/0/product_id"
+        );
     }
     for value in [json!(null), json!("")] {
-        let event =
-            read(&with(EventType::ServiceRenewed, "/services/0/product_id", value)).unwrap();
+        let event = read(&with(
+            EventType::ServiceRenewed,
+            "/services/0/product_id",
+            value,
+        ))
+        .unwrap();
         assert_eq!(event.services[0].product_id, "");
     }
-    let body = with(EventType::ServiceRenewed, "/services/0/product_id", json!([]));
+    let body = with(
+        EventType::ServiceRenewed,
+        "/services/0/product_id",
+        json!([]),
+    );
     assert_eq!(wrong(&body), "/services/0/product_id");
 }
 
 #[test]
 fn an_action_is_one_of_four_and_a_wiping_one_is_never_guessed() {
     let kind = EventType::ServiceAction;
-    assert_eq!(read(&with(kind, "/action", json!("reload"))).unwrap().action, Some(Action::Reload));
-    for value in [json!(null), json!(""), json!("Reload"), json!("reinstall"), json!(1), json!([])]
-    {
+    assert_eq!(
+        read(&with(kind, "/action", json!("reload")))
+            .unwrap()
+            .action,
+        Some(Action::Reload)
+    );
+    for value in [
+        json!(null),
+        json!(""),
+        json!("Reload"),
+        json!("reinstall"),
+        json!(1),
+        json!([]),
+    ] {
         assert_eq!(wrong(&with(kind, "/action", value)), "/action");
     }
     assert_eq!(wrong(&without(kind, "/action")), "/action");
-    assert_eq!(read(&with(EventType::OrderPaid, "/action", json!("x"))).unwrap().action, None);
+    assert_eq!(
+        read(&with(EventType::OrderPaid, "/action", json!("x")))
+            .unwrap()
+            .action,
+        None
+    );
 }
 
 #[test]
 fn a_refusal_reads_as_a_sentence_with_its_place_and_without_the_value() {
-    let error = read(&with(EventType::OrderPaid, "/customer/email", json!("s3cret"))).unwrap_err();
+    let error = read(&with(
+        EventType::OrderPaid,
+        "/customer/email",
+        json!("s3cret"),
+    ))
+    .unwrap_err();
     let text = error.to_string();
-    assert_eq!(text, "/customer/email must be one e-mail address such as ann@example.com");
+    assert_eq!(
+        text,
+        "/customer/email must be one e-mail address such as ann@example.com"
+    );
     assert_eq!(
         native(b"[]", NOW, NOW).unwrap_err().to_string(),
         "the body is not a JSON object but a list"
@@ -379,5 +500,8 @@ fn how_long_a_typical_event_takes() {
         std::hint::black_box(value);
     }
     let value = began.elapsed() / rounds;
-    println!("{} bytes: {ours:?} an event; serde_json's Value alone {value:?}", body.len());
+    println!(
+        "{} bytes: {ours:?} an event; serde_json's Value alone {value:?}",
+        body.len()
+    );
 }

@@ -8,7 +8,10 @@ use crate::domain::EventType;
 #[test]
 fn texts_are_taken_as_php_writes_them_and_decoded_once() {
     for (value, text) in [
-        (json!("Smith &amp; Sons &quot;Ltd&quot;"), "Smith & Sons \"Ltd\""),
+        (
+            json!("Smith &amp; Sons &quot;Ltd&quot;"),
+            "Smith & Sons \"Ltd\"",
+        ),
         (json!("&amp;amp;"), "&amp;"),
         (json!("AT&T"), "AT&T"),
         (json!(" Ann  Lee "), "Ann  Lee"),
@@ -24,7 +27,11 @@ fn texts_are_taken_as_php_writes_them_and_decoded_once() {
         for pointer in ["/customer/name", "/customer/company"] {
             let event = read(&with(EventType::OrderPaid, pointer, value.clone())).unwrap();
             let customer = event.customer.unwrap();
-            let found = if pointer.ends_with("name") { customer.name } else { customer.company };
+            let found = if pointer.ends_with("name") {
+                customer.name
+            } else {
+                customer.company
+            };
             assert_eq!(found, text);
         }
     }
@@ -33,9 +40,12 @@ fn texts_are_taken_as_php_writes_them_and_decoded_once() {
 
 #[test]
 fn a_line_break_or_control_character_in_a_line_is_refused_even_when_escaped() {
-    for pointer in
-        ["/customer/name", "/customer/company", "/services/0/hostname", "/services/0/billing_cycle"]
-    {
+    for pointer in [
+        "/customer/name",
+        "/customer/company",
+        "/services/0/hostname",
+        "/services/0/billing_cycle",
+    ] {
         for value in [
             "srv1\nX-Evil: 1",
             "srv1\r",
@@ -96,13 +106,22 @@ fn option_values_keep_their_lines_and_names_are_one_line() {
         (json!({"a/b~c": {}}), "/services/0/options/a~1b~0c"),
         (json!({"a": "\u{1b}[2J"}), "/services/0/options/a"),
         (json!({"a": "&#27;"}), "/services/0/options/a"),
-        (json!({"a": "x".repeat(16 * 1024 + 1)}), "/services/0/options/a"),
+        (
+            json!({"a": "x".repeat(16 * 1024 + 1)}),
+            "/services/0/options/a",
+        ),
         (json!({"a&#10;b": "x"}), "/services/0/options"),
         (json!({"a\nb": "x"}), "/services/0/options"),
         (json!({"x".repeat(1025): "x"}), "/services/0/options"),
-        (json!({"a&b": 1, "a&amp;b": 2}), "/services/0/options/a&amp;b"),
+        (
+            json!({"a&b": 1, "a&amp;b": 2}),
+            "/services/0/options/a&amp;b",
+        ),
     ] {
-        assert_eq!(wrong(&with(EventType::OrderPaid, "/services/0/options", options)), pointer);
+        assert_eq!(
+            wrong(&with(EventType::OrderPaid, "/services/0/options", options)),
+            pointer
+        );
     }
 }
 
@@ -124,7 +143,13 @@ fn a_quantity_is_a_small_whole_number_and_phps_nothing_is_one() {
         let event = read(&with(EventType::OrderPaid, pointer, value)).unwrap();
         assert_eq!(event.services[0].quantity, quantity);
     }
-    assert_eq!(read(&without(EventType::OrderPaid, pointer)).unwrap().services[0].quantity, 1);
+    assert_eq!(
+        read(&without(EventType::OrderPaid, pointer))
+            .unwrap()
+            .services[0]
+            .quantity,
+        1
+    );
     for value in [
         json!(-1),
         json!("-1"),

@@ -51,7 +51,9 @@ pub use concern::{Concern, concerns};
 pub use guard::{Guard, guard};
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use overtaken::overtaken;
-pub use settle::{Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent};
+pub use settle::{
+    Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent,
+};
 
 use case::Case;
 

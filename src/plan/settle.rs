@@ -109,7 +109,9 @@ fn window(step: &Step, rules: &RetryRules) -> Duration {
 /// the window.
 pub fn surely_absent(step: &Step, outcome: &Outcome, now: Timestamp, rules: &RetryRules) -> bool {
     *outcome == Outcome::Absent
-        && step.unknown_since.is_some_and(|since| now >= since.plus(window(step, rules)))
+        && step
+            .unknown_since
+            .is_some_and(|since| now >= since.plus(window(step, rules)))
 }
 
 /// The step as found after a crash or by another worker: if its attempt was under way, the
@@ -226,8 +228,14 @@ fn not_yet(
         Again::Slow => PATIENCE_SLOW,
         Again::Soon => PATIENCE_SOON,
     };
-    if step.began_at.is_some_and(|began| now.since(began) > patience) {
-        let reason = format!("{} waits for {waiting_for} for too long", step.action.kind());
+    if step
+        .began_at
+        .is_some_and(|began| now.since(began) > patience)
+    {
+        let reason = format!(
+            "{} waits for {waiting_for} for too long",
+            step.action.kind()
+        );
         return pause(step, waiting_for, reason);
     }
     let delay = match again {

@@ -9,11 +9,15 @@ use crate::domain::time::Timestamp;
 use crate::verify::Verified;
 
 use super::{
-    DeliveryVerdict, Incoming, STRANGERS_BYTES, NewDelivery, Receipt, Receiver, Reception, Refused, Source,
+    DeliveryVerdict, Incoming, NewDelivery, Receipt, Receiver, Reception, Refused, STRANGERS_BYTES,
+    Source,
 };
 
 impl Receiver {
-    #[expect(clippy::too_many_arguments, reason = "one row is made of them, in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one row is made of them, in one place"
+    )]
     pub(super) async fn keep(
         &self,
         source: &Source,
@@ -30,8 +34,11 @@ impl Receiver {
             .map(|event| self.runs_for(&source.name, event, &parts, id, now))
             .unwrap_or_default();
         let run_ids = runs.iter().map(|run| run.id).collect();
-        let verdict =
-            if reason.is_some() { DeliveryVerdict::Ignored } else { DeliveryVerdict::Accepted };
+        let verdict = if reason.is_some() {
+            DeliveryVerdict::Ignored
+        } else {
+            DeliveryVerdict::Accepted
+        };
         let mut new = row(id, source, incoming, Some(verified), verdict, now);
         new.cause.clone_from(&reason);
         new.dedupe = Some(dedupe_key(&source.name, &verified.id));
@@ -41,8 +48,14 @@ impl Receiver {
         }
         match self.store.accept(new).await? {
             Receipt::Stored => Ok(match reason {
-                None => Reception::Accepted { delivery: id, runs: run_ids },
-                Some(reason) => Reception::Ignored { delivery: id, reason },
+                None => Reception::Accepted {
+                    delivery: id,
+                    runs: run_ids,
+                },
+                Some(reason) => Reception::Ignored {
+                    delivery: id,
+                    reason,
+                },
             }),
             Receipt::Duplicate { of, runs } => Ok(Reception::Duplicate { of, runs }),
             Receipt::Conflict { of } => Err(Refused::Conflict { of }),
@@ -61,7 +74,14 @@ impl Receiver {
             return; // counted by the metrics; a flood of rubbish is not worth a full disk
         }
         let id = DeliveryId(self.ids.next(now));
-        let mut new = row(id, source, incoming, verified, DeliveryVerdict::Rejected, now);
+        let mut new = row(
+            id,
+            source,
+            incoming,
+            verified,
+            DeliveryVerdict::Rejected,
+            now,
+        );
         new.cause = Some(format!("{}: {refused}", refused.cause()));
         if verified.is_none() {
             new.verification = json!({"result": "refused", "cause": refused.cause()}).to_string();
@@ -95,7 +115,11 @@ fn dedupe_key(source: &str, id: &str) -> [u8; 16] {
 fn describe(new: &mut NewDelivery, event: Event) {
     new.kind = Some(event.kind.name().to_owned());
     new.customer_id = event.customer.map(|customer| customer.id);
-    new.service_ids = event.services.into_iter().map(|service| service.id).collect();
+    new.service_ids = event
+        .services
+        .into_iter()
+        .map(|service| service.id)
+        .collect();
 }
 
 fn row(
@@ -158,6 +182,14 @@ fn headers(incoming: &Incoming<'_>) -> Value {
 }
 
 fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 7] = ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"];
+    const PARTS: [&str; 7] = [
+        "authorization",
+        "cookie",
+        "token",
+        "secret",
+        "password",
+        "api-key",
+        "apikey",
+    ];
     PARTS.iter().any(|part| name.contains(part))
 }

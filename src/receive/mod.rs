@@ -111,7 +111,14 @@ impl Receiver {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(STRANGERS_AT_ONCE);
-        Self { sources, catalogue, store, ids, clock, strangers: RateLimiter::direct(quota) }
+        Self {
+            sources,
+            catalogue,
+            store,
+            ids,
+            clock,
+            strangers: RateLimiter::direct(quota),
+        }
     }
 
     /// The source of that name.
@@ -120,7 +127,11 @@ impl Receiver {
     }
 
     /// Judges a request and keeps it.
-    pub async fn receive(&self, source: &Source, incoming: Incoming<'_>) -> Result<Reception, Refused> {
+    pub async fn receive(
+        &self,
+        source: &Source,
+        incoming: Incoming<'_>,
+    ) -> Result<Reception, Refused> {
         let now = self.clock.now();
         let verified = match judge(source, &incoming, now) {
             Ok(verified) => verified,
@@ -130,11 +141,17 @@ impl Receiver {
             }
         };
         match self.understand(source, &incoming, &verified, now).await {
-            Ok(Understood { event, runs, reason }) => {
-                self.keep(source, incoming, &verified, event, runs, reason, now).await
+            Ok(Understood {
+                event,
+                runs,
+                reason,
+            }) => {
+                self.keep(source, incoming, &verified, event, runs, reason, now)
+                    .await
             }
             Err(refused) => {
-                self.reject(source, incoming, Some(&verified), &refused, now).await;
+                self.reject(source, incoming, Some(&verified), &refused, now)
+                    .await;
                 Err(refused)
             }
         }
@@ -165,12 +182,19 @@ impl Receiver {
             }
             Err(normalise::NotAnEvent::NotJson(what)) => return Err(Refused::NotJson(what)),
             Err(normalise::NotAnEvent::Wrong(wrong)) => {
-                return Err(Refused::Wrong { pointer: wrong.pointer, detail: wrong.detail });
+                return Err(Refused::Wrong {
+                    pointer: wrong.pointer,
+                    detail: wrong.detail,
+                });
             }
         };
         let concerned = self.concerned(&source.name, &event).await?;
         let reason = concerned.is_empty().then(|| nothing_to_do(&event));
-        Ok(Understood { event: Some(event), runs: concerned, reason })
+        Ok(Understood {
+            event: Some(event),
+            runs: concerned,
+            reason,
+        })
     }
 
     /// The services (or `None` for the customer's lane) that the event makes runs for.
@@ -189,7 +213,12 @@ impl Receiver {
 
     /// A product that is not in the catalogue is none of Billhook's business, unless the service
     /// is known from the time when it was.
-    async fn concerns(&self, source: &str, kind: EventType, service: &OrderedService) -> Result<bool, Refused> {
+    async fn concerns(
+        &self,
+        source: &str,
+        kind: EventType,
+        service: &OrderedService,
+    ) -> Result<bool, Refused> {
         if self.catalogue.find(source, &service.product_id).is_some() {
             return Ok(true);
         }
@@ -214,16 +243,20 @@ impl Receiver {
         origin: DeliveryId,
         now: Timestamp,
     ) -> Vec<NewRun> {
-        let order = OrderKey { occurred_at: event.occurred_at, origin };
+        let order = OrderKey {
+            occurred_at: event.occurred_at,
+            origin,
+        };
         let customer_id = event.customer.as_ref().map(|customer| customer.id.clone());
         let mut runs = Vec::with_capacity(concerned.len());
         for part in concerned {
             let service = part.and_then(|index| event.services.get(index));
             let lane = match (service, &customer_id) {
                 (Some(service), _) => lane(source, service),
-                (None, Some(customer_id)) => {
-                    Lane::Customer { source: source.to_owned(), customer_id: customer_id.clone() }
-                }
+                (None, Some(customer_id)) => Lane::Customer {
+                    source: source.to_owned(),
+                    customer_id: customer_id.clone(),
+                },
                 (None, None) => continue,
             };
             runs.push(NewRun {
@@ -240,7 +273,11 @@ impl Receiver {
     }
 
     /// The parts of an event that a replay would make runs for today.
-    pub async fn parts_today(&self, source: &str, event: &Event) -> Result<Vec<Option<usize>>, Refused> {
+    pub async fn parts_today(
+        &self,
+        source: &str,
+        event: &Event,
+    ) -> Result<Vec<Option<usize>>, Refused> {
         self.concerned(source, event).await
     }
 }
@@ -252,32 +289,48 @@ struct Understood {
 }
 
 fn lane(source: &str, service: &OrderedService) -> Lane {
-    Lane::Service { source: source.to_owned(), service_id: service.id.clone() }
+    Lane::Service {
+        source: source.to_owned(),
+        service_id: service.id.clone(),
+    }
 }
 
 fn nothing_to_do(event: &Event) -> String {
     if event.kind == EventType::TestPing {
         return "test.ping: the signature is right, there is nothing to do".to_owned();
     }
-    let mut products: Vec<&str> =
-        event.services.iter().map(|service| service.product_id.as_str()).collect();
+    let mut products: Vec<&str> = event
+        .services
+        .iter()
+        .map(|service| service.product_id.as_str())
+        .collect();
     products.sort_unstable();
     products.dedup();
     if products.iter().all(|product| product.is_empty()) {
         return "the service is not known to Billhook".to_owned();
     }
-    format!("product {} is not in the catalogue ([[products]] in the configuration)", products.join(", "))
+    format!(
+        "product {} is not in the catalogue ([[products]] in the configuration)",
+        products.join(", ")
+    )
 }
 
 fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Option<&'a [u8]> {
-    let found = incoming.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    let found = incoming
+        .headers
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| *value)
 }
 
 fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Verified, Refused> {
     // A repeated id or timestamp header would leave open which one was signed.
     for name in ["webhook-id", "webhook-timestamp"] {
-        let count = incoming.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).count();
+        let count = incoming
+            .headers
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .count();
         if count > 1 {
             return Err(Refused::RepeatedHeader(name));
         }
@@ -302,20 +355,40 @@ fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Ver
         timestamp: header(incoming, "webhook-timestamp"),
         signature,
     };
-    verify::verify(&source.keys, &headers, &incoming.body, now, source.tolerance).map_err(Refused::Signature)
+    verify::verify(
+        &source.keys,
+        &headers,
+        &incoming.body,
+        now,
+        source.tolerance,
+    )
+    .map_err(Refused::Signature)
 }
 
 fn check_content(incoming: &Incoming<'_>) -> Result<(), Refused> {
     if header(incoming, "content-encoding").is_some_and(|value| value != b"identity") {
-        return Err(Refused::ContentType("a compressed body is not accepted".to_owned()));
+        return Err(Refused::ContentType(
+            "a compressed body is not accepted".to_owned(),
+        ));
     }
-    let Some(value) = header(incoming, "content-type") else { return Ok(()) };
+    let Some(value) = header(incoming, "content-type") else {
+        return Ok(());
+    };
     let text = String::from_utf8_lossy(value);
-    let media = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
+    let media = text
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if media == "application/json"
+        || (media.starts_with("application/") && media.ends_with("+json"))
+    {
         return Ok(());
     }
-    Err(Refused::ContentType("the content type must be application/json".to_owned()))
+    Err(Refused::ContentType(
+        "the content type must be application/json".to_owned(),
+    ))
 }
 
 impl From<StoreError> for Refused {

@@ -40,7 +40,9 @@ pub enum Refused {
         detail: String,
     },
     /// The id was used with another body.
-    #[error("this webhook-id was used before with another body, by delivery {of}; a new event needs a new id")]
+    #[error(
+        "this webhook-id was used before with another body, by delivery {of}; a new event needs a new id"
+    )]
     Conflict {
         /// The delivery that holds the id.
         of: DeliveryId,

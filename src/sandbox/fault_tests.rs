@@ -49,10 +49,7 @@ async fn a_client_that_gives_up_on_a_stall_may_have_ordered() {
     let mut caller = caller(SandboxOptions::instant()).await;
     #[expect(clippy::disallowed_methods, reason = "a test's own client")]
     let builder = Client::builder();
-    caller.http = builder
-        .timeout(Duration::from_millis(100))
-        .build()
-        .unwrap();
+    caller.http = builder.timeout(Duration::from_millis(100)).build().unwrap();
     for (fault, devices) in [
         (Fault::StalledBefore(Duration::from_millis(300)), 0),
         (Fault::DoneThenStalled(Duration::from_millis(300)), 1),

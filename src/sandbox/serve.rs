@@ -41,7 +41,10 @@ async fn accept(listener: TcpListener, world: Arc<World>) -> io::Result<()> {
     loop {
         let (stream, _client) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        #[expect(clippy::disallowed_methods, reason = "ends with its connection or its runtime")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its connection or its runtime"
+        )]
         tokio::spawn(converse(Connection::new(stream), Arc::clone(&world)));
     }
 }

@@ -23,7 +23,13 @@ pub(super) async fn accept(
     connection: &mut SqliteConnection,
     deliveries: &[NewDelivery],
 ) -> Result<Vec<Receipt>, sqlx::Error> {
-    let rows: Vec<Row<'_>> = deliveries.iter().map(|new| Row { new, duplicate_of: None }).collect();
+    let rows: Vec<Row<'_>> = deliveries
+        .iter()
+        .map(|new| Row {
+            new,
+            duplicate_of: None,
+        })
+        .collect();
     let inserted = insert(connection, &rows).await?;
     if inserted == deliveries.len() as u64 {
         add_runs(connection, deliveries.iter()).await?;
@@ -49,23 +55,29 @@ struct Row<'a> {
 }
 
 async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<u64, sqlx::Error> {
-    for_rows(connection, DELIVERIES, " ON CONFLICT DO NOTHING", rows, |row, Row { new, duplicate_of }| {
-        row.push_bind(new.id.0);
-        row.push_bind(new.received_at.micros());
-        row.push_bind(new.source.to_string());
-        row.push_bind(new.verdict.name());
-        row.push_bind(new.cause.clone());
-        row.push_bind(new.kind.clone());
-        row.push_bind(new.dedupe.map(Vec::from));
-        row.push_bind(*duplicate_of);
-        row.push_bind(new.customer_id.clone());
-        row.push_bind(json_list(&new.service_ids));
-        row.push_bind(run_ids(&new.runs));
-        row.push_bind(new.signed_at.map(Timestamp::micros));
-        row.push_bind(new.verification.clone());
-        row.push_bind(new.headers.clone());
-        row.push_bind(new.body.clone());
-    })
+    for_rows(
+        connection,
+        DELIVERIES,
+        " ON CONFLICT DO NOTHING",
+        rows,
+        |row, Row { new, duplicate_of }| {
+            row.push_bind(new.id.0);
+            row.push_bind(new.received_at.micros());
+            row.push_bind(new.source.to_string());
+            row.push_bind(new.verdict.name());
+            row.push_bind(new.cause.clone());
+            row.push_bind(new.kind.clone());
+            row.push_bind(new.dedupe.map(Vec::from));
+            row.push_bind(*duplicate_of);
+            row.push_bind(new.customer_id.clone());
+            row.push_bind(json_list(&new.service_ids));
+            row.push_bind(run_ids(&new.runs));
+            row.push_bind(new.signed_at.map(Timestamp::micros));
+            row.push_bind(new.verification.clone());
+            row.push_bind(new.headers.clone());
+            row.push_bind(new.body.clone());
+        },
+    )
     .await
 }
 
@@ -104,24 +116,39 @@ async fn repeated(
     let of: i64 = first.try_get(0)?;
     let body: Vec<u8> = first.try_get(1)?;
     let runs: Option<String> = first.try_get(2)?;
-    let mut again = NewDelivery { dedupe: None, runs: Vec::new(), ..new.clone() };
+    let mut again = NewDelivery {
+        dedupe: None,
+        runs: Vec::new(),
+        ..new.clone()
+    };
     let receipt = if body == new.body {
         again.verdict = DeliveryVerdict::Duplicate;
         again.cause = Some("the same delivery again".to_owned());
-        Receipt::Duplicate { of: DeliveryId(of), runs: read_run_ids(runs.as_deref()) }
+        Receipt::Duplicate {
+            of: DeliveryId(of),
+            runs: read_run_ids(runs.as_deref()),
+        }
     } else {
         again.verdict = DeliveryVerdict::Rejected;
         again.cause = Some("the id was used before with another body".to_owned());
         Receipt::Conflict { of: DeliveryId(of) }
     };
-    insert(connection, &[Row { new: &again, duplicate_of: Some(of) }]).await?;
+    insert(
+        connection,
+        &[Row {
+            new: &again,
+            duplicate_of: Some(of),
+        }],
+    )
+    .await?;
     Ok(receipt)
 }
 
 /// Reads the column that [`run_ids`] wrote.
 pub(super) fn read_run_ids(text: Option<&str>) -> Vec<RunId> {
-    let ids: Vec<i64> =
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let ids: Vec<i64> = text
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
     ids.into_iter().map(RunId).collect()
 }
 
@@ -135,7 +162,11 @@ async fn add_runs(
 ) -> Result<(), sqlx::Error> {
     let mut runs = Vec::new();
     for new in deliveries {
-        runs.extend(new.runs.iter().map(|run| (run, new.id, &*new.source, new.received_at)));
+        runs.extend(
+            new.runs
+                .iter()
+                .map(|run| (run, new.id, &*new.source, new.received_at)),
+        );
     }
     insert_runs(connection, &runs).await
 }
@@ -169,9 +200,14 @@ pub(super) async fn replay(
             }
         }
     }
-    let rows: Vec<_> = runs.iter().map(|run| (run, delivery, source, now)).collect();
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|run| (run, delivery, source, now))
+        .collect();
     insert_runs(connection, &rows).await?;
-    let Some(begin) = begin.filter(|begin| *begin > now) else { return Ok(()) };
+    let Some(begin) = begin.filter(|begin| *begin > now) else {
+        return Ok(());
+    };
     for run in runs {
         // What the passed run sent may still take effect: the look that comes first must see it.
         sqlx::query("UPDATE runs SET due_at = ? WHERE id = ? AND due_at IS NOT NULL")
@@ -188,26 +224,34 @@ async fn insert_runs(
     runs: &[(&NewRun, DeliveryId, &str, Timestamp)],
 ) -> Result<(), sqlx::Error> {
     let busy = busy_lanes(connection, runs).await?;
-    for_rows(connection, RUNS, "", runs, |row, (run, delivery, source, now)| {
-        let due = (!busy.contains(&run.lane)).then_some(now.micros());
-        row.push_bind(run.id.0);
-        row.push_bind(delivery.0);
-        row.push_bind(run.order.origin.0);
-        row.push_bind(run.order.occurred_at.micros());
-        row.push_bind(run.lane.clone());
-        row.push_bind((*source).to_owned());
-        row.push_bind(run.kind.name());
-        row.push_bind(run.customer_id.clone());
-        row.push_bind(run.service_id.clone());
-        row.push("'pending', 1, 0");
-        row.push_bind(due);
-        row.push("0, 0");
-        row.push_bind(run.replay_of);
-        row.push_bind(now.micros());
-        row.push_bind(now.micros());
-    })
+    for_rows(
+        connection,
+        RUNS,
+        "",
+        runs,
+        |row, (run, delivery, source, now)| {
+            let due = (!busy.contains(&run.lane)).then_some(now.micros());
+            row.push_bind(run.id.0);
+            row.push_bind(delivery.0);
+            row.push_bind(run.order.origin.0);
+            row.push_bind(run.order.occurred_at.micros());
+            row.push_bind(run.lane.clone());
+            row.push_bind((*source).to_owned());
+            row.push_bind(run.kind.name());
+            row.push_bind(run.customer_id.clone());
+            row.push_bind(run.service_id.clone());
+            row.push("'pending', 1, 0");
+            row.push_bind(due);
+            row.push("0, 0");
+            row.push_bind(run.replay_of);
+            row.push_bind(now.micros());
+            row.push_bind(now.micros());
+        },
+    )
     .await?;
-    let Some((_, _, _, now)) = runs.first() else { return Ok(()) };
+    let Some((_, _, _, now)) = runs.first() else {
+        return Ok(());
+    };
     let busy: Vec<String> = busy.into_iter().collect();
     lanes::rebalance(connection, &busy, Because::RunCame, *now).await?;
     let ended: HashSet<&String> = runs
@@ -215,7 +259,10 @@ async fn insert_runs(
         .filter(|(run, ..)| run.kind == EventType::ServiceTerminated)
         .map(|(run, ..)| &run.lane)
         .collect();
-    let ended: Vec<String> = busy.into_iter().filter(|lane| ended.contains(lane)).collect();
+    let ended: Vec<String> = busy
+        .into_iter()
+        .filter(|lane| ended.contains(lane))
+        .collect();
     lanes::overtake(connection, &ended, *now).await
 }
 
@@ -240,6 +287,10 @@ async fn busy_lanes(
     for row in rows {
         busy.insert(row.try_get::<String, _>(0)?);
     }
-    busy.extend(seen.into_iter().filter(|(_, count)| *count > 1).map(|(lane, _)| lane.clone()));
+    busy.extend(
+        seen.into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(lane, _)| lane.clone()),
+    );
     Ok(busy)
 }

@@ -32,8 +32,10 @@ pub(super) async fn advance(
     writes: &[Advance],
 ) -> Result<Vec<Advanced>, sqlx::Error> {
     let applied = update_runs(connection, writes).await?;
-    let live: Vec<&Advance> =
-        writes.iter().filter(|write| applied.contains_key(&write.run.0)).collect();
+    let live: Vec<&Advance> = writes
+        .iter()
+        .filter(|write| applied.contains_key(&write.run.0))
+        .collect();
     let refused = acquire_claims(connection, &live).await?;
     write_journal(connection, &live, &refused).await?;
     write_states(connection, &live).await?;
@@ -62,7 +64,12 @@ async fn update_runs(
         row.push_bind(write.due_at.map(Timestamp::micros));
         row.push_bind(write.waiting_for.clone());
         row.push_bind(write.error.clone());
-        row.push_bind(write.at_end.as_ref().and_then(|end| serde_json::to_string(end).ok()));
+        row.push_bind(
+            write
+                .at_end
+                .as_ref()
+                .and_then(|end| serde_json::to_string(end).ok()),
+        );
         row.push_bind(write.customer_id.clone());
         row.push_bind(write.now.micros());
     })
@@ -80,8 +87,13 @@ async fn acquire_claims(
     live: &[&Advance],
 ) -> Result<HashSet<i64>, sqlx::Error> {
     let mut refused = HashSet::new();
-    for write in live.iter().filter(|write| write.claim == ClaimChange::Acquire) {
-        let Some(customer_id) = &write.customer_id else { continue };
+    for write in live
+        .iter()
+        .filter(|write| write.claim == ClaimChange::Acquire)
+    {
+        let Some(customer_id) = &write.customer_id else {
+            continue;
+        };
         let taken = sqlx::query(
             "INSERT INTO customers (source, customer_id, doc, claimed_by, updated_at) \
              VALUES (?, ?, '{}', ?, ?) ON CONFLICT (source, customer_id) DO UPDATE \
@@ -115,7 +127,9 @@ async fn wait_for_claim(
     )
     .bind(claim_key(&write.source, customer_id))
     .bind(write.now.micros())
-    .bind(format!("another run of customer {customer_id} that is changing the same account"))
+    .bind(format!(
+        "another run of customer {customer_id} that is changing the same account"
+    ))
     .bind(write.run.0)
     .execute(connection)
     .await?;
@@ -151,13 +165,20 @@ async fn write_steps(
     connection: &mut SqliteConnection,
     steps: &[(i64, &Step)],
 ) -> Result<(), sqlx::Error> {
-    let tail = " ON CONFLICT (run_id, seq) DO UPDATE SET status = excluded.status, doc = excluded.doc";
-    for_rows(connection, "INSERT INTO steps (run_id, seq, status, doc)", tail, steps, |row, (run, step)| {
-        row.push_bind(*run);
-        row.push_bind(i64::from(step.seq));
-        row.push_bind(step.status.name());
-        row.push_bind(serde_json::to_string(step).unwrap_or_default());
-    })
+    let tail =
+        " ON CONFLICT (run_id, seq) DO UPDATE SET status = excluded.status, doc = excluded.doc";
+    for_rows(
+        connection,
+        "INSERT INTO steps (run_id, seq, status, doc)",
+        tail,
+        steps,
+        |row, (run, step)| {
+            row.push_bind(*run);
+            row.push_bind(i64::from(step.seq));
+            row.push_bind(step.status.name());
+            row.push_bind(serde_json::to_string(step).unwrap_or_default());
+        },
+    )
     .await?;
     Ok(())
 }
@@ -234,8 +255,17 @@ async fn release_claims(
         .iter()
         .filter(|write| write.claim == ClaimChange::Release || write.status.is_final());
     for write in released {
-        let Some(customer_id) = &write.customer_id else { continue };
-        release(connection, &write.source, customer_id, write.run.0, write.now).await?;
+        let Some(customer_id) = &write.customer_id else {
+            continue;
+        };
+        release(
+            connection,
+            &write.source,
+            customer_id,
+            write.run.0,
+            write.now,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -268,10 +298,7 @@ pub(super) async fn release(
     Ok(())
 }
 
-async fn end_runs(
-    connection: &mut SqliteConnection,
-    live: &[&Advance],
-) -> Result<(), sqlx::Error> {
+async fn end_runs(connection: &mut SqliteConnection, live: &[&Advance]) -> Result<(), sqlx::Error> {
     // A run held before it had a plan lets an earlier one that came meanwhile go first.
     let held = |write: &&&Advance| write.status == RunStatus::Paused && !write.planned;
     let held: Vec<&&Advance> = live.iter().filter(held).collect();
@@ -279,8 +306,13 @@ async fn end_runs(
         let lanes: Vec<String> = held.iter().map(|write| write.lane.clone()).collect();
         lanes::rebalance(connection, &lanes, Because::RunCame, last.now).await?;
     }
-    let ended: Vec<&&Advance> = live.iter().filter(|write| write.status.is_final()).collect();
-    let Some(last) = ended.last() else { return Ok(()) };
+    let ended: Vec<&&Advance> = live
+        .iter()
+        .filter(|write| write.status.is_final())
+        .collect();
+    let Some(last) = ended.last() else {
+        return Ok(());
+    };
     let now = last.now;
     let lanes: Vec<String> = ended.iter().map(|write| write.lane.clone()).collect();
     lanes::rebalance(connection, &lanes, Because::RunEnded, now).await

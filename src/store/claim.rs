@@ -44,10 +44,16 @@ pub(super) async fn claim(
     let lease = lease_end.micros();
     let tail = ") UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.due_at, \
          claim_wait = NULL, waiting_for = NULL, overtaken = 0 FROM w WHERE runs.id = w.id";
-    for_rows(connection, "WITH w (id, due_at) AS (", tail, &claimed, |row, run| {
-        row.push_bind(run.id.0);
-        row.push_bind(lease);
-    })
+    for_rows(
+        connection,
+        "WITH w (id, due_at) AS (",
+        tail,
+        &claimed,
+        |row, run| {
+            row.push_bind(run.id.0);
+            row.push_bind(lease);
+        },
+    )
     .await?;
     add_journals(connection, &mut claimed).await?;
     Ok(claimed)
@@ -60,13 +66,25 @@ fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
     let customer = state::read::<CustomerState>(row.try_get("customer_doc")?);
     // One row that cannot be read must not keep all others from being carried out.
     let known_kind = kind.parse::<EventType>();
-    let at_end = at_end.map(|text| serde_json::from_str::<AtEnd>(&text)).transpose();
+    let at_end = at_end
+        .map(|text| serde_json::from_str::<AtEnd>(&text))
+        .transpose();
     let mut steps = Vec::new();
     if known_kind.is_err() {
-        steps.push(Err(format!("this version does not know the event type {kind}")));
+        steps.push(Err(format!(
+            "this version does not know the event type {kind}"
+        )));
     }
-    for why in [service.as_ref().err(), customer.as_ref().err(), at_end.as_ref().err()] {
-        steps.extend(why.map(|why| Err(format!("what is known of the service cannot be read: {why}"))));
+    for why in [
+        service.as_ref().err(),
+        customer.as_ref().err(),
+        at_end.as_ref().err(),
+    ] {
+        steps.extend(why.map(|why| {
+            Err(format!(
+                "what is known of the service cannot be read: {why}"
+            ))
+        }));
     }
     Ok(Claimed {
         id: RunId(row.try_get("id")?),
@@ -103,8 +121,11 @@ async fn add_journals(
     connection: &mut SqliteConnection,
     claimed: &mut [Claimed],
 ) -> Result<(), sqlx::Error> {
-    let planned: Vec<i64> =
-        claimed.iter().filter(|run| run.planned).map(|run| run.id.0).collect();
+    let planned: Vec<i64> = claimed
+        .iter()
+        .filter(|run| run.planned)
+        .map(|run| run.id.0)
+        .collect();
     let tail = ") SELECT s.run_id, s.doc FROM steps s JOIN w ON w.id = s.run_id \
          ORDER BY s.run_id, s.seq";
     let rows = returning(connection, "WITH w (id) AS (", tail, &planned, |row, id| {
@@ -114,10 +135,14 @@ async fn add_journals(
     let mut journals: HashMap<i64, Vec<Result<Step, String>>> = HashMap::new();
     for row in rows {
         let doc: String = row.try_get(1)?;
-        journals.entry(row.try_get(0)?).or_default().push(read_step(&doc));
+        journals
+            .entry(row.try_get(0)?)
+            .or_default()
+            .push(read_step(&doc));
     }
     for run in claimed {
-        run.steps.extend(journals.remove(&run.id.0).unwrap_or_default());
+        run.steps
+            .extend(journals.remove(&run.id.0).unwrap_or_default());
     }
     Ok(())
 }

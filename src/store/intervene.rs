@@ -30,7 +30,9 @@ pub(super) async fn intervene(
     what: Intervention,
     now: Timestamp,
 ) -> Result<Intervened, sqlx::Error> {
-    let Some(found) = find(connection, run).await? else { return Ok(Intervened::NotFound) };
+    let Some(found) = find(connection, run).await? else {
+        return Ok(Intervened::NotFound);
+    };
     let allowed = match what {
         Intervention::Retry => {
             found.blocks && matches!(found.status, RunStatus::Paused | RunStatus::Waiting)
@@ -41,7 +43,11 @@ pub(super) async fn intervene(
     if !allowed {
         return Ok(Intervened::NotNow(found.status));
     }
-    if what == Intervention::Cancel && unclear_until(connection, run).await?.is_some_and(|end| end > now) {
+    if what == Intervention::Cancel
+        && unclear_until(connection, run)
+            .await?
+            .is_some_and(|end| end > now)
+    {
         return Ok(Intervened::Unclear);
     }
     match what {
@@ -62,14 +68,18 @@ pub(super) async fn intervene(
 }
 
 async fn find(connection: &mut SqliteConnection, run: RunId) -> Result<Option<Found>, sqlx::Error> {
-    let row = sqlx::query("SELECT status, lane, source, customer_id, planned, blocks FROM runs WHERE id = ?")
-        .bind(run.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(
+        "SELECT status, lane, source, customer_id, planned, blocks FROM runs WHERE id = ?",
+    )
+    .bind(run.0)
+    .fetch_optional(connection)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let status: String = row.try_get(0)?;
     Ok(Some(Found {
-        status: status.parse().map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?,
+        status: status
+            .parse()
+            .map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?,
         lane: row.try_get(1)?,
         source: row.try_get(2)?,
         customer_id: row.try_get(3)?,
@@ -85,8 +95,11 @@ async fn wake(
     found: &Found,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let (status, due) =
-        if found.planned { (RunStatus::Waiting, Some(now.micros())) } else { (RunStatus::Pending, None) };
+    let (status, due) = if found.planned {
+        (RunStatus::Waiting, Some(now.micros()))
+    } else {
+        (RunStatus::Pending, None)
+    };
     sqlx::query(
         "UPDATE runs SET status = ?, due_at = ?, blocks = 1, fence = fence + 1, claim_wait = NULL, \
          error = NULL, waiting_for = NULL, updated_at = ? WHERE id = ?",
@@ -97,7 +110,13 @@ async fn wake(
     .bind(run.0)
     .execute(&mut *connection)
     .await?;
-    lanes::rebalance(connection, std::slice::from_ref(&found.lane), Because::RunCame, now).await
+    lanes::rebalance(
+        connection,
+        std::slice::from_ref(&found.lane),
+        Because::RunCame,
+        now,
+    )
+    .await
 }
 
 /// How long a request whose end is unknown may still take effect, at the most.
@@ -157,7 +176,13 @@ async fn cancel(
     if let Some(customer_id) = &found.customer_id {
         release(connection, &found.source, customer_id, run.0, now).await?;
     }
-    lanes::rebalance(connection, std::slice::from_ref(&found.lane), Because::RunEnded, now).await
+    lanes::rebalance(
+        connection,
+        std::slice::from_ref(&found.lane),
+        Because::RunEnded,
+        now,
+    )
+    .await
 }
 
 /// Makes every run that was under way when the process ended due at once, or only the one that

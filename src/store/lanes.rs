@@ -30,10 +30,16 @@ pub(super) async fn rebalance(
         Because::RunEnded => RUN_ENDED,
     };
     let now = now.micros();
-    for_rows(connection, "WITH l (lane, at) AS (", tail, lanes, |row, lane| {
-        row.push_bind(lane.clone());
-        row.push_bind(now);
-    })
+    for_rows(
+        connection,
+        "WITH l (lane, at) AS (",
+        tail,
+        lanes,
+        |row, lane| {
+            row.push_bind(lane.clone());
+            row.push_bind(now);
+        },
+    )
     .await?;
     Ok(())
 }
@@ -46,10 +52,16 @@ pub(super) async fn overtake(
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let now = now.micros();
-    for_rows(connection, "WITH l (lane, at) AS (", OVERTAKE, lanes, |row, lane| {
-        row.push_bind(lane.clone());
-        row.push_bind(now);
-    })
+    for_rows(
+        connection,
+        "WITH l (lane, at) AS (",
+        OVERTAKE,
+        lanes,
+        |row, lane| {
+            row.push_bind(lane.clone());
+            row.push_bind(now);
+        },
+    )
     .await?;
     Ok(())
 }

@@ -111,16 +111,24 @@ impl Store {
     /// Opens (and makes, and brings up to date) the `SQLite` file that `url` names.
     pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {
         let path = sqlite_path(url)?;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError::Address(format!("cannot make the folder {}: {error}", folder.display()))
+                StoreError::Address(format!(
+                    "cannot make the folder {}: {error}",
+                    folder.display()
+                ))
             })?;
         }
         let lock = lock(&path)?;
         make_private(&path)?;
         let options = options(&path).create_if_missing(true);
         let mut connection = options.connect().await?;
-        sqlx::migrate!("src/store/migrations").run(&mut connection).await?;
+        sqlx::migrate!("src/store/migrations")
+            .run(&mut connection)
+            .await?;
         let reads = SqlitePoolOptions::new()
             .min_connections(1)
             .max_connections(4)
@@ -129,22 +137,45 @@ impl Store {
             .await?;
         let signals = Arc::new(Signals::default());
         let (writes, requests) = mpsc::channel(WAITING_ROOM);
-        #[expect(clippy::disallowed_methods, reason = "the writer outlives every request; closed() joins it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the writer outlives every request; closed() joins it"
+        )]
         let task = tokio::spawn(writer::run(connection, requests, Arc::clone(&signals)));
-        let guard = StoreGuard { writer: task, reads: reads.clone(), _lock: lock };
-        Ok((Self { writes, reads, signals }, guard))
+        let guard = StoreGuard {
+            writer: task,
+            reads: reads.clone(),
+            _lock: lock,
+        };
+        Ok((
+            Self {
+                writes,
+                reads,
+                signals,
+            },
+            guard,
+        ))
     }
 
     /// Opens the `SQLite` file that `url` names for reading only, beside whoever serves it.
     pub async fn peek(url: &str) -> Result<Self, StoreError> {
         let path = sqlite_path(url)?;
         let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-        let reads = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
+        let reads = SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_with(options)
+            .await?;
         // A store without tables is as good as none.
-        sqlx::query("SELECT 1 FROM runs LIMIT 1").fetch_optional(&reads).await?;
+        sqlx::query("SELECT 1 FROM runs LIMIT 1")
+            .fetch_optional(&reads)
+            .await?;
         // Nobody listens at the other end: every write answers that the store is closed.
         let (writes, _) = mpsc::channel(1);
-        Ok(Self { writes, reads, signals: Arc::new(Signals::default()) })
+        Ok(Self {
+            writes,
+            reads,
+            signals: Arc::new(Signals::default()),
+        })
     }
 
     async fn ask<T>(
@@ -152,7 +183,10 @@ impl Store {
         write: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Write,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.writes.send(write(answer)).await.map_err(|_| StoreError::Closed)?;
+        self.writes
+            .send(write(answer))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -160,10 +194,12 @@ impl Store {
     /// already, it answers [`StoreError::Full`] at once.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Receipt, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.writes.try_send(Write::Accept(Box::new(delivery), answer)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Full,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-        })?;
+        self.writes
+            .try_send(Write::Accept(Box::new(delivery), answer))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Full,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+            })?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -183,12 +219,19 @@ impl Store {
         now: Timestamp,
         lease_end: Timestamp,
     ) -> Result<Vec<Claimed>, StoreError> {
-        self.ask(|answer| Write::Claim { limit, now, lease_end, answer }).await
+        self.ask(|answer| Write::Claim {
+            limit,
+            now,
+            lease_end,
+            answer,
+        })
+        .await
     }
 
     /// Writes what became true of a run.
     pub async fn advance(&self, write: Advance) -> Result<Advanced, StoreError> {
-        self.ask(|answer| Write::Advance(Box::new(write), answer)).await
+        self.ask(|answer| Write::Advance(Box::new(write), answer))
+            .await
     }
 
     /// Makes runs for a delivery that is kept already.
@@ -199,7 +242,14 @@ impl Store {
         runs: Vec<NewRun>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.ask(|answer| Write::Replay { delivery, source, runs, now, answer }).await
+        self.ask(|answer| Write::Replay {
+            delivery,
+            source,
+            runs,
+            now,
+            answer,
+        })
+        .await
     }
 
     /// Does to a run what a person asked for.
@@ -209,17 +259,39 @@ impl Store {
         what: Intervention,
         now: Timestamp,
     ) -> Result<Intervened, StoreError> {
-        self.ask(|answer| Write::Intervene { run, what, now, answer }).await
+        self.ask(|answer| Write::Intervene {
+            run,
+            what,
+            now,
+            answer,
+        })
+        .await
     }
 
     /// Makes the runs that a stop cut off due at once; answers how many.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.ask(|answer| Write::Recover { only: None, now, answer }).await
+        self.ask(|answer| Write::Recover {
+            only: None,
+            now,
+            answer,
+        })
+        .await
     }
 
     /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
-    pub async fn give_back(&self, run: RunId, fence: i64, now: Timestamp) -> Result<(), StoreError> {
-        self.ask(|answer| Write::Recover { only: Some((run, fence)), now, answer }).await.map(drop)
+    pub async fn give_back(
+        &self,
+        run: RunId,
+        fence: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.ask(|answer| Write::Recover {
+            only: Some((run, fence)),
+            now,
+            answer,
+        })
+        .await
+        .map(drop)
     }
 
     /// Resolves after a write that may have made something due.
@@ -246,7 +318,9 @@ impl Store {
 fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
     let wrong = |what: &str| StoreError::Address(what.to_owned());
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err(wrong("PostgreSQL is not supported by this version; use sqlite://PATH"));
+        return Err(wrong(
+            "PostgreSQL is not supported by this version; use sqlite://PATH",
+        ));
     }
     let path = url
         .strip_prefix("sqlite://")
@@ -267,9 +341,10 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(StoreError::Address(format!("cannot lock {}: {error}", path.display())))
-        }
+        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Address(format!(
+            "cannot lock {}: {error}",
+            path.display()
+        ))),
     }
 }
 
@@ -277,10 +352,13 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
 /// gives its companions the same mode.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    made.map(drop).map_err(|error| {
-        StoreError::Address(format!("cannot write {}: {error}", path.display()))
-    })
+    let made = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    made.map(drop)
+        .map_err(|error| StoreError::Address(format!("cannot write {}: {error}", path.display())))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -184,7 +184,10 @@ const DELIVERY_COLUMNS: &str = "SELECT id, received_at, source, verdict, cause, 
 
 impl Store {
     /// Lists deliveries, newest first, without their bytes.
-    pub async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Page<DeliveryView>, StoreError> {
+    pub async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Page<DeliveryView>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(DELIVERY_COLUMNS);
         query.push("x'' AS body FROM deliveries WHERE 1 = 1");
         equals(&mut query, "source", filter.source.as_ref());
@@ -196,18 +199,25 @@ impl Store {
             query.push_bind(service.clone()).push(")");
         }
         if let Some(text) = &filter.text {
-            query.push(" AND instr(CAST(body AS TEXT), ").push_bind(text.clone()).push(") > 0");
+            query
+                .push(" AND instr(CAST(body AS TEXT), ")
+                .push_bind(text.clone())
+                .push(") > 0");
         }
         between(&mut query, "received_at", filter.since, filter.until);
         newest_first(&mut query, filter.before, filter.limit);
         let rows = query.build().fetch_all(&self.reads).await?;
-        page(rows.iter().map(delivery), filter.limit, |delivery| delivery.id.0)
+        page(rows.iter().map(delivery), filter.limit, |delivery| {
+            delivery.id.0
+        })
     }
 
     /// One delivery with its bytes.
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryView>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(DELIVERY_COLUMNS);
-        query.push("body FROM deliveries WHERE id = ").push_bind(id.0);
+        query
+            .push("body FROM deliveries WHERE id = ")
+            .push_bind(id.0);
         let row = query.build().fetch_optional(&self.reads).await?;
         Ok(row.as_ref().map(delivery).transpose()?)
     }
@@ -246,8 +256,13 @@ impl Store {
     pub async fn run(&self, id: RunId) -> Result<Option<RunView>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(RUN_COLUMNS);
         query.push(" WHERE id = ").push_bind(id.0);
-        let Some(row) = query.build().fetch_optional(&self.reads).await? else { return Ok(None) };
-        Ok(Some(RunView { run: run(&row)?, steps: self.steps(id).await? }))
+        let Some(row) = query.build().fetch_optional(&self.reads).await? else {
+            return Ok(None);
+        };
+        Ok(Some(RunView {
+            run: run(&row)?,
+            steps: self.steps(id).await?,
+        }))
     }
 
     async fn steps(&self, id: RunId) -> Result<Vec<StepView>, StoreError> {
@@ -271,22 +286,35 @@ impl Store {
                     own.push(read_attempt(attempt)?);
                 }
             }
-            steps.push(StepView { doc: document(&row.try_get::<String, _>(1)?)?, attempts: own });
+            steps.push(StepView {
+                doc: document(&row.try_get::<String, _>(1)?)?,
+                attempts: own,
+            });
         }
         Ok(steps)
     }
 
     /// The status and error of a run, for whoever waits for it.
-    pub async fn run_status(&self, id: RunId) -> Result<Option<(String, Option<String>)>, StoreError> {
+    pub async fn run_status(
+        &self,
+        id: RunId,
+    ) -> Result<Option<(String, Option<String>)>, StoreError> {
         let row = sqlx::query("SELECT status, error FROM runs WHERE id = ?")
             .bind(id.0)
             .fetch_optional(&self.reads)
             .await?;
-        Ok(row.map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?))).transpose()?)
+        Ok(row
+            .map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)))
+            .transpose()?)
     }
 
     /// Whether anything is known of a service: a state, or a run in its lane.
-    pub async fn knows_service(&self, source: &str, service_id: &str, lane: &str) -> Result<bool, StoreError> {
+    pub async fn knows_service(
+        &self,
+        source: &str,
+        service_id: &str,
+        lane: &str,
+    ) -> Result<bool, StoreError> {
         let row = sqlx::query(
             "SELECT EXISTS (SELECT 1 FROM services WHERE source = ? AND service_id = ?) \
              OR EXISTS (SELECT 1 FROM runs WHERE lane = ?)",
@@ -300,7 +328,11 @@ impl Store {
     }
 
     /// A service's state.
-    pub async fn service(&self, source: &str, id: &str) -> Result<Option<StateView<ServiceState>>, StoreError> {
+    pub async fn service(
+        &self,
+        source: &str,
+        id: &str,
+    ) -> Result<Option<StateView<ServiceState>>, StoreError> {
         let row = sqlx::query(
             "SELECT doc, customer_id, updated_at FROM services WHERE source = ? AND service_id = ?",
         )
@@ -312,7 +344,11 @@ impl Store {
     }
 
     /// A customer's state.
-    pub async fn customer(&self, source: &str, id: &str) -> Result<Option<StateView<CustomerState>>, StoreError> {
+    pub async fn customer(
+        &self,
+        source: &str,
+        id: &str,
+    ) -> Result<Option<StateView<CustomerState>>, StoreError> {
         let row = sqlx::query(
             "SELECT doc, NULL, updated_at FROM customers WHERE source = ? AND customer_id = ?",
         )
@@ -324,7 +360,11 @@ impl Store {
     }
 
     /// The services of a customer.
-    pub async fn services_of(&self, source: &str, customer: &str) -> Result<Vec<(String, ServiceState)>, StoreError> {
+    pub async fn services_of(
+        &self,
+        source: &str,
+        customer: &str,
+    ) -> Result<Vec<(String, ServiceState)>, StoreError> {
         let rows = sqlx::query(
             "SELECT service_id, doc FROM services WHERE source = ? AND customer_id = ? ORDER BY service_id",
         )
@@ -346,7 +386,11 @@ impl Store {
     }
 
     /// Every known service or customer id of a source, in order.
-    pub async fn known(&self, customers: bool, filter: &RunFilter) -> Result<Vec<(String, String, Value)>, StoreError> {
+    pub async fn known(
+        &self,
+        customers: bool,
+        filter: &RunFilter,
+    ) -> Result<Vec<(String, String, Value)>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(if customers {
             "SELECT source, customer_id, doc FROM customers WHERE 1 = 1"
         } else {
@@ -359,7 +403,11 @@ impl Store {
         query.push(" ORDER BY 1, 2 LIMIT ").push_bind(filter.limit);
         let rows = query.build().fetch_all(&self.reads).await?;
         let read = |row: &SqliteRow| {
-            Ok((row.try_get(0)?, row.try_get(1)?, document(&row.try_get::<String, _>(2)?)?))
+            Ok((
+                row.try_get(0)?,
+                row.try_get(1)?,
+                document(&row.try_get::<String, _>(2)?)?,
+            ))
         };
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
@@ -381,7 +429,9 @@ impl Store {
         let row = sqlx::query("SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL")
             .fetch_one(&self.reads)
             .await?;
-        Ok(row.try_get::<Option<i64>, _>(0)?.map(Timestamp::from_micros))
+        Ok(row
+            .try_get::<Option<i64>, _>(0)?
+            .map(Timestamp::from_micros))
     }
 
     /// The highest id in use.
@@ -404,7 +454,11 @@ impl Store {
 
 fn equals(query: &mut QueryBuilder<Sqlite>, column: &'static str, wanted: Option<&String>) {
     if let Some(wanted) = wanted {
-        query.push(" AND ").push(column).push(" = ").push_bind(wanted.clone());
+        query
+            .push(" AND ")
+            .push(column)
+            .push(" = ")
+            .push_bind(wanted.clone());
     }
 }
 
@@ -415,10 +469,18 @@ fn between(
     until: Option<Timestamp>,
 ) {
     if let Some(since) = since {
-        query.push(" AND ").push(column).push(" >= ").push_bind(since.micros());
+        query
+            .push(" AND ")
+            .push(column)
+            .push(" >= ")
+            .push_bind(since.micros());
     }
     if let Some(until) = until {
-        query.push(" AND ").push(column).push(" < ").push_bind(until.micros());
+        query
+            .push(" AND ")
+            .push(column)
+            .push(" < ")
+            .push_bind(until.micros());
     }
 }
 
@@ -444,7 +506,9 @@ fn page<T>(
 }
 
 fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_micros))
+    Ok(row
+        .try_get::<Option<i64>, _>(column)?
+        .map(Timestamp::from_micros))
 }
 
 fn delivery(row: &SqliteRow) -> Result<DeliveryView, sqlx::Error> {
@@ -457,9 +521,14 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryView, sqlx::Error> {
         verdict: row.try_get("verdict")?,
         cause: row.try_get("cause")?,
         kind: row.try_get("type")?,
-        duplicate_of: row.try_get::<Option<i64>, _>("duplicate_of")?.map(DeliveryId),
+        duplicate_of: row
+            .try_get::<Option<i64>, _>("duplicate_of")?
+            .map(DeliveryId),
         customer_id: row.try_get("customer_id")?,
-        service_ids: services.map(|text| document(&text)).transpose()?.unwrap_or_default(),
+        service_ids: services
+            .map(|text| document(&text))
+            .transpose()?
+            .unwrap_or_default(),
         run_ids: read_run_ids(runs.as_deref()),
         signed_at: time(row, "signed_at")?,
         verification: document(&row.try_get::<String, _>("verification")?)?,
@@ -493,9 +562,16 @@ fn run(row: &SqliteRow) -> Result<RunSummary, sqlx::Error> {
 
 fn read_attempt(row: &SqliteRow) -> Result<Value, sqlx::Error> {
     let exchanges: Option<String> = row.try_get("exchanges")?;
-    let exchanges: Value = exchanges.map(|text| document(&text)).transpose()?.unwrap_or_default();
+    let exchanges: Value = exchanges
+        .map(|text| document(&text))
+        .transpose()?
+        .unwrap_or_default();
     // The last exchange is the one that decided.
-    let last = exchanges.as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+    let last = exchanges
+        .as_array()
+        .and_then(|all| all.last())
+        .cloned()
+        .unwrap_or_default();
     Ok(serde_json::json!({
         "n": row.try_get::<i64, _>("n")?,
         "started_at": Timestamp::from_micros(row.try_get("started_at")?),

@@ -1,7 +1,7 @@
 //! Many rows as one statement. Sizes are powers of two, so that each statement is prepared once.
 
-use sqlx::sqlite::{Sqlite, SqliteConnection};
 use sqlx::query_builder::{QueryBuilder, Separated};
+use sqlx::sqlite::{Sqlite, SqliteConnection};
 
 /// The largest number of rows in one statement.
 const MOST_ROWS: usize = 128;
@@ -28,7 +28,11 @@ pub(super) async fn for_rows<T>(
     while !rest.is_empty() {
         let (now, later) = rest.split_at(chunk(rest.len()));
         let mut query = builder(head, tail, now, &bind);
-        changed += query.build().execute(&mut *connection).await?.rows_affected();
+        changed += query
+            .build()
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
         rest = later;
     }
     Ok(changed)
@@ -76,6 +80,9 @@ mod tests {
 
     #[test]
     fn rows_are_cut_into_few_statement_sizes() {
-        assert_eq!([chunk(1), chunk(3), chunk(127), chunk(128), chunk(1000)], [1, 2, 64, 128, 128]);
+        assert_eq!(
+            [chunk(1), chunk(3), chunk(127), chunk(128), chunk(1000)],
+            [1, 2, 64, 128, 128]
+        );
     }
 }

@@ -27,10 +27,30 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Write {
     Accept(Box<NewDelivery>, Answer<Receipt>),
     Advance(Box<Advance>, Answer<Advanced>),
-    Claim { limit: usize, now: Timestamp, lease_end: Timestamp, answer: Answer<Vec<Claimed>> },
-    Replay { delivery: DeliveryId, source: String, runs: Vec<NewRun>, now: Timestamp, answer: Answer<()> },
-    Intervene { run: RunId, what: Intervention, now: Timestamp, answer: Answer<Intervened> },
-    Recover { only: Option<(RunId, i64)>, now: Timestamp, answer: Answer<u64> },
+    Claim {
+        limit: usize,
+        now: Timestamp,
+        lease_end: Timestamp,
+        answer: Answer<Vec<Claimed>>,
+    },
+    Replay {
+        delivery: DeliveryId,
+        source: String,
+        runs: Vec<NewRun>,
+        now: Timestamp,
+        answer: Answer<()>,
+    },
+    Intervene {
+        run: RunId,
+        what: Intervention,
+        now: Timestamp,
+        answer: Answer<Intervened>,
+    },
+    Recover {
+        only: Option<(RunId, i64)>,
+        now: Timestamp,
+        answer: Answer<u64>,
+    },
 }
 
 /// What the writer tells others after a commit.
@@ -57,7 +77,10 @@ pub(super) async fn run(
         sorted.commit(&mut connection, &signals).await;
     }
     // Whoever copies the file of a stopped service shall have all of it.
-    if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await {
+    if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut connection)
+        .await
+    {
         tracing::warn!(%error, "the write-ahead log was not folded in");
     }
     if let Err(error) = connection.close().await {
@@ -114,9 +137,14 @@ impl Batch {
                 || write.claim == ClaimChange::Release
                 || (write.status == RunStatus::Waiting && write.due_at.is_some())
         };
-        self.deliveries.iter().any(|delivery| !delivery.runs.is_empty())
+        self.deliveries
+            .iter()
+            .any(|delivery| !delivery.runs.is_empty())
             || self.advances.iter().any(advances)
-            || self.others.iter().any(|other| !matches!(other, Write::Claim { .. }))
+            || self
+                .others
+                .iter()
+                .any(|other| !matches!(other, Write::Claim { .. }))
     }
 
     async fn commit(self, connection: &mut SqliteConnection, signals: &Signals) {
@@ -140,7 +168,9 @@ impl Batch {
             results.advanced = advance::advance(&mut transaction, &self.advances).await?;
         }
         for other in &self.others {
-            results.others.extend(perform(&mut transaction, other).await?);
+            results
+                .others
+                .extend(perform(&mut transaction, other).await?);
         }
         transaction.commit().await?;
         Ok(results)
@@ -153,8 +183,11 @@ impl Batch {
         for (answer, receipt) in self.receipts.into_iter().zip(results.receipts) {
             let _ = answer.send(Ok(receipt));
         }
-        for ((write, answer), advanced) in
-            self.advances.into_iter().zip(self.advanced).zip(results.advanced)
+        for ((write, answer), advanced) in self
+            .advances
+            .into_iter()
+            .zip(self.advanced)
+            .zip(results.advanced)
         {
             let _ = answer.send(Ok(advanced));
             if advanced.applied && write.status.is_settled() {
@@ -187,10 +220,19 @@ async fn perform(
     write: &Write,
 ) -> Result<Option<Other>, sqlx::Error> {
     Ok(Some(match write {
-        Write::Claim { limit, now, lease_end, .. } => {
-            Other::Claimed(claim::claim(transaction, *limit, *now, *lease_end).await?)
-        }
-        Write::Replay { delivery, source, runs, now, .. } => {
+        Write::Claim {
+            limit,
+            now,
+            lease_end,
+            ..
+        } => Other::Claimed(claim::claim(transaction, *limit, *now, *lease_end).await?),
+        Write::Replay {
+            delivery,
+            source,
+            runs,
+            now,
+            ..
+        } => {
             accept::replay(transaction, *delivery, source, runs, *now).await?;
             Other::Replayed
         }

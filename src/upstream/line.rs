@@ -119,11 +119,9 @@ impl Line {
             return Err(Setback::Withheld);
         }
         match self.send_once(talk, &ask).await {
-            Err(Setback::Unavailable { retry_after: None, .. })
-                if ask.expect.intent == Intent::Read =>
-            {
-                self.send_once(talk, &ask).await
-            }
+            Err(Setback::Unavailable {
+                retry_after: None, ..
+            }) if ask.expect.intent == Intent::Read => self.send_once(talk, &ask).await,
             result => result,
         }
     }

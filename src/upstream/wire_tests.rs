@@ -153,7 +153,11 @@ fn retry_after_is_kept_as_seconds_or_date_for_an_hour_at_most() {
         };
         assert_eq!(verdict(&WRITE, &limited(429)), seconds, "429 {text}");
         assert_eq!(verdict(&READ, &limited(503)), seconds, "503 {text}");
-        let turned_away = if seconds == "unavailable" { "ambiguous" } else { seconds };
+        let turned_away = if seconds == "unavailable" {
+            "ambiguous"
+        } else {
+            seconds
+        };
         assert_eq!(verdict(&WRITE, &limited(503)), turned_away, "503 {text}");
     }
 }

@@ -69,8 +69,14 @@ impl Keys {
     pub fn parse(secrets: &[Secret]) -> Result<Self, KeyError> {
         let (first, rest) = secrets.split_first().ok_or(KeyError::None)?;
         let newest = key(first, 1)?;
-        let older = rest.iter().enumerate().map(|(index, secret)| key(secret, index + 2));
-        Ok(Self { newest, older: older.collect::<Result<_, _>>()? })
+        let older = rest
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| key(secret, index + 2));
+        Ok(Self {
+            newest,
+            older: older.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The key that signs.
@@ -96,9 +102,17 @@ fn key(secret: &Secret, place: usize) -> Result<Key, KeyError> {
     if text.is_empty() {
         return Err(KeyError::Empty { place });
     }
-    let bytes = BASE64.decode(text).map_err(|_| KeyError::NotBase64 { place })?;
+    let bytes = BASE64
+        .decode(text)
+        .map_err(|_| KeyError::NotBase64 { place })?;
     if !(SHORTEST..=LONGEST).contains(&bytes.len()) {
-        return Err(KeyError::Length { place, bytes: bytes.len() });
+        return Err(KeyError::Length {
+            place,
+            bytes: bytes.len(),
+        });
     }
-    Key::new_from_slice(&bytes).map_err(|_| KeyError::Length { place, bytes: bytes.len() })
+    Key::new_from_slice(&bytes).map_err(|_| KeyError::Length {
+        place,
+        bytes: bytes.len(),
+    })
 }

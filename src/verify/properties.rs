@@ -11,11 +11,18 @@ const NOW: Timestamp = Timestamp::from_seconds(1_795_298_000);
 const TOLERANCE: Duration = Duration::from_mins(5);
 
 fn keys() -> Keys {
-    Keys::parse(&[Secret::new("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")]).unwrap()
+    Keys::parse(&[Secret::new(
+        "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    )])
+    .unwrap()
 }
 
 fn judge(id: &[u8], timestamp: &[u8], signature: &[u8], body: &[u8]) -> Result<Verified, Refusal> {
-    let headers = Headers { id: Some(id), timestamp: Some(timestamp), signature: Some(signature) };
+    let headers = Headers {
+        id: Some(id),
+        timestamp: Some(timestamp),
+        signature: Some(signature),
+    };
     verify(&keys(), &headers, body, NOW, TOLERANCE)
 }
 

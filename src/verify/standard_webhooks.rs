@@ -71,7 +71,11 @@ pub fn verify(
         // The bytes as they came are what was signed, not our reading of them.
         let mac = digest(key, id, timestamp_text, body);
         if candidates.any_fits(&mac) {
-            return Ok(Verified { id: id_text.to_owned(), timestamp, key_index });
+            return Ok(Verified {
+                id: id_text.to_owned(),
+                timestamp,
+                key_index,
+            });
         }
     }
     Err(Refusal::WrongSignature)
@@ -85,7 +89,9 @@ pub fn sign(keys: &Keys, id: &str, timestamp: Timestamp, body: &[u8]) -> String 
 }
 
 fn present<'a>(value: Option<&'a [u8]>, name: &'static str) -> Result<&'a [u8], Refusal> {
-    let value = value.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+    let value = value
+        .map(<[u8]>::trim_ascii)
+        .filter(|value| !value.is_empty());
     value.ok_or(Refusal::MissingHeader(name))
 }
 
@@ -120,23 +126,35 @@ impl Candidates {
     /// Reads `v1,<base64> v2,<something> v1,<base64>`. What does not decode cannot fit and is
     /// left out; a list without any v1 is a refusal of its own, since its cure is another.
     fn read(list: &[u8]) -> Result<Self, Refusal> {
-        let mut read = Self { macs: [[0; MAC_LEN]; MOST_SIGNATURES], count: 0 };
+        let mut read = Self {
+            macs: [[0; MAC_LEN]; MOST_SIGNATURES],
+            count: 0,
+        };
         let mut supported = false;
         let entries = list.split(|b| *b == b' ').filter(|entry| !entry.is_empty());
         for entry in entries.take(MOST_SIGNATURES) {
-            let Some(text) = entry.strip_prefix(b"v1,") else { continue };
+            let Some(text) = entry.strip_prefix(b"v1,") else {
+                continue;
+            };
             supported = true;
             if let (Some(mac), Some(place)) = (decode(text), read.macs.get_mut(read.count)) {
                 *place = mac;
                 read.count += 1;
             }
         }
-        if supported { Ok(read) } else { Err(Refusal::NoSupportedSignature) }
+        if supported {
+            Ok(read)
+        } else {
+            Err(Refusal::NoSupportedSignature)
+        }
     }
 
     /// Compares in constant time, so that a sender cannot feel its way to the right bytes.
     fn any_fits(&self, mac: &Key) -> bool {
-        self.macs.iter().take(self.count).any(|wanted| mac.clone().verify_slice(wanted).is_ok())
+        self.macs
+            .iter()
+            .take(self.count)
+            .any(|wanted| mac.clone().verify_slice(wanted).is_ok())
     }
 }
 

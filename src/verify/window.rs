@@ -27,11 +27,15 @@ pub(super) fn seconds(text: &[u8]) -> Result<Timestamp, Refusal> {
 pub(super) fn check(signed: Timestamp, now: Timestamp, tolerance: Duration) -> Result<(), Refusal> {
     let age = now.since(signed);
     if age > tolerance {
-        return Err(Refusal::TooOld { by: age.saturating_sub(tolerance) });
+        return Err(Refusal::TooOld {
+            by: age.saturating_sub(tolerance),
+        });
     }
     let ahead = signed.since(now);
     if ahead > tolerance {
-        return Err(Refusal::InTheFuture { by: ahead.saturating_sub(tolerance) });
+        return Err(Refusal::InTheFuture {
+            by: ahead.saturating_sub(tolerance),
+        });
     }
     Ok(())
 }

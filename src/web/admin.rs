@@ -26,10 +26,20 @@ pub(super) async fn deliveries(web: web::Data<Web>, request: HttpRequest) -> Ans
     Ok(HttpResponse::Ok().json(shown::page(&page, shown::delivery)))
 }
 
-pub(super) async fn delivery(web: web::Data<Web>, request: HttpRequest, id: web::Path<String>) -> Answer {
+pub(super) async fn delivery(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Answer {
     web.check_admin(&request)?;
-    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("no such delivery"))?;
-    let delivery = web.store.delivery(id).await?.ok_or_else(|| Problem::not_found("no such delivery"))?;
+    let id: DeliveryId = id
+        .parse()
+        .map_err(|_| Problem::not_found("no such delivery"))?;
+    let delivery = web
+        .store
+        .delivery(id)
+        .await?
+        .ok_or_else(|| Problem::not_found("no such delivery"))?;
     let runs = web.store.runs_of(&delivery).await?;
     Ok(HttpResponse::Ok().json(shown::whole_delivery(&delivery, &runs)))
 }
@@ -44,13 +54,22 @@ pub(super) async fn runs(web: web::Data<Web>, request: HttpRequest) -> Answer {
             items.push(shown::whole_run(&view));
         }
     }
-    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": super::query::cursor(page.next)})))
+    Ok(HttpResponse::Ok()
+        .json(json!({"items": items, "next_cursor": super::query::cursor(page.next)})))
 }
 
-pub(super) async fn run(web: web::Data<Web>, request: HttpRequest, id: web::Path<String>) -> Answer {
+pub(super) async fn run(
+    web: web::Data<Web>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Answer {
     web.check_admin(&request)?;
     let id: RunId = id.parse().map_err(|_| Problem::not_found("no such run"))?;
-    let view = web.store.run(id).await?.ok_or_else(|| Problem::not_found("no such run"))?;
+    let view = web
+        .store
+        .run(id)
+        .await?
+        .ok_or_else(|| Problem::not_found("no such run"))?;
     Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
 }
 
@@ -66,12 +85,20 @@ pub(super) async fn intervene(
         "retry" | "resume" => Intervention::Retry,
         "approve" => Intervention::Approve,
         "cancel" => Intervention::Cancel,
-        _ => return Err(Problem::not_found("a run can be told: retry, resume, approve, cancel")),
+        _ => {
+            return Err(Problem::not_found(
+                "a run can be told: retry, resume, approve, cancel",
+            ));
+        }
     };
     match web.store.intervene(id, what, web.clock.now()).await? {
         Intervened::Done => {
             tracing::info!(run = %id, ?what, "a person stepped in");
-            let view = web.store.run(id).await?.ok_or_else(|| Problem::not_found("no such run"))?;
+            let view = web
+                .store
+                .run(id)
+                .await?
+                .ok_or_else(|| Problem::not_found("no such run"))?;
             Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
         }
         Intervened::Unclear => Err(Problem::conflict(
@@ -92,7 +119,10 @@ pub(super) async fn intervene(
 async fn known(web: &Web, request: &HttpRequest, customers: bool) -> Answer {
     let filter: RunFilter = query(web, request)?.runs()?;
     let rows = web.store.known(customers, &filter).await?;
-    let items: Vec<Value> = rows.iter().map(|row| shown::known(customers, row)).collect();
+    let items: Vec<Value> = rows
+        .iter()
+        .map(|row| shown::known(customers, row))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
 }
 
@@ -111,7 +141,11 @@ pub(super) async fn service(
 ) -> Answer {
     web.check_admin(&request)?;
     let (source, id) = path.into_inner();
-    let lane = Lane::Service { source: source.clone(), service_id: id.clone() }.key();
+    let lane = Lane::Service {
+        source: source.clone(),
+        service_id: id.clone(),
+    }
+    .key();
     let history = web.store.history(&lane, HISTORY).await?;
     let view = match web.store.service(&source, &id).await? {
         Some(view) => view,
@@ -135,7 +169,11 @@ pub(super) async fn customer(
 ) -> Answer {
     web.check_admin(&request)?;
     let (source, id) = path.into_inner();
-    let lane = Lane::Customer { source: source.clone(), customer_id: id.clone() }.key();
+    let lane = Lane::Customer {
+        source: source.clone(),
+        customer_id: id.clone(),
+    }
+    .key();
     let history = web.store.history(&lane, HISTORY).await?;
     let view = web.store.customer(&source, &id).await?;
     let view = view.ok_or_else(|| Problem::not_found("no such customer"))?;
@@ -156,6 +194,9 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
         tables.entry(table.to_owned()).or_insert_with(|| json!({}));
     }
     tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
-    tables.insert("waiting_writes".to_owned(), json!(web.store.waiting_writes()));
+    tables.insert(
+        "waiting_writes".to_owned(),
+        json!(web.store.waiting_writes()),
+    );
     Ok(HttpResponse::Ok().json(tables))
 }

@@ -9,8 +9,8 @@ use tokio::sync::SemaphorePermit;
 
 use crate::receive::Refused;
 
-use super::problem::Problem;
 use super::Web;
+use super::problem::Problem;
 
 /// How long a sender may take over a body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +47,10 @@ pub(super) async fn read<'w>(
         drain(&mut payload).await;
         return Err(NoBody::Refused(Refused::TooLarge { limit }));
     }
-    let mut body = Body { bytes: Vec::new(), room: Vec::new() };
+    let mut body = Body {
+        bytes: Vec::new(),
+        room: Vec::new(),
+    };
     let reading = collect(web, &mut payload, &mut body);
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(Ok(())) => Ok(body),
@@ -62,7 +65,11 @@ pub(super) async fn read<'w>(
 
 /// Takes the bytes in as they come. Room is taken for what is there, not for what is announced:
 /// a sender that dribbles holds up nobody but itself.
-async fn collect<'w>(web: &'w Web, payload: &mut Payload, body: &mut Body<'w>) -> Result<(), NoBody> {
+async fn collect<'w>(
+    web: &'w Web,
+    payload: &mut Payload,
+    body: &mut Body<'w>,
+) -> Result<(), NoBody> {
     let limit = web.body_limit;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| NoBody::Refused(Refused::Truncated))?;
@@ -71,7 +78,9 @@ async fn collect<'w>(web: &'w Web, payload: &mut Payload, body: &mut Body<'w>) -
         }
         let kib = u32::try_from(chunk.len() / 1024 + 1).unwrap_or(u32::MAX);
         let room = web.bodies.try_acquire_many(kib).map_err(|_| {
-            NoBody::Problem(Problem::unavailable("too many bodies are being read; send it again"))
+            NoBody::Problem(Problem::unavailable(
+                "too many bodies are being read; send it again",
+            ))
         })?;
         body.room.push(room);
         body.bytes.extend_from_slice(&chunk);

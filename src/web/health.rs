@@ -22,7 +22,9 @@ pub(super) async fn ready(web: web::Data<Web>) -> Result<HttpResponse, Problem> 
 
 /// The description of the admin API; it holds no secret, so it is for everyone.
 pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(include_str!("openapi.json"))
 }
 
 /// The JSON Schema of the native event.

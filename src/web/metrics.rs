@@ -36,11 +36,18 @@ impl Metrics {
             Reception::Duplicate { .. } => "duplicate",
             Reception::Ignored { .. } => "ignored",
         };
-        self.deliveries.get_or_create(&Verdict { verdict, cause: "" }).inc();
+        self.deliveries
+            .get_or_create(&Verdict { verdict, cause: "" })
+            .inc();
     }
 
     pub(super) fn refused(&self, cause: &'static str) {
-        self.deliveries.get_or_create(&Verdict { verdict: "rejected", cause }).inc();
+        self.deliveries
+            .get_or_create(&Verdict {
+                verdict: "rejected",
+                cause,
+            })
+            .inc();
     }
 }
 
@@ -61,7 +68,11 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     registry.register("runs", "Runs in the store by status", runs);
     let waiting: Gauge = Gauge::default();
     waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));
-    registry.register("store_waiting_writes", "Writes that wait for the store", waiting);
+    registry.register(
+        "store_waiting_writes",
+        "Writes that wait for the store",
+        waiting,
+    );
     let mut text = String::new();
     encode(&mut text, &registry)
         .map_err(|_| Problem::unavailable("the metrics could not be written"))?;

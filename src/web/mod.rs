@@ -87,7 +87,11 @@ impl Web {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         match given {
-            Some(token) if <[u8; 32]>::from(Sha256::digest(token.as_bytes())) == self.admin_token => Ok(()),
+            Some(token)
+                if <[u8; 32]>::from(Sha256::digest(token.as_bytes())) == self.admin_token =>
+            {
+                Ok(())
+            }
             _ => Err(Problem::unauthorized()),
         }
     }

@@ -21,7 +21,13 @@ pub struct Problem {
 impl Problem {
     /// A problem with this status.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), pointer: None, retry_after: None }
+        Self {
+            status,
+            title,
+            detail: detail.into(),
+            pointer: None,
+            retry_after: None,
+        }
     }
 
     /// There is no such thing.
@@ -50,7 +56,11 @@ impl Problem {
 
     /// Try again later.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", detail);
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service unavailable",
+            detail,
+        );
         problem.retry_after = Some(2);
         problem
     }
@@ -64,7 +74,10 @@ impl Problem {
         });
         if let (Some(pointer), Some(object)) = (&self.pointer, body.as_object_mut()) {
             object.insert("pointer".to_owned(), json!(pointer));
-            object.insert("errors".to_owned(), json!([{"pointer": pointer, "detail": self.detail}]));
+            object.insert(
+                "errors".to_owned(),
+                json!([{"pointer": pointer, "detail": self.detail}]),
+            );
         }
         body
     }
@@ -97,7 +110,9 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Full => Self::unavailable("too much is waiting to be written; send it again"),
+            StoreError::Full => {
+                Self::unavailable("too much is waiting to be written; send it again")
+            }
             StoreError::Closed => Self::unavailable("billhook is stopping; send it again"),
             StoreError::Unavailable(_) | StoreError::Address(_) | StoreError::InUse(_) => {
                 // What the database said is for the log, not for a stranger.
@@ -113,19 +128,26 @@ impl From<Refused> for Problem {
         let detail = refused.to_string();
         let (status, title) = match refused {
             Refused::Store(error) => return error.into(),
-            Refused::Signature(Refusal::MissingHeader(_)) => (StatusCode::UNAUTHORIZED, "Signature missing"),
+            Refused::Signature(Refusal::MissingHeader(_)) => {
+                (StatusCode::UNAUTHORIZED, "Signature missing")
+            }
             Refused::Signature(_) | Refused::RepeatedHeader(_) => {
                 (StatusCode::UNAUTHORIZED, "Signature refused")
             }
             Refused::Address => (StatusCode::FORBIDDEN, "Address not allowed"),
             Refused::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
-            Refused::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
+            Refused::ContentType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
             Refused::NotJson(_) => (StatusCode::BAD_REQUEST, "Not JSON"),
             Refused::Truncated => (StatusCode::BAD_REQUEST, "Body cut off"),
             Refused::Conflict { .. } => (StatusCode::CONFLICT, "Id used before"),
             Refused::Wrong { pointer, detail } => {
-                let mut problem =
-                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Field missing or wrong", detail);
+                let mut problem = Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "Field missing or wrong",
+                    detail,
+                );
                 problem.pointer = Some(pointer);
                 return problem;
             }

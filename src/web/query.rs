@@ -39,8 +39,12 @@ impl Query {
         name: &str,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        read(&text).map(Some).map_err(|why| Problem::bad_request(format!("{name}={text}: {why}")))
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        read(&text)
+            .map(Some)
+            .map_err(|why| Problem::bad_request(format!("{name}={text}: {why}")))
     }
 
     fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
@@ -50,7 +54,9 @@ impl Query {
 
     fn kind(&mut self) -> Result<Option<String>, Problem> {
         self.checked("type", |text| {
-            text.parse::<EventType>().map(|kind| kind.name().to_owned()).map_err(|wrong| wrong.to_string())
+            text.parse::<EventType>()
+                .map(|kind| kind.name().to_owned())
+                .map_err(|wrong| wrong.to_string())
         })
     }
 
@@ -64,7 +70,9 @@ impl Query {
 
     fn cursor(&mut self) -> Result<Option<i64>, Problem> {
         self.checked("cursor", |text| {
-            let digits = text.strip_prefix("c").and_then(|hex| i64::from_str_radix(hex, 16).ok());
+            let digits = text
+                .strip_prefix("c")
+                .and_then(|hex| i64::from_str_radix(hex, 16).ok());
             digits.ok_or_else(|| "not a cursor; take next_cursor of the page before".to_owned())
         })
     }
@@ -72,7 +80,9 @@ impl Query {
     fn done(self) -> Result<(), Problem> {
         match self.left.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(Problem::bad_request(format!("unknown query parameter {name:?}"))),
+            Some(name) => Err(Problem::bad_request(format!(
+                "unknown query parameter {name:?}"
+            ))),
         }
     }
 
@@ -101,7 +111,9 @@ impl Query {
     pub(super) fn runs(mut self) -> Result<RunFilter, Problem> {
         let filter = RunFilter {
             status: self.checked("status", |text| {
-                text.parse::<RunStatus>().map(|status| status.name().to_owned()).map_err(|e| e.to_string())
+                text.parse::<RunStatus>()
+                    .map(|status| status.name().to_owned())
+                    .map_err(|e| e.to_string())
             })?,
             source: self.text("source"),
             service: self.text("service"),
@@ -128,7 +140,8 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(stamp) = Timestamp::parse(text) {
         return Ok(stamp);
     }
-    let wrong = || "an RFC 3339 time (2026-11-21T21:50:00Z) or an age (90s, 30m, 24h, 7d)".to_owned();
+    let wrong =
+        || "an RFC 3339 time (2026-11-21T21:50:00Z) or an age (90s, 30m, 24h, 7d)".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,
@@ -138,7 +151,9 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         _ => return Err(wrong()),
     };
     let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
-    Ok(now.minus(Duration::from_secs(count.checked_mul(seconds).ok_or_else(wrong)?)))
+    Ok(now.minus(Duration::from_secs(
+        count.checked_mul(seconds).ok_or_else(wrong)?,
+    )))
 }
 
 #[cfg(test)]
@@ -148,7 +163,10 @@ mod tests {
     #[test]
     fn an_age_is_counted_back_from_now() {
         let now = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
-        assert_eq!(moment("24h", now), Ok(Timestamp::parse("2026-11-20T12:00:00Z").unwrap()));
+        assert_eq!(
+            moment("24h", now),
+            Ok(Timestamp::parse("2026-11-20T12:00:00Z").unwrap())
+        );
         for wrong in ["", "h", "12", "1w", "-1h", "99999999999999999999d", "1é"] {
             assert!(moment(wrong, now).is_err(), "{wrong}");
         }
@@ -159,7 +177,11 @@ mod tests {
         let now = Timestamp::default();
         let problem = Query::read("stauts=paused", now).runs().unwrap_err();
         assert!(problem.to_string().contains("stauts"));
-        assert!(Query::read("status=paused&limit=5&cursor=cff", now).runs().is_ok());
+        assert!(
+            Query::read("status=paused&limit=5&cursor=cff", now)
+                .runs()
+                .is_ok()
+        );
         assert!(Query::read("limit=0", now).runs().is_err());
     }
 }

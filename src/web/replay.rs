@@ -30,10 +30,13 @@ pub(super) async fn replay(
     let asked: Asked = if body.iter().all(u8::is_ascii_whitespace) {
         Asked::default()
     } else {
-        serde_json::from_slice(&body)
-            .map_err(|wrong| Problem::bad_request(format!("the body must be {{\"dry_run\": false}}: {wrong}")))?
+        serde_json::from_slice(&body).map_err(|wrong| {
+            Problem::bad_request(format!("the body must be {{\"dry_run\": false}}: {wrong}"))
+        })?
     };
-    let id: DeliveryId = id.parse().map_err(|_| Problem::not_found("no such delivery"))?;
+    let id: DeliveryId = id
+        .parse()
+        .map_err(|_| Problem::not_found("no such delivery"))?;
     let delivery = original(&web, id).await?;
     let (event, parts) = read_again(&web, &delivery).await?;
     if asked.dry_run {
@@ -52,7 +55,10 @@ async fn original(web: &Web, id: DeliveryId) -> Result<DeliveryView, Problem> {
     }
 }
 
-async fn read_again(web: &Web, delivery: &DeliveryView) -> Result<(Event, Vec<Option<usize>>), Problem> {
+async fn read_again(
+    web: &Web,
+    delivery: &DeliveryView,
+) -> Result<(Event, Vec<Option<usize>>), Problem> {
     let Some(signed_at) = delivery.signed_at else {
         return Err(Problem::conflict(
             "this delivery was never verified, so it is not replayed; have the billing platform send it again",
@@ -70,7 +76,8 @@ async fn read_again(web: &Web, delivery: &DeliveryView) -> Result<(Event, Vec<Op
 }
 
 fn service_id(event: &Event, part: Option<usize>) -> Option<&str> {
-    part.and_then(|index| event.services.get(index)).map(|service| service.id.as_str())
+    part.and_then(|index| event.services.get(index))
+        .map(|service| service.id.as_str())
 }
 
 async fn dry(
@@ -82,7 +89,11 @@ async fn dry(
     let mut plans = Vec::with_capacity(parts.len());
     for part in parts {
         let service = service_id(event, *part);
-        plans.push(web.engine.preview(&delivery.source, event, service, delivery.id).await?);
+        plans.push(
+            web.engine
+                .preview(&delivery.source, event, service, delivery.id)
+                .await?,
+        );
     }
     Ok(HttpResponse::Ok().json(json!({
         "delivery_id": delivery.id,
@@ -101,9 +112,13 @@ async fn real(
 ) -> Result<HttpResponse, Problem> {
     let now = web.clock.now();
     let earlier = web.store.runs_of(delivery).await?;
-    let mut runs = web.receiver.runs_for(&delivery.source, event, parts, delivery.id, now);
+    let mut runs = web
+        .receiver
+        .runs_for(&delivery.source, event, parts, delivery.id, now);
     for run in &mut runs {
-        let first = earlier.iter().find(|known| known.service_id == run.service_id);
+        let first = earlier
+            .iter()
+            .find(|known| known.service_id == run.service_id);
         run.replay_of = Some(first.map_or(delivery.id.0, |run| run.id.0));
     }
     let shown: Vec<Value> = runs
@@ -112,7 +127,9 @@ async fn real(
         .collect();
     let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
     if !runs.is_empty() {
-        web.store.replay(delivery.id, delivery.source.clone(), runs, now).await?;
+        web.store
+            .replay(delivery.id, delivery.source.clone(), runs, now)
+            .await?;
     }
     tracing::info!(delivery = %delivery.id, runs = ids.len(), "a delivery is replayed");
     Ok(HttpResponse::Accepted().json(json!({

@@ -36,11 +36,16 @@ pub(super) fn delivery(delivery: &DeliveryView) -> Value {
 /// One delivery with everything that is kept of it.
 pub(super) fn whole_delivery(delivery: &DeliveryView, runs: &[RunSummary]) -> Value {
     let mut shown = self::delivery(delivery);
-    let Some(object) = shown.as_object_mut() else { return shown };
+    let Some(object) = shown.as_object_mut() else {
+        return shown;
+    };
     let (body, encoding) = if let Ok(text) = std::str::from_utf8(&delivery.body) {
         (text.to_owned(), "text")
     } else {
-        (base64::engine::general_purpose::STANDARD.encode(&delivery.body), "base64")
+        (
+            base64::engine::general_purpose::STANDARD.encode(&delivery.body),
+            "base64",
+        )
     };
     object.insert("body".to_owned(), json!(body));
     object.insert("body_encoding".to_owned(), json!(encoding));
@@ -76,7 +81,11 @@ pub(super) fn run(run: &RunSummary) -> Value {
 
 /// While a run is under way its due time is its lease's end, which is nobody's concern.
 fn next_attempt(run: &RunSummary) -> Option<Timestamp> {
-    if run.status == "running" { None } else { run.due_at }
+    if run.status == "running" {
+        None
+    } else {
+        run.due_at
+    }
 }
 
 fn waiting_for(run: &RunSummary) -> Option<String> {
@@ -94,7 +103,11 @@ fn waiting_for(run: &RunSummary) -> Option<String> {
 fn replayed(run: &RunSummary) -> Option<String> {
     let of = run.replay_of?;
     let delivery = of == run.delivery_id.0;
-    Some(if delivery { DeliveryId(of).to_string() } else { RunId(of).to_string() })
+    Some(if delivery {
+        DeliveryId(of).to_string()
+    } else {
+        RunId(of).to_string()
+    })
 }
 
 /// One run with its journal.
@@ -108,7 +121,10 @@ pub(super) fn whole_run(view: &RunView) -> Value {
 
 fn step(view: &StepView) -> Value {
     let doc = &view.doc;
-    let kind = doc.pointer("/action/kind").and_then(Value::as_str).unwrap_or_default();
+    let kind = doc
+        .pointer("/action/kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut input = doc.get("action").cloned().unwrap_or_default();
     if let Some(input) = input.as_object_mut() {
         input.remove("kind");
@@ -125,7 +141,12 @@ fn step(view: &StepView) -> Value {
     })
 }
 
-pub(super) fn service(source: &str, id: &str, view: &StateView<ServiceState>, history: &[RunSummary]) -> Value {
+pub(super) fn service(
+    source: &str,
+    id: &str,
+    view: &StateView<ServiceState>,
+    history: &[RunSummary],
+) -> Value {
     let state = &view.state;
     json!({
         "source": source,
@@ -160,7 +181,10 @@ pub(super) fn customer(
     history: &[RunSummary],
 ) -> Value {
     let state = &view.state;
-    let services: Vec<Value> = services.iter().map(|(id, state)| brief(id, state)).collect();
+    let services: Vec<Value> = services
+        .iter()
+        .map(|(id, state)| brief(id, state))
+        .collect();
     json!({
         "source": source,
         "customer_id": id,
@@ -194,7 +218,15 @@ pub(super) fn known(customers: bool, row: &(String, String, Value)) -> Value {
     let (source, id, doc) = row;
     let mut shown = Map::new();
     shown.insert("source".to_owned(), json!(source));
-    shown.insert(if customers { "customer_id" } else { "service_id" }.to_owned(), json!(id));
+    shown.insert(
+        if customers {
+            "customer_id"
+        } else {
+            "service_id"
+        }
+        .to_owned(),
+        json!(id),
+    );
     for (key, value) in doc.as_object().into_iter().flatten() {
         let sealed = key.contains("token") || key.contains("password");
         if !sealed && key != "settled" && key != "package_settled" {

@@ -29,7 +29,9 @@ pub(super) async fn receive(
             "no source of this name is configured; the path is /webhooks/ and the name in [sources.NAME]",
         ));
     };
-    let remote = request.peer_addr().map_or([0, 0, 0, 0].into(), |address| address.ip());
+    let remote = request
+        .peer_addr()
+        .map_or([0, 0, 0, 0].into(), |address| address.ip());
     if !source.allows(remote) {
         body::drain(&mut payload).await;
         return Err(refuse(&web, source, &request, Refused::Address).await);
@@ -56,22 +58,37 @@ pub(super) async fn receive(
 
 async fn refuse(web: &Web, source: &Source, request: &HttpRequest, refused: Refused) -> Problem {
     web.metrics.refused(refused.cause());
-    let remote = request.peer_addr().map_or([0, 0, 0, 0].into(), |address| address.ip());
-    web.receiver.keep_refused(source, incoming(request, remote, Vec::new()), &refused).await;
+    let remote = request
+        .peer_addr()
+        .map_or([0, 0, 0, 0].into(), |address| address.ip());
+    web.receiver
+        .keep_refused(source, incoming(request, remote, Vec::new()), &refused)
+        .await;
     refused.into()
 }
 
 fn incoming(request: &HttpRequest, remote: std::net::IpAddr, body: Vec<u8>) -> Incoming<'_> {
     let headers = request.headers().iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    Incoming { remote, headers, body }
+    let headers = headers
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    Incoming {
+        remote,
+        headers,
+        body,
+    }
 }
 
 /// How long the sender is ready to wait for the outcome (RFC 7240).
 fn wait(request: &HttpRequest) -> Option<Duration> {
-    let preferences = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    let preferences = request
+        .headers()
+        .get_all("prefer")
+        .filter_map(|value| value.to_str().ok());
     for preference in preferences.flat_map(|line| line.split([',', ';'])) {
-        let Some((name, value)) = preference.split_once('=') else { continue };
+        let Some((name, value)) = preference.split_once('=') else {
+            continue;
+        };
         if name.trim().eq_ignore_ascii_case("wait")
             && let Ok(seconds) = value.trim().trim_matches('"').parse::<u64>()
         {
@@ -103,8 +120,9 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
             HttpResponse::build(StatusCode::OK)
                 .json(json!({"delivery_id": of, "status": "duplicate", "runs": runs}))
         }
-        Reception::Ignored { delivery, reason } => HttpResponse::Ok()
-            .json(json!({"delivery_id": delivery, "status": "ignored", "reason": reason, "runs": []})),
+        Reception::Ignored { delivery, reason } => HttpResponse::Ok().json(
+            json!({"delivery_id": delivery, "status": "ignored", "reason": reason, "runs": []}),
+        ),
     }
 }
 
@@ -138,7 +156,10 @@ async fn settled(web: &Web, run: RunId) -> Option<Value> {
 }
 
 fn waited(delivery: DeliveryId, runs: &[Value]) -> Value {
-    let any = |wanted: &str| runs.iter().any(|run| run.get("status").is_some_and(|is| is == wanted));
+    let any = |wanted: &str| {
+        runs.iter()
+            .any(|run| run.get("status").is_some_and(|is| is == wanted))
+    };
     let status = if any("paused") {
         "paused"
     } else if any("cancelled") {

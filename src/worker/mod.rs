@@ -18,7 +18,12 @@ const AFTER_AN_ERROR: Duration = Duration::from_secs(1);
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// Claims and carries out runs until `stop`; what is under way then is in `running`.
-pub async fn work(engine: Arc<Engine>, concurrency: usize, stop: CancellationToken, running: TaskTracker) {
+pub async fn work(
+    engine: Arc<Engine>,
+    concurrency: usize,
+    stop: CancellationToken,
+    running: TaskTracker,
+) {
     let slots = Arc::new(Semaphore::new(concurrency));
     loop {
         // Waits for a free slot; a round itself is never cut off, or its claims would be lost.
@@ -49,7 +54,12 @@ pub async fn work(engine: Arc<Engine>, concurrency: usize, stop: CancellationTok
 async fn give_back(engine: &Engine, run: RunId, fence: i64) {
     while !engine.stopping.is_cancelled() {
         tokio::time::sleep(AFTER_AN_ERROR).await;
-        if engine.store.give_back(run, fence, engine.clock.now()).await.is_ok() {
+        if engine
+            .store
+            .give_back(run, fence, engine.clock.now())
+            .await
+            .is_ok()
+        {
             return;
         }
     }
@@ -67,9 +77,14 @@ async fn one_round(
         Some(due) => return Ok(Some(due.since(now).min(LONGEST_SLEEP))),
         None => return Ok(Some(LONGEST_SLEEP)),
     }
-    let claimed = engine.store.claim(slots.available_permits(), now, now.plus(LEASE)).await?;
+    let claimed = engine
+        .store
+        .claim(slots.available_permits(), now, now.plus(LEASE))
+        .await?;
     for run in claimed {
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { continue };
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
+            continue;
+        };
         let engine = Arc::clone(engine);
         running.spawn(async move {
             let (id, fence) = (run.id, run.fence);

@@ -65,7 +65,6 @@ fn wrong_words_and_wrong_settings_end_with_status_2_and_say_what_is_wrong() {
     );
     wrong("[[[", &["serve"], &["wrong.toml"]);
     wrong(right, &["replay"], &["what to replay"]);
-    wrong(right, &["replay", "xyz"], &["xyz"]);
     wrong(right, &["sned"], &["sned"]);
     wrong(right, &["send", "order.payed"], &["order.payed"]);
     wrong(right, &["serve", "--sandbox-faults", "0.5"], &["--sandbox"]);

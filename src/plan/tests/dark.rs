@@ -46,7 +46,13 @@ fn a_sub_user_that_cannot_exist_does_not_keep_the_device_up() {
     let mut world = World::new(ServiceSuspended, Active, LICENCE);
     world.rules.sub_user_per = SubUserPer::None;
     world.service.one_h_user = None;
-    assert!(world.plan().steps.iter().all(|step| step.upstream() != "one_h"));
+    assert!(
+        world
+            .plan()
+            .steps
+            .iter()
+            .all(|step| step.upstream() != "one_h")
+    );
 }
 
 #[test]

@@ -37,7 +37,10 @@ fn cell(world: &World) -> String {
 }
 
 /// The rows that differ: ways to end only matter to endings, ways to go dark not to those.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the iterator hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the iterator hands out references"
+)]
 fn readable(kind: EventType, shape: &Shape) -> bool {
     match shape.device {
         None => true,

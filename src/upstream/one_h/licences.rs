@@ -146,7 +146,10 @@ impl OneH {
         // removed like active ones. Of several listings the active one counts.
         let mut held = listed.iter().filter(|l| l.is(product, &ip));
         let first = held.next();
-        let holder = first.filter(|l| l.active).or_else(|| held.find(|l| l.active)).or(first);
+        let holder = first
+            .filter(|l| l.active)
+            .or_else(|| held.find(|l| l.active))
+            .or(first);
         let user = talk.scene.service.one_h_user.as_deref();
         let Some(holder) = holder else {
             return Ok(Outcome::AlreadySo(removed(
