@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::app::{Application, Options, SystemClock, SystemEntropy, with_sandbox};
+use crate::app::{Application, Options, SystemEntropy, with_sandbox};
 use crate::config::{self, Config};
 use crate::domain::entropy::Entropy as _;
-use crate::domain::time::Clock as _;
 use crate::sandbox::{Sandbox, SandboxOptions, SandboxSnapshot};
 
 use super::api::Api;
+use super::cast::{CAST, Customer, event, message_id};
 use super::send::Post;
 use super::setup::Fresh;
 use super::{Done, say};
@@ -35,70 +35,6 @@ pub(crate) struct Demo {
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     faults: f64,
 }
-
-/// One ordered server of the cast.
-#[derive(Clone, Copy)]
-struct Server {
-    service: &'static str,
-    hostname: &'static str,
-}
-
-/// One customer of the cast.
-struct Customer {
-    id: &'static str,
-    name: &'static str,
-    email: &'static str,
-    company: &'static str,
-    servers: &'static [Server],
-    /// What happens to each server after it was paid.
-    life: &'static [&'static str],
-}
-
-const CAST: [Customer; 3] = [
-    Customer {
-        id: "77",
-        name: "Ann Lee",
-        email: "ann@example.com",
-        company: "Example Ltd",
-        servers: &[Server {
-            service: "501",
-            hostname: "web1.example.com",
-        }],
-        life: &[
-            "service.suspended",
-            "service.unsuspended",
-            "service.terminated",
-        ],
-    },
-    Customer {
-        id: "78",
-        name: "Bo Chen",
-        email: "bo@example.net",
-        company: "",
-        servers: &[
-            Server {
-                service: "502",
-                hostname: "db1.example.net",
-            },
-            Server {
-                service: "503",
-                hostname: "db2.example.net",
-            },
-        ],
-        life: &["service.suspended", "service.unsuspended"],
-    },
-    Customer {
-        id: "79",
-        name: "Cy Diaz",
-        email: "cy@example.org",
-        company: "Diaz & Sons",
-        servers: &[Server {
-            service: "504",
-            hostname: "mail.example.org",
-        }],
-        life: &["service.suspended", "service.terminated"],
-    },
-];
 
 /// A running demonstration.
 struct Stage {
@@ -399,11 +335,6 @@ impl Stage {
     }
 }
 
-/// The same for the same event, so that sending it again is seen; no dots, as the scheme demands.
-fn message_id(customer: &Customer, kind: &str) -> String {
-    format!("demo-{}-{}", customer.id, kind.replace('.', "-"))
-}
-
 fn is_over(step: &Value) -> bool {
     matches!(
         step.get("status").and_then(Value::as_str),
@@ -442,36 +373,6 @@ fn step_line(run: &Value, step: &Value) -> String {
         text(run, "service_id"),
         text(step, "kind")
     )
-}
-
-fn event(customer: &Customer, kind: &str) -> Value {
-    let services: Vec<Value> = customer
-        .servers
-        .iter()
-        .map(|server| {
-            json!({
-                "id": server.service,
-                "product_id": "42",
-                "hostname": server.hostname,
-                "billing_cycle": "monthly",
-                "quantity": 1,
-                "options": {"Location": "TPA1", "Operating System": "Ubuntu 22.04"},
-                "fields": {},
-            })
-        })
-        .collect();
-    json!({
-        "type": kind,
-        "occurred_at": SystemClock.now(),
-        "order_id": format!("10{}", customer.id),
-        "customer": {
-            "id": customer.id,
-            "email": customer.email,
-            "name": customer.name,
-            "company": customer.company,
-        },
-        "services": services,
-    })
 }
 
 /// A folder for the demonstration's store, gone afterwards.

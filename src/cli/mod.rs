@@ -2,6 +2,7 @@
 //! 2 usage.
 
 mod api;
+mod cast;
 mod demo;
 mod list;
 mod replay;

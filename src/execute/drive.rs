@@ -16,6 +16,7 @@ use crate::upstream::{Learned, Scene};
 
 use super::pending::{Pending, Stand};
 use super::planning::{Facts, as_siblings};
+use super::told::{log, why};
 use super::{Engine, LEASE};
 
 /// A run in a worker's hands.
@@ -457,30 +458,5 @@ impl Engine {
             _ => false,
         };
         !step.approved && (always || self.require_approval.contains(step.action.kind()))
-    }
-}
-
-fn why(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::NotYet { .. } => None,
-        Outcome::Absent => Some("the mark is not there".to_owned()),
-        Outcome::Rejected(error)
-        | Outcome::Ambiguous(error)
-        | Outcome::Unavailable { error, .. } => Some(error.clone()),
-    }
-}
-
-fn log(run: &Claimed, stand: &Stand) {
-    let service = run.service_id.as_deref().unwrap_or("-");
-    match stand.status {
-        RunStatus::Paused => tracing::warn!(
-            run = %run.id, event = %run.kind, source = run.source, service,
-            error = stand.error.as_deref().unwrap_or_default(), "a run needs a person"
-        ),
-        RunStatus::Succeeded | RunStatus::Superseded | RunStatus::Cancelled => tracing::info!(
-            run = %run.id, event = %run.kind, source = run.source, service,
-            status = %stand.status, "a run ended"
-        ),
-        RunStatus::Pending | RunStatus::Running | RunStatus::Waiting => {}
     }
 }

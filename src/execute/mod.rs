@@ -8,6 +8,7 @@ mod drive;
 mod pending;
 mod planning;
 mod preview;
+mod told;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

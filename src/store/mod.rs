@@ -18,6 +18,7 @@ mod tests;
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;
+mod views;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,12 +36,12 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
 pub use outcomes::Outcomes;
-pub use read::{
-    DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
-};
 pub use rows::{
     Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Intervened,
     Intervention, NewDelivery, NewRun, Receipt,
+};
+pub use views::{
+    DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
 use writer::{Signals, Write};
 
