@@ -53,6 +53,14 @@ async fn a_claim_ends_with_its_run_however_that_ends() {
         scene.write(acquiring(&claimed[0], scene.now)).await;
         scene.write(acquiring(&claimed[1], scene.now)).await;
         if cancelled {
+            // A call is under way: what it makes would be nobody's.
+            let too_early = scene
+                .store
+                .intervene(first, Intervention::Cancel, scene.now)
+                .await
+                .unwrap();
+            assert_eq!(too_early, Intervened::Unclear);
+            scene.now = scene.now.plus(Duration::from_mins(3));
             let done = scene
                 .store
                 .intervene(first, Intervention::Cancel, scene.now)
@@ -93,6 +101,12 @@ async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces() {
         )
         .await
         .unwrap();
+    assert_eq!(
+        scene.due().await,
+        [],
+        "what the paused run sent may still take effect"
+    );
+    scene.now = scene.now.plus(Duration::from_mins(3));
     let again = scene.claim_one().await;
     assert_eq!(again.id, replayed.id);
     assert!(
