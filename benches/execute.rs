@@ -24,6 +24,9 @@ use support::{Folder, argument, configuration, machine, median};
 /// More than can be reached: the pace is not what is measured.
 const UNLIMITED: u32 = 1_000_000;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = if support::called_by_cargo_bench() {
         bench()

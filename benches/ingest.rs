@@ -22,6 +22,9 @@ use load::{Figures, Phase, Requests};
 use served::{Mode, Served};
 use support::{Folder, SECRET, SOURCE, argument, machine, median};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = match served::serve_if_asked() {
         Ok(false) if support::called_by_cargo_bench() => bench(),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::domain::id::IdSource;
+use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::execute::Engine;
 use crate::plan::{RetryRules, Rules};
@@ -106,7 +107,6 @@ pub fn engine(
     stopping: CancellationToken,
 ) -> Result<Engine, AppError> {
     Ok(Engine {
-        store,
         upstreams: upstreams(config)?,
         catalogue: Arc::new(config.catalogue.clone()),
         rules: rules(config),
@@ -117,13 +117,20 @@ pub fn engine(
             poll_interval: config.hivelocity.poll_interval,
             absent_after: config.hivelocity.absent_after,
         },
+        lease: config.execution.lease,
         require_approval: config.policy.require_approval.iter().cloned().collect(),
         dry_run: config.policy.dry_run,
         vault: Vault::new(config.admin.encryption_key),
-        clock: Arc::new(SystemClock),
+        clock: clock(&store),
+        store,
         entropy: Arc::new(SystemEntropy),
         stopping,
     })
+}
+
+/// Processes that share a database must agree on the time: there it is the database's.
+fn clock(store: &Store) -> Arc<dyn Clock> {
+    store.clock().unwrap_or_else(|| Arc::new(SystemClock))
 }
 
 fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {

@@ -37,15 +37,13 @@ pub(super) fn server(mut section: Section<'_>) -> Server {
 
 pub(super) fn store(mut section: Section<'_>) -> Store {
     let url = section.secret("url");
-
-    if url.reveal().starts_with("postgres") {
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    if !known.iter().any(|scheme| url.reveal().starts_with(scheme)) {
         section.problem(
             "url",
-            "names a PostgreSQL database, which this version cannot use yet; write \
-             sqlite://data/billhook.db",
+            "is not accepted; write sqlite://data/billhook.db or \
+             postgres://USER:PASSWORD@HOST/DATABASE",
         );
-    } else if !url.reveal().starts_with("sqlite:") {
-        section.problem("url", "is not accepted; write sqlite://data/billhook.db");
     }
     section.finish();
     Store { url }
@@ -96,8 +94,9 @@ pub(super) fn admin(mut section: Section<'_>) -> Admin {
 
 pub(super) fn execution(mut section: Section<'_>) -> Execution {
     let concurrency = section.whole("concurrency", 1..=10_000);
+    let lease = section.duration("lease", Duration::from_secs(1)..=DAY);
     section.finish();
-    Execution { concurrency }
+    Execution { concurrency, lease }
 }
 
 pub(super) fn retry(mut section: Section<'_>) -> Retry {

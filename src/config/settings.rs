@@ -75,6 +75,8 @@ impl fmt::Debug for Admin {
 pub struct Execution {
     /// Runs in flight in this process.
     pub concurrency: usize,
+    /// How long a worker's claim on a run holds without word from it.
+    pub lease: Duration,
 }
 
 /// `[retry]`

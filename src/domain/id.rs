@@ -62,6 +62,16 @@ impl IdSource {
     }
 }
 
+/// The smallest id that can be made at a moment, by any node.
+pub const fn floor(at: Timestamp) -> i64 {
+    let millis = at.micros().div_euclid(1000) - EPOCH_MILLIS;
+    if millis < 0 {
+        0
+    } else {
+        millis << (NODE_BITS + COUNTER_BITS)
+    }
+}
+
 /// Why a text is not an id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not an id of this kind; ids look like {prefix}01hzy8k2m4n6p")]

@@ -6,6 +6,7 @@
 pub mod entropy;
 pub mod event;
 pub mod id;
+pub mod lease;
 pub mod run;
 pub mod secret;
 pub mod state;
@@ -16,6 +17,7 @@ pub mod vault;
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};
+pub use lease::Lease;
 pub use run::{Lane, OrderKey, RunStatus};
 pub use secret::Secret;
 pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};

@@ -14,10 +14,10 @@ use crate::plan::{self, Guard, Next, Plan, Verdict};
 use crate::store::{Advanced, AtEnd, AttemptRow, Claimed, StoreError};
 use crate::upstream::{Learned, Scene};
 
+use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::{Facts, as_siblings};
 use super::told::{log, why};
-use super::{Engine, LEASE};
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -291,7 +291,7 @@ impl<'e> Drive<'e> {
             error: None,
         };
         let claims = step.action.needs_customer_claim() && self.run.customer_id.is_some();
-        let stand = Stand::running(began.plus(LEASE));
+        let stand = Stand::running(began.plus(self.engine.lease));
         let overtaken_before = self.overtaken;
         let advanced = self
             .write(stand, Some((step.clone(), row.clone())), claims)
@@ -367,6 +367,8 @@ impl<'e> Drive<'e> {
             entropy: &*self.engine.entropy,
             now: self.now(),
             attempt: step.attempts,
+            lease: &self.run.lease,
+            clock: &*self.engine.clock,
         };
         let outcome = self
             .engine
@@ -441,8 +443,13 @@ impl<'e> Drive<'e> {
         acquire: bool,
     ) -> Result<Advanced, StoreError> {
         let pending = std::mem::take(&mut self.pending);
+        let running_until = stand.running_until();
         let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
         let advanced = self.engine.store.advance(write).await?;
+        match running_until {
+            Some(end) if advanced.applied => self.run.lease.extend(end),
+            _ => self.run.lease.lose(),
+        }
         self.overtaken |= advanced.overtaken && !self.protected;
         Ok(advanced)
     }

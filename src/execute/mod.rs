@@ -26,11 +26,6 @@ use crate::upstream::Upstreams;
 
 pub use preview::Preview;
 
-/// How long a worker's claim on a run holds without a write. Longer than any step's calls take
-/// together, their turns in the queue for the supplier's rate included; a process that dies is
-/// noticed at its next start, not by this.
-pub const LEASE: Duration = Duration::from_secs(2 * 60 * 60);
-
 /// Everything that carrying out runs needs.
 pub struct Engine {
     /// The rows.
@@ -43,6 +38,8 @@ pub struct Engine {
     pub rules: Rules,
     /// How often and how soon an attempt is repeated.
     pub retry: RetryRules,
+    /// How long a worker's claim on a run holds without word from it.
+    pub lease: Duration,
     /// Step kinds that wait for a person.
     pub require_approval: BTreeSet<String>,
     /// Plan and record, but send nothing that changes anything.

@@ -37,6 +37,11 @@ impl Stand {
         }
     }
 
+    /// When the lease ends, where the run goes on.
+    pub(super) fn running_until(&self) -> Option<Timestamp> {
+        self.due_at.filter(|_| self.status == RunStatus::Running)
+    }
+
     pub(super) fn waiting(due: Timestamp, waiting_for: String, error: Option<String>) -> Self {
         Self {
             status: RunStatus::Waiting,
@@ -114,6 +119,7 @@ impl Pending {
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,
+            pause_reason: None,
             at_end: self.at_end,
             steps: self.steps,
             attempts: self.attempts,

@@ -2,146 +2,122 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
-
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
-use super::advance::release;
+use super::claims::release;
+use super::counts::Counts;
 use super::intervene::unclear_until;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
-use super::sql::{for_rows, returning};
+use super::sql::{Bulk, Kind, Link, statement};
 
-const DELIVERIES: &str = "INSERT INTO deliveries (id, received_at, source, verdict, cause, type, \
-     dedupe, duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, body)";
-
-/// Keeps the deliveries; one receipt each, in their order.
+/// Keeps the deliveries; one receipt each, in their order. `busy` are the lanes that hold an
+/// unfinished run already.
 pub(super) async fn accept(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     deliveries: &[NewDelivery],
+    busy: &HashSet<String>,
+    counts: &mut Counts,
 ) -> Result<Vec<Receipt>, sqlx::Error> {
-    let rows: Vec<Row<'_>> = deliveries
-        .iter()
-        .map(|new| Row {
-            new,
-            duplicate_of: None,
-        })
-        .collect();
-    let inserted = insert(connection, &rows).await?;
+    let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
+    let inserted = insert(link, &rows).await?;
     if inserted == deliveries.len() as u64 {
-        add_runs(connection, deliveries.iter()).await?;
-        return Ok(vec![Receipt::Stored; deliveries.len()]);
+        return keep_all(link, deliveries, busy, counts).await;
     }
-    let stored = stored_among(connection, deliveries).await?;
-    let fresh = deliveries.iter().filter(|new| stored.contains(&new.id.0));
-    add_runs(connection, fresh).await?;
+    let stored = stored_among(link, deliveries).await?;
+    let fresh: Vec<&NewDelivery> = deliveries
+        .iter()
+        .filter(|new| stored.contains(&new.id.0))
+        .collect();
+    count(&fresh, counts);
+    add_runs(link, fresh.into_iter(), busy, counts).await?;
     let mut receipts = Vec::with_capacity(deliveries.len());
     for new in deliveries {
         receipts.push(if stored.contains(&new.id.0) {
             Receipt::Stored
         } else {
-            repeated(connection, new).await?
+            repeated(link, new, counts).await?
         });
     }
     Ok(receipts)
 }
 
-struct Row<'a> {
-    new: &'a NewDelivery,
-    duplicate_of: Option<i64>,
+async fn keep_all(
+    link: &mut Link<'_>,
+    deliveries: &[NewDelivery],
+    busy: &HashSet<String>,
+    counts: &mut Counts,
+) -> Result<Vec<Receipt>, sqlx::Error> {
+    let all: Vec<&NewDelivery> = deliveries.iter().collect();
+    count(&all, counts);
+    add_runs(link, all.into_iter(), busy, counts).await?;
+    Ok(vec![Receipt::Stored; deliveries.len()])
 }
 
-async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<u64, sqlx::Error> {
-    for_rows(
-        connection,
-        DELIVERIES,
-        " ON CONFLICT DO NOTHING",
-        rows,
-        |row, Row { new, duplicate_of }| {
-            row.push_bind(new.id.0);
-            row.push_bind(new.received_at.micros());
-            row.push_bind(new.source.to_string());
-            row.push_bind(new.verdict.name());
-            row.push_bind(new.cause.clone());
-            row.push_bind(new.kind.clone());
-            row.push_bind(new.dedupe.map(Vec::from));
-            row.push_bind(*duplicate_of);
-            row.push_bind(new.customer_id.clone());
-            row.push_bind(json_list(&new.service_ids));
-            row.push_bind(run_ids(&new.runs));
-            row.push_bind(new.signed_at.map(Timestamp::micros));
-            row.push_bind(new.verification.clone());
-            row.push_bind(new.headers.clone());
-            row.push_bind(new.body.clone());
-        },
-    )
-    .await
+fn count(stored: &[&NewDelivery], counts: &mut Counts) {
+    for new in stored {
+        counts.came(new.verdict, 1);
+    }
+}
+
+const DELIVERIES: Bulk = Bulk {
+    values: &[
+        ("id", Kind::Int),
+        ("received_at", Kind::Int),
+        ("source", Kind::Text),
+        ("verdict", Kind::Text),
+        ("cause", Kind::Text),
+        ("type", Kind::Text),
+        ("dedupe", Kind::Blob),
+        ("duplicate_of", Kind::Int),
+        ("customer_id", Kind::Text),
+        ("service_ids", Kind::Text),
+        ("run_ids", Kind::Text),
+        ("signed_at", Kind::Int),
+        ("verification", Kind::Text),
+        ("headers", Kind::Text),
+        ("body", Kind::Blob),
+    ],
+    statement: "INSERT INTO deliveries (id, received_at, source, verdict, cause, type, dedupe, \
+         duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, body) \
+         SELECT * FROM w WHERE true \
+         ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING",
+};
+
+async fn insert(
+    link: &mut Link<'_>,
+    rows: &[(&NewDelivery, Option<i64>)],
+) -> Result<u64, sqlx::Error> {
+    DELIVERIES
+        .execute(link, rows, |row, (new, duplicate_of)| {
+            row.push(new.id.0)
+                .push(new.received_at.micros())
+                .push(&new.source)
+                .push(new.verdict.name())
+                .push(&new.cause)
+                .push(&new.kind)
+                .push(new.dedupe)
+                .push(*duplicate_of)
+                .push(&new.customer_id)
+                .push(json_list(&new.service_ids))
+                .push(run_ids(&new.runs))
+                .push(new.signed_at.map(Timestamp::micros))
+                .push(&new.verification)
+                .push(&new.headers)
+                .push(new.body.clone());
+        })
+        .await
 }
 
 fn json_list(texts: &[String]) -> Option<String> {
-    (!texts.is_empty()).then(|| serde_json::json!(texts).to_string())
+    (!texts.is_empty()).then(|| serde_json::to_string(texts).unwrap_or_default())
 }
 
 fn run_ids(runs: &[NewRun]) -> Option<String> {
     let ids: Vec<i64> = runs.iter().map(|run| run.id.0).collect();
-    (!ids.is_empty()).then(|| serde_json::json!(ids).to_string())
-}
-
-async fn stored_among(
-    connection: &mut SqliteConnection,
-    deliveries: &[NewDelivery],
-) -> Result<HashSet<i64>, sqlx::Error> {
-    let head = "WITH wanted (id) AS (";
-    let tail = ") SELECT id FROM deliveries WHERE id IN (SELECT id FROM wanted)";
-    let rows = returning(connection, head, tail, deliveries, |row, new| {
-        row.push_bind(new.id.0);
-    })
-    .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
-}
-
-/// The key is taken: the same body makes a duplicate, another body a conflict. Both are kept,
-/// without the key.
-async fn repeated(
-    connection: &mut SqliteConnection,
-    new: &NewDelivery,
-) -> Result<Receipt, sqlx::Error> {
-    let first = sqlx::query("SELECT id, body, run_ids FROM deliveries WHERE dedupe = ?")
-        .bind(new.dedupe.map(Vec::from))
-        .fetch_one(&mut *connection)
-        .await?;
-    let of: i64 = first.try_get(0)?;
-    let body: Vec<u8> = first.try_get(1)?;
-    let runs: Option<String> = first.try_get(2)?;
-    let mut again = NewDelivery {
-        dedupe: None,
-        runs: Vec::new(),
-        ..new.clone()
-    };
-    let receipt = if body == new.body {
-        again.verdict = DeliveryVerdict::Duplicate;
-        again.cause = Some("the same delivery again".to_owned());
-        Receipt::Duplicate {
-            of: DeliveryId(of),
-            runs: read_run_ids(runs.as_deref()),
-        }
-    } else {
-        again.verdict = DeliveryVerdict::Rejected;
-        again.cause = Some("the id was used before with another body".to_owned());
-        Receipt::Conflict { of: DeliveryId(of) }
-    };
-    insert(
-        connection,
-        &[Row {
-            new: &again,
-            duplicate_of: Some(of),
-        }],
-    )
-    .await?;
-    Ok(receipt)
+    (!ids.is_empty()).then(|| serde_json::to_string(&ids).unwrap_or_default())
 }
 
 /// Reads the column that [`run_ids`] wrote.
@@ -152,145 +128,282 @@ pub(super) fn read_run_ids(text: Option<&str>) -> Vec<RunId> {
     ids.into_iter().map(RunId).collect()
 }
 
-const RUNS: &str = "INSERT INTO runs (id, delivery_id, origin, occurred_at, lane, source, type, \
-     customer_id, service_id, status, blocks, planned, due_at, fence, overtaken, replay_of, \
-     created_at, updated_at)";
+const STORED: Bulk = Bulk {
+    values: &[("id", Kind::Int)],
+    statement: "SELECT d.id FROM deliveries d JOIN w ON w.id = d.id",
+};
 
-async fn add_runs(
-    connection: &mut SqliteConnection,
-    deliveries: impl Iterator<Item = &NewDelivery>,
+async fn stored_among(
+    link: &mut Link<'_>,
+    deliveries: &[NewDelivery],
+) -> Result<HashSet<i64>, sqlx::Error> {
+    let rows = STORED
+        .fetch(link, deliveries, |row, new| {
+            row.push(new.id.0);
+        })
+        .await?;
+    rows.iter().map(|row| row.int("id")).collect()
+}
+
+/// The key is taken: the same body makes a duplicate, another body a conflict. Both are kept,
+/// without the key.
+async fn repeated(
+    link: &mut Link<'_>,
+    new: &NewDelivery,
+    counts: &mut Counts,
+) -> Result<Receipt, sqlx::Error> {
+    let first = statement("SELECT id, body, run_ids FROM deliveries WHERE dedupe = $1")
+        .with(new.dedupe)
+        .one(link)
+        .await?;
+    let of = DeliveryId(first.int("id")?);
+    let mut again = NewDelivery {
+        dedupe: None,
+        runs: Vec::new(),
+        ..new.clone()
+    };
+    let receipt = if first.blob("body")? == new.body {
+        again.verdict = DeliveryVerdict::Duplicate;
+        again.cause = Some("the same delivery again".to_owned());
+        let runs = read_run_ids(first.maybe_text("run_ids")?.as_deref());
+        Receipt::Duplicate { of, runs }
+    } else {
+        again.verdict = DeliveryVerdict::Rejected;
+        again.cause = Some("the id was used before with another body".to_owned());
+        Receipt::Conflict { of }
+    };
+    insert(link, &[(&again, Some(of.0))]).await?;
+    counts.came(again.verdict, 1);
+    Ok(receipt)
+}
+
+/// A run to be made, with what its delivery says.
+struct Made<'a> {
+    run: &'a NewRun,
+    delivery: DeliveryId,
+    source: &'a str,
+    now: Timestamp,
+}
+
+async fn add_runs<'a>(
+    link: &mut Link<'_>,
+    deliveries: impl Iterator<Item = &'a NewDelivery>,
+    busy: &HashSet<String>,
+    counts: &mut Counts,
 ) -> Result<(), sqlx::Error> {
-    let mut runs = Vec::new();
+    let mut made = Vec::new();
     for new in deliveries {
-        runs.extend(
-            new.runs
-                .iter()
-                .map(|run| (run, new.id, &*new.source, new.received_at)),
-        );
+        made.extend(new.runs.iter().map(|run| Made {
+            run,
+            delivery: new.id,
+            source: &new.source,
+            now: new.received_at,
+        }));
     }
-    insert_runs(connection, &runs).await
+    make(link, &made, busy, counts).await
 }
 
 /// Makes runs for a delivery that is kept already: a replay. A paused run of the same event
 /// no longer holds its lane up; it stays as it is.
 pub(super) async fn replay(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     delivery: DeliveryId,
     source: &str,
     runs: &[NewRun],
     now: Timestamp,
+    counts: &mut Counts,
 ) -> Result<(), sqlx::Error> {
+    let lanes: Vec<&str> = runs.iter().map(|run| run.lane.as_str()).collect();
+    lanes::lock(link, &lanes).await?;
     let mut begin = None;
     for run in runs {
-        let passed = sqlx::query(
-            "UPDATE runs SET blocks = 0, due_at = NULL \
-             WHERE lane = ? AND origin = ? AND blocks = 1 AND status = 'paused' \
-             RETURNING id, customer_id",
-        )
-        .bind(run.lane.clone())
-        .bind(run.order.origin.0)
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in passed {
-            // Or the replay would wait for the claim of the run whose place it takes.
-            let (id, customer_id): (i64, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
-            begin = begin.max(unclear_until(connection, RunId(id)).await?);
-            if let Some(customer_id) = customer_id {
-                release(connection, source, &customer_id, id, now).await?;
-            }
-        }
+        begin = begin.max(pass(link, source, run, now).await?);
     }
-    let rows: Vec<_> = runs
+    let busy = lanes::lock(link, &lanes).await?;
+    let made: Vec<Made<'_>> = runs
         .iter()
-        .map(|run| (run, delivery, source, now))
+        .map(|run| Made {
+            run,
+            delivery,
+            source,
+            now,
+        })
         .collect();
-    insert_runs(connection, &rows).await?;
+    make(link, &made, &busy, counts).await?;
     let Some(begin) = begin.filter(|begin| *begin > now) else {
         return Ok(());
     };
     for run in runs {
         // What the passed run sent may still take effect: the look that comes first must see it.
-        sqlx::query("UPDATE runs SET due_at = ? WHERE id = ? AND due_at IS NOT NULL")
-            .bind(begin.micros())
-            .bind(run.id.0)
-            .execute(&mut *connection)
+        statement("UPDATE runs SET due_at = $1 WHERE id = $2 AND due_at IS NOT NULL")
+            .with(begin.micros())
+            .with(run.id.0)
+            .execute(link)
             .await?;
     }
     Ok(())
 }
 
-async fn insert_runs(
-    connection: &mut SqliteConnection,
-    runs: &[(&NewRun, DeliveryId, &str, Timestamp)],
-) -> Result<(), sqlx::Error> {
-    let busy = busy_lanes(connection, runs).await?;
-    for_rows(
-        connection,
-        RUNS,
-        "",
-        runs,
-        |row, (run, delivery, source, now)| {
-            let due = (!busy.contains(&run.lane)).then_some(now.micros());
-            row.push_bind(run.id.0);
-            row.push_bind(delivery.0);
-            row.push_bind(run.order.origin.0);
-            row.push_bind(run.order.occurred_at.micros());
-            row.push_bind(run.lane.clone());
-            row.push_bind((*source).to_owned());
-            row.push_bind(run.kind.name());
-            row.push_bind(run.customer_id.clone());
-            row.push_bind(run.service_id.clone());
-            row.push("'pending', 1, 0");
-            row.push_bind(due);
-            row.push("0, 0");
-            row.push_bind(run.replay_of);
-            row.push_bind(now.micros());
-            row.push_bind(now.micros());
-        },
+/// Takes the paused runs of the event out of the lane; answers until when something that they
+/// sent may still take effect.
+async fn pass(
+    link: &mut Link<'_>,
+    source: &str,
+    run: &NewRun,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let passed = statement(
+        "UPDATE runs SET blocks = 0, due_at = NULL \
+         WHERE lane = $1 AND origin = $2 AND blocks = 1 AND status = 'paused' \
+         RETURNING id, customer_id",
     )
+    .with(&run.lane)
+    .with(run.order.origin.0)
+    .all(link)
     .await?;
-    let Some((_, _, _, now)) = runs.first() else {
-        return Ok(());
-    };
-    let busy: Vec<String> = busy.into_iter().collect();
-    lanes::rebalance(connection, &busy, Because::RunCame, *now).await?;
-    let ended: HashSet<&String> = runs
-        .iter()
-        .filter(|(run, ..)| run.kind == EventType::ServiceTerminated)
-        .map(|(run, ..)| &run.lane)
-        .collect();
-    let ended: Vec<String> = busy
-        .into_iter()
-        .filter(|lane| ended.contains(lane))
-        .collect();
-    lanes::overtake(connection, &ended, *now).await
+    let mut until = None;
+    for row in passed {
+        let id = row.int("id")?;
+        until = until.max(unclear_until(link, RunId(id)).await?);
+        // Or the replay would wait for the claim of the run whose place it takes.
+        if let Some(customer_id) = row.maybe_text("customer_id")? {
+            release(link, source, &customer_id, id, now).await?;
+        }
+    }
+    Ok(until)
 }
 
-/// The lanes that hold an unfinished run, or that two of these runs share.
-async fn busy_lanes(
-    connection: &mut SqliteConnection,
-    runs: &[(&NewRun, DeliveryId, &str, Timestamp)],
-) -> Result<HashSet<String>, sqlx::Error> {
-    let mut seen: HashMap<&String, usize> = HashMap::new();
-    for (run, ..) in runs {
-        *seen.entry(&run.lane).or_default() += 1;
+const RUNS: &[(&str, Kind)] = &[
+    ("id", Kind::Int),
+    ("delivery_id", Kind::Int),
+    ("origin", Kind::Int),
+    ("occurred_at", Kind::Int),
+    ("lane", Kind::Text),
+    ("source", Kind::Text),
+    ("type", Kind::Text),
+    ("customer_id", Kind::Text),
+    ("service_id", Kind::Text),
+    ("due_at", Kind::Int),
+    ("replay_of", Kind::Int),
+    ("now_at", Kind::Int),
+];
+
+macro_rules! insert_runs {
+    () => {
+        "INSERT INTO runs (id, delivery_id, origin, occurred_at, lane, source, type, customer_id, \
+         service_id, due_at, replay_of, created_at, updated_at, status, blocks, planned, fence, \
+         overtaken) SELECT w.*, w.now_at, 'pending', 1, 0, 0, 0 FROM w WHERE true"
+    };
+}
+
+const INSERT: Bulk = Bulk {
+    values: RUNS,
+    statement: insert_runs!(),
+};
+
+/// Where somebody else makes a run of the same idle lane at this moment, theirs is the one that
+/// is due.
+const INSERT_NEXT: Bulk = Bulk {
+    values: RUNS,
+    statement: concat!(insert_runs!(), " ON CONFLICT DO NOTHING"),
+};
+
+const MADE: Bulk = Bulk {
+    values: &[("id", Kind::Int)],
+    statement: "SELECT r.id FROM runs r JOIN w ON w.id = r.id",
+};
+
+async fn make(
+    link: &mut Link<'_>,
+    made: &[Made<'_>],
+    busy: &HashSet<String>,
+    counts: &mut Counts,
+) -> Result<(), sqlx::Error> {
+    let Some(first) = made.first() else {
+        return Ok(());
+    };
+    counts.made(i64::try_from(made.len()).unwrap_or(0));
+    let mut shared: HashMap<&str, usize> = HashMap::with_capacity(made.len());
+    for new in made {
+        *shared.entry(&new.run.lane).or_default() += 1;
     }
-    let lanes: Vec<&String> = seen.keys().copied().collect();
-    let head = "WITH wanted (lane) AS (";
-    let tail = ") SELECT lane FROM wanted WHERE EXISTS \
-         (SELECT 1 FROM runs WHERE runs.lane = wanted.lane AND runs.blocks = 1)";
-    let rows = returning(connection, head, tail, &lanes, |row, lane| {
-        row.push_bind((*lane).clone());
+    // By lane, so that two processes that make runs of the same lanes do not wait for each other.
+    let (mut idle, mut late): (Vec<&Made<'_>>, Vec<&Made<'_>>) = made.iter().partition(|new| {
+        !busy.contains(&new.run.lane) && shared.get(new.run.lane.as_str()) == Some(&1)
+    });
+    idle.sort_by(|one, other| one.run.lane.cmp(&other.run.lane));
+    let next = link.pick(&INSERT, &INSERT_NEXT);
+    let inserted = insert_runs(link, next, &idle, true).await?;
+    if inserted < idle.len() as u64 {
+        late.extend(not_among_the_runs(link, &idle).await?);
+    }
+    insert_runs(link, &INSERT, &late, false).await?;
+    settle_lanes(link, &late, first.now).await
+}
+
+async fn insert_runs(
+    link: &mut Link<'_>,
+    bulk: &Bulk,
+    made: &[&Made<'_>],
+    due: bool,
+) -> Result<u64, sqlx::Error> {
+    bulk.execute(link, made, |row, new| {
+        row.push(new.run.id.0)
+            .push(new.delivery.0)
+            .push(new.run.order.origin.0)
+            .push(new.run.order.occurred_at.micros())
+            .push(&new.run.lane)
+            .push(new.source.to_owned())
+            .push(new.run.kind.name())
+            .push(&new.run.customer_id)
+            .push(&new.run.service_id)
+            .push(due.then_some(new.now.micros()))
+            .push(new.run.replay_of)
+            .push(new.now.micros());
     })
-    .await?;
-    let mut busy = HashSet::new();
-    for row in rows {
-        busy.insert(row.try_get::<String, _>(0)?);
+    .await
+}
+
+async fn not_among_the_runs<'m>(
+    link: &mut Link<'_>,
+    made: &[&'m Made<'m>],
+) -> Result<Vec<&'m Made<'m>>, sqlx::Error> {
+    let rows = MADE
+        .fetch(link, made, |row, new| {
+            row.push(new.run.id.0);
+        })
+        .await?;
+    let there: HashSet<i64> = rows
+        .iter()
+        .map(|row| row.int("id"))
+        .collect::<Result<_, _>>()?;
+    Ok(made
+        .iter()
+        .copied()
+        .filter(|new| !there.contains(&new.run.id.0))
+        .collect())
+}
+
+/// Puts runs that came into lanes with others in their order.
+async fn settle_lanes(
+    link: &mut Link<'_>,
+    late: &[&Made<'_>],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let mut lanes: Vec<String> = late.iter().map(|new| new.run.lane.clone()).collect();
+    lanes.sort_unstable();
+    lanes.dedup();
+    if lanes.is_empty() {
+        return Ok(());
     }
-    busy.extend(
-        seen.into_iter()
-            .filter(|(_, count)| *count > 1)
-            .map(|(lane, _)| lane.clone()),
-    );
-    Ok(busy)
+    let names: Vec<&str> = lanes.iter().map(String::as_str).collect();
+    lanes::lock(link, &names).await?;
+    lanes::rebalance(link, &lanes, Because::RunCame, now).await?;
+    let terminated: HashSet<&str> = late
+        .iter()
+        .filter(|new| new.run.kind == EventType::ServiceTerminated)
+        .map(|new| new.run.lane.as_str())
+        .collect();
+    lanes.retain(|lane| terminated.contains(lane.as_str()));
+    lanes::overtake(link, &lanes, now).await
 }

@@ -1,69 +1,102 @@
 //! Taking runs that are due, with everything a decision needs.
 
 use std::collections::HashMap;
-
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::sync::Arc;
 
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
-use crate::domain::run::OrderKey;
+use crate::domain::lease::Lease;
+use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{self, CustomerState, ServiceState};
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
+use super::counts::Counts;
 use super::rows::{AtEnd, Claimed};
-use super::sql::{for_rows, returning};
+use super::sql::{Bulk, Kind, Link, Row, Rows, statement};
 
-const DUE: &str = "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
-     coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence + 1 AS fence, \
-     r.planned, r.replay_of IS NOT NULL AS replay, r.at_end, d.received_at, coalesce(d.signed_at, d.received_at) AS signed_at, \
-     d.body, coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
-     EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
-        AND o.type = 'service.terminated' \
-        AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) AS ended_later \
-     FROM runs r JOIN deliveries d ON d.id = r.delivery_id \
-     LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
-     LEFT JOIN customers c ON c.source = r.source \
-        AND c.customer_id = coalesce(r.customer_id, s.customer_id) \
-     WHERE r.due_at <= ? ORDER BY r.due_at LIMIT ?";
+// What another process has at this moment is passed over, not waited for.
+const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
+const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at \
+     LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+const TAKE: Bulk = Bulk {
+    values: &[("id", Kind::Int), ("until_at", Kind::Int)],
+    statement: "UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.until_at, \
+         claim_wait = NULL, waiting_for = NULL, pause_reason = NULL, overtaken = 0 \
+         FROM w WHERE runs.id = w.id",
+};
+
+const READ: Bulk = Bulk {
+    values: &[("id", Kind::Int)],
+    statement: "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
+         coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence, \
+         r.planned, r.replay_of, r.at_end, d.received_at, \
+         coalesce(d.signed_at, d.received_at) AS signed_at, d.body, \
+         coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
+         CAST(CASE WHEN EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
+            AND o.type = 'service.terminated' \
+            AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) \
+            THEN 1 ELSE 0 END AS BIGINT) AS ended_later \
+         FROM w JOIN runs r ON r.id = w.id JOIN deliveries d ON d.id = r.delivery_id \
+         LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
+         LEFT JOIN customers c ON c.source = r.source \
+            AND c.customer_id = coalesce(r.customer_id, s.customer_id)",
+};
+
+const JOURNALS: Bulk = Bulk {
+    values: &[("id", Kind::Int)],
+    statement: "SELECT s.run_id, s.doc FROM w JOIN steps s ON s.run_id = w.id \
+         ORDER BY s.run_id, s.seq",
+};
 
 /// Takes up to `limit` due runs until `lease_end`.
 pub(super) async fn claim(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     limit: usize,
     now: Timestamp,
     lease_end: Timestamp,
+    counts: &mut Counts,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
-    let rows = sqlx::query(DUE)
-        .bind(now.micros())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
+    let due = statement(link.pick(DUE, DUE_LOCKED))
+        .with(now.micros())
+        .with(i64::try_from(limit).unwrap_or(i64::MAX))
+        .all(link)
         .await?;
-    let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let lease = lease_end.micros();
-    let tail = ") UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.due_at, \
-         claim_wait = NULL, waiting_for = NULL, overtaken = 0 FROM w WHERE runs.id = w.id";
-    for_rows(
-        connection,
-        "WITH w (id, due_at) AS (",
-        tail,
-        &claimed,
-        |row, run| {
-            row.push_bind(run.id.0);
-            row.push_bind(lease);
-        },
-    )
+    let mut ids = Vec::with_capacity(due.len());
+    for row in &due {
+        ids.push(row.int("id")?);
+        let from: Result<RunStatus, _> = row.text("status")?.parse();
+        counts.moved(from.unwrap_or(RunStatus::Running), RunStatus::Running);
+    }
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    TAKE.execute(link, &ids, |row, id| {
+        row.push(*id).push(lease_end.micros());
+    })
     .await?;
-    add_journals(connection, &mut claimed).await?;
+    let rows = READ.fetch(link, &ids, id).await?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        claimed.push(read(row, lease_end)?);
+    }
+    // Rows come back in no particular order; those that waited longest go first.
+    let place: HashMap<i64, usize> = ids.iter().copied().zip(0..).collect();
+    claimed.sort_by_key(|run| place.get(&run.id.0).copied());
+    add_journals(link, &mut claimed).await?;
     Ok(claimed)
 }
 
-fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
-    let kind: String = row.try_get("type")?;
-    let at_end: Option<String> = row.try_get("at_end")?;
-    let service = state::read::<ServiceState>(row.try_get("service_doc")?);
-    let customer = state::read::<CustomerState>(row.try_get("customer_doc")?);
+fn id(row: &mut Rows, id: &i64) {
+    row.push(*id);
+}
+
+fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, sqlx::Error> {
+    let kind = row.text("type")?;
+    let at_end = row.maybe_text("at_end")?;
+    let service = state::read::<ServiceState>(&row.text("service_doc")?);
+    let customer = state::read::<CustomerState>(&row.text("customer_doc")?);
     // One row that cannot be read must not keep all others from being carried out.
     let known_kind = kind.parse::<EventType>();
     let at_end = at_end
@@ -87,25 +120,26 @@ fn read(row: &SqliteRow) -> Result<Claimed, sqlx::Error> {
         }));
     }
     Ok(Claimed {
-        id: RunId(row.try_get("id")?),
-        delivery_id: DeliveryId(row.try_get("delivery_id")?),
+        id: RunId(row.int("id")?),
+        delivery_id: DeliveryId(row.int("delivery_id")?),
         order: OrderKey {
-            occurred_at: Timestamp::from_micros(row.try_get("occurred_at")?),
-            origin: DeliveryId(row.try_get("origin")?),
+            occurred_at: Timestamp::from_micros(row.int("occurred_at")?),
+            origin: DeliveryId(row.int("origin")?),
         },
-        lane: row.try_get("lane")?,
-        source: row.try_get("source")?,
+        lane: row.text("lane")?,
+        source: row.text("source")?,
         kind: known_kind.unwrap_or(EventType::TestPing),
-        customer_id: row.try_get("customer")?,
-        service_id: row.try_get("service_id")?,
-        fence: row.try_get("fence")?,
-        planned: row.try_get::<i64, _>("planned")? == 1,
-        replay: row.try_get::<i64, _>("replay")? == 1,
-        terminated_later: row.try_get::<i64, _>("ended_later")? == 1,
+        customer_id: row.maybe_text("customer")?,
+        service_id: row.maybe_text("service_id")?,
+        fence: row.int("fence")?,
+        lease: Arc::new(Lease::until(lease_end)),
+        planned: row.flag("planned")?,
+        replay: row.maybe_int("replay_of")?.is_some(),
+        terminated_later: row.flag("ended_later")?,
         at_end: at_end.ok().flatten().unwrap_or_default(),
-        received_at: Timestamp::from_micros(row.try_get("received_at")?),
-        signed_at: Timestamp::from_micros(row.try_get("signed_at")?),
-        body: row.try_get("body")?,
+        received_at: Timestamp::from_micros(row.int("received_at")?),
+        signed_at: Timestamp::from_micros(row.int("signed_at")?),
+        body: row.blob("body")?,
         steps,
         service: service.unwrap_or_default(),
         customer: customer.unwrap_or_default(),
@@ -117,26 +151,18 @@ pub(super) fn document<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, 
     serde_json::from_str(text).map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
 }
 
-async fn add_journals(
-    connection: &mut SqliteConnection,
-    claimed: &mut [Claimed],
-) -> Result<(), sqlx::Error> {
+async fn add_journals(link: &mut Link<'_>, claimed: &mut [Claimed]) -> Result<(), sqlx::Error> {
     let planned: Vec<i64> = claimed
         .iter()
         .filter(|run| run.planned)
         .map(|run| run.id.0)
         .collect();
-    let tail = ") SELECT s.run_id, s.doc FROM steps s JOIN w ON w.id = s.run_id \
-         ORDER BY s.run_id, s.seq";
-    let rows = returning(connection, "WITH w (id) AS (", tail, &planned, |row, id| {
-        row.push_bind(*id);
-    })
-    .await?;
+    let rows = JOURNALS.fetch(link, &planned, id).await?;
     let mut journals: HashMap<i64, Vec<Result<Step, String>>> = HashMap::new();
     for row in rows {
-        let doc: String = row.try_get(1)?;
+        let doc = row.text("doc")?;
         journals
-            .entry(row.try_get(0)?)
+            .entry(row.int("run_id")?)
             .or_default()
             .push(read_step(&doc));
     }
@@ -148,7 +174,7 @@ async fn add_journals(
 }
 
 /// A step that this version cannot read was planned by a newer one; its kind says which.
-fn read_step(doc: &str) -> Result<Step, String> {
+pub(super) fn read_step(doc: &str) -> Result<Step, String> {
     serde_json::from_str(doc).map_err(|wrong| {
         let value: serde_json::Value = serde_json::from_str(doc).unwrap_or_default();
         match value.pointer("/action/kind").and_then(|kind| kind.as_str()) {

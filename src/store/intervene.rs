@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
-
 use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
+use crate::domain::step::{Step, StepStatus};
 use crate::domain::time::Timestamp;
 
-use super::advance::release;
+use super::advance::write_steps;
+use super::claim::read_step;
+use super::claims::release;
+use super::counts::Counts;
 use super::lanes::{self, Because};
-use super::rows::{Intervened, Intervention};
+use super::rows::{Held, Intervened, Intervention};
+use super::sql::{Link, statement};
 
 struct Found {
     status: RunStatus,
@@ -21,16 +23,18 @@ struct Found {
     planned: bool,
     /// Whether it still has its place in the lane; not once a replay took it over.
     blocks: bool,
+    updated_at: Timestamp,
 }
 
 /// Does it, if the run's status allows it.
 pub(super) async fn intervene(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     run: RunId,
     what: Intervention,
     now: Timestamp,
+    counts: &mut Counts,
 ) -> Result<Intervened, sqlx::Error> {
-    let Some(found) = find(connection, run).await? else {
+    let Some(found) = find_locked(link, run).await? else {
         return Ok(Intervened::NotFound);
     };
     let allowed = match what {
@@ -43,166 +47,184 @@ pub(super) async fn intervene(
     if !allowed {
         return Ok(Intervened::NotNow(found.status));
     }
-    if what == Intervention::Cancel
-        && unclear_until(connection, run)
-            .await?
-            .is_some_and(|end| end > now)
+    if what == Intervention::Cancel && unclear_until(link, run).await?.is_some_and(|end| end > now)
     {
         return Ok(Intervened::Unclear);
     }
     match what {
-        Intervention::Retry => wake(connection, run, &found, now).await?,
+        Intervention::Retry => wake(link, run, &found, now, counts).await?,
         Intervention::Approve => {
-            sqlx::query(
-                "UPDATE steps SET doc = json_set(doc, '$.approved', json('true')) \
-                 WHERE run_id = ? AND status = 'paused'",
-            )
-            .bind(run.0)
-            .execute(&mut *connection)
-            .await?;
-            wake(connection, run, &found, now).await?;
+            approve(link, run).await?;
+            wake(link, run, &found, now, counts).await?;
         }
-        Intervention::Cancel => cancel(connection, run, &found, now).await?,
+        Intervention::Cancel => cancel(link, run, &found, now, counts).await?,
     }
     Ok(Intervened::Done)
 }
 
-async fn find(connection: &mut SqliteConnection, run: RunId) -> Result<Option<Found>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT status, lane, source, customer_id, planned, blocks FROM runs WHERE id = ?",
+/// The run, after nobody else can change its lane any more.
+async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, sqlx::Error> {
+    let Some(found) = find(link, run).await? else {
+        return Ok(None);
+    };
+    lanes::lock(link, &[&found.lane]).await?;
+    find(link, run).await
+}
+
+async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, sqlx::Error> {
+    let row = statement(
+        "SELECT status, lane, source, customer_id, planned, blocks, updated_at FROM runs \
+         WHERE id = $1",
     )
-    .bind(run.0)
-    .fetch_optional(connection)
+    .with(run.0)
+    .first(link)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let status: String = row.try_get(0)?;
     Ok(Some(Found {
-        status: status
+        status: row
+            .text("status")?
             .parse()
             .map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?,
-        lane: row.try_get(1)?,
-        source: row.try_get(2)?,
-        customer_id: row.try_get(3)?,
-        planned: row.try_get::<i64, _>(4)? == 1,
-        blocks: row.try_get::<i64, _>(5)? == 1,
+        lane: row.text("lane")?,
+        source: row.text("source")?,
+        customer_id: row.maybe_text("customer_id")?,
+        planned: row.flag("planned")?,
+        blocks: row.flag("blocks")?,
+        updated_at: Timestamp::from_micros(row.int("updated_at")?),
     }))
 }
 
 /// A run with a plan goes on at once; one without goes back into its lane's order.
 async fn wake(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     run: RunId,
     found: &Found,
     now: Timestamp,
+    counts: &mut Counts,
 ) -> Result<(), sqlx::Error> {
     let (status, due) = if found.planned {
         (RunStatus::Waiting, Some(now.micros()))
     } else {
         (RunStatus::Pending, None)
     };
-    sqlx::query(
-        "UPDATE runs SET status = ?, due_at = ?, blocks = 1, fence = fence + 1, claim_wait = NULL, \
-         error = NULL, waiting_for = NULL, updated_at = ? WHERE id = ?",
+    statement(
+        "UPDATE runs SET status = $1, due_at = $2, blocks = 1, fence = fence + 1, \
+         claim_wait = NULL, error = NULL, waiting_for = NULL, pause_reason = NULL, \
+         updated_at = $3 WHERE id = $4",
     )
-    .bind(status.name())
-    .bind(due)
-    .bind(now.micros())
-    .bind(run.0)
-    .execute(&mut *connection)
+    .with(status.name())
+    .with(due)
+    .with(now.micros())
+    .with(run.0)
+    .execute(link)
     .await?;
-    lanes::rebalance(
-        connection,
-        std::slice::from_ref(&found.lane),
-        Because::RunCame,
-        now,
+    counts.moved(found.status, status);
+    let lane = std::slice::from_ref(&found.lane);
+    lanes::rebalance(link, lane, Because::RunCame, now).await
+}
+
+/// What a person allowed is the step that is shown as paused, and nothing after it.
+async fn approve(link: &mut Link<'_>, run: RunId) -> Result<(), sqlx::Error> {
+    let mut steps = unfinished(link, run).await?;
+    steps.retain(|step| step.status == StepStatus::Paused);
+    for step in &mut steps {
+        step.approved = true;
+    }
+    let steps: Vec<(i64, &Step)> = steps.iter().map(|step| (run.0, step)).collect();
+    write_steps(link, &steps).await
+}
+
+/// The steps of a run that are not over; what this version cannot read is left as it is.
+async fn unfinished(link: &mut Link<'_>, run: RunId) -> Result<Vec<Step>, sqlx::Error> {
+    let rows = statement(
+        "SELECT doc FROM steps WHERE run_id = $1 \
+         AND status NOT IN ('succeeded', 'skipped', 'cancelled') ORDER BY seq",
     )
-    .await
+    .with(run.0)
+    .all(link)
+    .await?;
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in rows {
+        steps.extend(read_step(&row.text("doc")?).ok());
+    }
+    Ok(steps)
 }
 
 /// How long a request whose end is unknown may still take effect, at the most.
-const LATE_EFFECT: Duration = Duration::from_secs(120);
+const LATE_EFFECT: Duration = Duration::from_mins(2);
 
 /// Until when something that the run sent may still come true without anyone knowing. A run is
 /// not given up before: nobody would look for what it made.
 pub(super) async fn unclear_until(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     run: RunId,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT doc ->> '$.unknown_since', s.status = 'running', r.updated_at \
-         FROM steps s JOIN runs r ON r.id = s.run_id \
-         WHERE s.run_id = ? AND s.status NOT IN ('succeeded', 'skipped', 'cancelled')",
-    )
-    .bind(run.0)
-    .fetch_all(connection)
-    .await?;
-    let mut end = None;
-    for row in rows {
-        let since: Option<String> = row.try_get(0)?;
-        let running: i64 = row.try_get(1)?;
-        let since = since.and_then(|text| Timestamp::parse(&text).ok());
-        let began = (running == 1).then_some(Timestamp::from_micros(row.try_get(2)?));
-        end = end.max(since.max(began).map(|since| since.plus(LATE_EFFECT)));
-    }
-    Ok(end)
+    let Some(found) = find(link, run).await? else {
+        return Ok(None);
+    };
+    let ends = unfinished(link, run).await?.into_iter().filter_map(|step| {
+        let began = (step.status == StepStatus::Running).then_some(found.updated_at);
+        let since = step.unknown_since.max(began)?;
+        Some(since.plus(LATE_EFFECT))
+    });
+    Ok(ends.max())
 }
 
 async fn cancel(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     run: RunId,
     found: &Found,
     now: Timestamp,
+    counts: &mut Counts,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
+    statement(
         "UPDATE runs SET status = 'cancelled', blocks = 0, due_at = NULL, fence = fence + 1, \
-         claim_wait = NULL, waiting_for = NULL, updated_at = ? WHERE id = ?",
+         claim_wait = NULL, waiting_for = NULL, pause_reason = NULL, updated_at = $1 \
+         WHERE id = $2",
     )
-    .bind(now.micros())
-    .bind(run.0)
-    .execute(&mut *connection)
+    .with(now.micros())
+    .with(run.0)
+    .execute(link)
     .await?;
-    sqlx::query(
-        "UPDATE steps SET status = 'cancelled', doc = json_set(doc, '$.status', 'cancelled') \
-         WHERE run_id = ? AND status NOT IN ('succeeded', 'skipped', 'cancelled')",
-    )
-    .bind(run.0)
-    .execute(&mut *connection)
-    .await?;
+    counts.moved(found.status, RunStatus::Cancelled);
+    let mut steps = unfinished(link, run).await?;
+    for step in &mut steps {
+        step.status = StepStatus::Cancelled;
+    }
+    let steps: Vec<(i64, &Step)> = steps.iter().map(|step| (run.0, step)).collect();
+    write_steps(link, &steps).await?;
     // Whoever was to give way to it need not any more.
-    sqlx::query("UPDATE runs SET overtaken = 0 WHERE lane = ? AND blocks = 1")
-        .bind(found.lane.clone())
-        .execute(&mut *connection)
+    statement("UPDATE runs SET overtaken = 0 WHERE lane = $1 AND blocks = 1")
+        .with(&found.lane)
+        .execute(link)
         .await?;
     if let Some(customer_id) = &found.customer_id {
-        release(connection, &found.source, customer_id, run.0, now).await?;
+        release(link, &found.source, customer_id, run.0, now).await?;
     }
-    lanes::rebalance(
-        connection,
-        std::slice::from_ref(&found.lane),
-        Because::RunEnded,
-        now,
-    )
-    .await
+    let lane = std::slice::from_ref(&found.lane);
+    lanes::rebalance(link, lane, Because::RunEnded, now).await
 }
 
 /// Makes every run that was under way when the process ended due at once, or only the one that
 /// its worker gives back. The former only where no other process can have it, i.e. on `SQLite`,
 /// whose file one process at a time may serve.
 pub(super) async fn recover(
-    connection: &mut SqliteConnection,
-    only: Option<(RunId, i64)>,
+    link: &mut Link<'_>,
+    only: Option<Held>,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
-        "UPDATE runs SET due_at = ? WHERE status = 'running' AND due_at > ? \
-         AND (? IS NULL OR (id = ? AND fence = ?))",
-    )
-    .bind(now.micros())
-    .bind(now.micros())
-    .bind(only.map(|(run, _)| run.0))
-    .bind(only.map(|(run, _)| run.0))
-    .bind(only.map(|(_, fence)| fence))
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected())
+    let all = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1";
+    let one = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1 \
+         AND id = $2 AND fence = $3";
+    match only {
+        None => statement(all).with(now.micros()).execute(link).await,
+        Some(held) => {
+            statement(one)
+                .with(now.micros())
+                .with(held.run.0)
+                .with(held.fence)
+                .execute(link)
+                .await
+        }
+    }
 }

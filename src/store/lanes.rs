@@ -1,13 +1,14 @@
 //! Who is next in a lane. A blocked run has no due time, so claiming never looks at it.
 //!
 //! A lane is held by its planned run until that ends. Among the others the one whose event
-//! occurred first is next; the rest have no due time.
+//! occurred first is next; the rest have no due time. Where several processes write, whoever
+//! changes a lane first locks its unfinished runs.
 
-use sqlx::sqlite::SqliteConnection;
+use std::collections::HashSet;
 
 use crate::domain::time::Timestamp;
 
-use super::sql::for_rows;
+use super::sql::{Bulk, Kind, Link, Rows};
 
 /// Why the lanes are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,75 +19,125 @@ pub(super) enum Because {
     RunEnded,
 }
 
+/// Locks the unfinished runs of the lanes until the transaction ends; answers which lanes have
+/// any. Always in the same order, so that two who want the same lanes do not wait for each other.
+pub(super) async fn lock(
+    link: &mut Link<'_>,
+    lanes: &[&str],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let lock = link.pick(&BUSY, &BUSY_LOCKED);
+    let value = |row: &mut Rows, lane: &&str| {
+        row.push((*lane).to_owned());
+    };
+    let rows = lock.fetch(link, lanes, value).await?;
+    rows.iter().map(|row| row.text("lane")).collect()
+}
+
 /// Gives each lane's next run a due time and takes it from the others.
 pub(super) async fn rebalance(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     lanes: &[String],
     because: Because,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let tail = match because {
-        Because::RunCame => RUN_CAME,
-        Because::RunEnded => RUN_ENDED,
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    // First taken, then given: at no moment are two runs of a lane due.
+    TAKE.execute(link, lanes, |row, lane| at(row, lane, now))
+        .await?;
+    let give = match because {
+        Because::RunCame => GIVE_PENDING,
+        Because::RunEnded => GIVE_PENDING_AND_PAUSED,
     };
-    let now = now.micros();
-    for_rows(
-        connection,
-        "WITH l (lane, at) AS (",
-        tail,
-        lanes,
-        |row, lane| {
-            row.push_bind(lane.clone());
-            row.push_bind(now);
-        },
-    )
-    .await?;
+    give.execute(link, lanes, |row, lane| at(row, lane, now))
+        .await?;
     Ok(())
 }
 
 /// A termination does not wait for a run that only waits or is paused: that one is woken to
 /// give way. One whose call is under way learns of it when the call has ended.
 pub(super) async fn overtake(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     lanes: &[String],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let now = now.micros();
-    for_rows(
-        connection,
-        "WITH l (lane, at) AS (",
-        OVERTAKE,
-        lanes,
-        |row, lane| {
-            row.push_bind(lane.clone());
-            row.push_bind(now);
-        },
-    )
-    .await?;
+    OVERTAKE
+        .execute(link, lanes, |row, lane| at(row, lane, now))
+        .await?;
     Ok(())
 }
 
+fn at(row: &mut Rows, lane: &str, now: Timestamp) {
+    row.push(lane.to_owned()).push(now.micros());
+}
+
+const LANE: &[(&str, Kind)] = &[("lane", Kind::Text)];
+const LANE_NOW: &[(&str, Kind)] = &[("lane", Kind::Text), ("now_at", Kind::Int)];
+
+const BUSY: Bulk = Bulk {
+    values: LANE,
+    statement: "SELECT lane FROM w WHERE EXISTS \
+         (SELECT 1 FROM runs r WHERE r.lane = w.lane AND r.blocks = 1)",
+};
+
+const BUSY_LOCKED: Bulk = Bulk {
+    values: LANE,
+    statement: "SELECT r.lane FROM runs r WHERE r.lane = ANY (ARRAY(SELECT lane FROM w)) \
+         AND r.blocks = 1 ORDER BY r.lane, r.id FOR UPDATE",
+};
+
+/// Another run of the lane that must end before this one begins.
+macro_rules! blocked {
+    () => {
+        "EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 \
+         AND o.id <> runs.id AND (o.planned = 1 OR o.status = 'running' \
+             OR (o.occurred_at, o.origin, o.id) < (runs.occurred_at, runs.origin, runs.id)))"
+    };
+}
+
+const TAKE: Bulk = Bulk {
+    values: LANE_NOW,
+    statement: concat!(
+        "UPDATE runs SET due_at = NULL FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
+         AND runs.planned = 0 AND runs.due_at IS NOT NULL \
+         AND runs.status IN ('pending', 'paused') AND ",
+        blocked!()
+    ),
+};
+
 // A paused run without a plan keeps its place, but is not due by itself.
-const RUN_CAME: &str = ") UPDATE runs SET due_at = CASE \
-     WHEN EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 AND o.id <> runs.id \
-        AND (o.planned = 1 OR o.status = 'running' \
-             OR (o.occurred_at, o.origin, o.id) < (runs.occurred_at, runs.origin, runs.id))) \
-     THEN NULL WHEN status = 'paused' THEN due_at ELSE coalesce(due_at, l.at) END \
-     FROM l WHERE runs.lane = l.lane AND runs.blocks = 1 AND runs.planned = 0 \
-     AND runs.status IN ('pending', 'paused')";
+const GIVE_PENDING: Bulk = Bulk {
+    values: LANE_NOW,
+    statement: concat!(
+        "UPDATE runs SET due_at = w.now_at FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
+         AND runs.planned = 0 AND runs.due_at IS NULL AND runs.status = 'pending' AND NOT ",
+        blocked!()
+    ),
+};
 
-const RUN_ENDED: &str = ") UPDATE runs SET due_at = CASE \
-     WHEN EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 AND o.id <> runs.id \
-        AND (o.planned = 1 OR o.status = 'running' \
-             OR (o.occurred_at, o.origin, o.id) < (runs.occurred_at, runs.origin, runs.id))) \
-     THEN NULL ELSE coalesce(due_at, l.at) END \
-     FROM l WHERE runs.lane = l.lane AND runs.blocks = 1 AND runs.planned = 0 \
-     AND runs.status IN ('pending', 'paused')";
+const GIVE_PENDING_AND_PAUSED: Bulk = Bulk {
+    values: LANE_NOW,
+    statement: concat!(
+        "UPDATE runs SET due_at = w.now_at FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
+         AND runs.planned = 0 AND runs.due_at IS NULL \
+         AND runs.status IN ('pending', 'paused') AND NOT ",
+        blocked!()
+    ),
+};
 
-const OVERTAKE: &str = ") UPDATE runs SET overtaken = 1, \
-     due_at = CASE WHEN status IN ('waiting', 'paused', 'pending') THEN l.at ELSE due_at END \
-     FROM l WHERE runs.lane = l.lane AND runs.blocks = 1 \
-     AND EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 \
-        AND o.type = 'service.terminated' \
-        AND (o.occurred_at, o.origin) > (runs.occurred_at, runs.origin)) \
-     AND (runs.planned = 1 OR runs.status IN ('paused', 'running'))";
+const OVERTAKE: Bulk = Bulk {
+    values: LANE_NOW,
+    statement: concat!(
+        "UPDATE runs SET overtaken = 1, due_at = CASE \
+           WHEN runs.status IN ('waiting', 'paused', 'pending') \
+             AND (runs.planned = 1 OR NOT ",
+        blocked!(),
+        ") THEN w.now_at ELSE runs.due_at END \
+         FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
+         AND EXISTS (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.blocks = 1 \
+            AND o.type = 'service.terminated' \
+            AND (o.occurred_at, o.origin) > (runs.occurred_at, runs.origin)) \
+         AND (runs.planned = 1 OR runs.status IN ('paused', 'running'))"
+    ),
+};

@@ -1,17 +1,23 @@
 //! The only place that knows SQL. Everything that matters survives in these rows.
 //!
-//! Writes go through one writer that shares an fsync among all that came in meanwhile; reads go
-//! through a few read-only connections and never wait for the writer.
+//! Writes go through a writer that shares an fsync among all that came in meanwhile (a few of them
+//! on `PostgreSQL`); reads go through a few connections of their own and never wait for a writer.
 
 mod accept;
 mod advance;
 mod claim;
+mod claims;
+mod counts;
 mod intervene;
 mod lanes;
+mod node;
+mod open;
 mod outcomes;
 mod read;
 mod rows;
+mod session;
 mod sql;
+mod states;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -21,23 +27,21 @@ mod tests_lanes;
 mod views;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::domain::id::{DeliveryId, RunId};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Clock, Timestamp};
 
+use node::Node;
+use open::Reads;
 pub use outcomes::Outcomes;
 pub use rows::{
-    Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Intervened,
+    Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Held, Intervened,
     Intervention, NewDelivery, NewRun, Receipt,
 };
 pub use views::{
@@ -84,99 +88,62 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     writes: mpsc::Sender<Write>,
-    reads: SqlitePool,
+    reads: Reads,
     signals: Arc<Signals>,
+    /// This process among those that share a database; none where nobody else can.
+    node: Option<Arc<Node>>,
 }
 
 /// Keeps the store open; closing it waits for the last write.
 #[derive(Debug)]
 pub struct StoreGuard {
-    writer: JoinHandle<()>,
-    reads: SqlitePool,
+    writers: Vec<JoinHandle<()>>,
+    reads: Reads,
     // Held as long as the store is open; the lock goes with the file handle.
-    _lock: std::fs::File,
+    _lock: Option<std::fs::File>,
+    node: Option<tokio_util::task::AbortOnDropHandle<()>>,
 }
 
 impl StoreGuard {
     /// Waits until everything sent to the store is written. Every [`Store`] must be dropped
     /// before.
     pub async fn closed(self) {
-        self.reads.close().await;
-        if let Err(error) = self.writer.await {
-            tracing::error!(%error, "the writer ended badly");
+        for writer in self.writers {
+            if let Err(error) = writer.await {
+                tracing::error!(%error, "a writer ended badly");
+            }
         }
+        drop(self.node);
+        self.reads.close().await;
     }
 }
 
 impl Store {
-    /// Opens (and makes, and brings up to date) the `SQLite` file that `url` names.
+    /// Opens the database that `url` names and brings it up to date. An `SQLite` file is made if
+    /// there is none.
     pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {
-        let path = sqlite_path(url)?;
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                StoreError::Address(format!(
-                    "cannot make the folder {}: {error}",
-                    folder.display()
-                ))
-            })?;
-        }
-        let lock = lock(&path)?;
-        make_private(&path)?;
-        let options = options(&path).create_if_missing(true);
-        let mut connection = options.connect().await?;
-        sqlx::migrate!("src/store/migrations")
-            .run(&mut connection)
-            .await?;
-        let reads = SqlitePoolOptions::new()
-            .min_connections(1)
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.read_only(true))
-            .await?;
-        let signals = Arc::new(Signals::default());
-        let (writes, requests) = mpsc::channel(WAITING_ROOM);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the writer outlives every request; closed() joins it"
-        )]
-        let task = tokio::spawn(writer::run(connection, requests, Arc::clone(&signals)));
-        let guard = StoreGuard {
-            writer: task,
-            reads: reads.clone(),
-            _lock: lock,
-        };
-        Ok((
-            Self {
-                writes,
-                reads,
-                signals,
-            },
-            guard,
-        ))
+        open::open(url).await
     }
 
-    /// Opens the `SQLite` file that `url` names for reading only, beside whoever serves it.
+    /// Opens the database that `url` names for reading only, beside whoever serves it.
     pub async fn peek(url: &str) -> Result<Self, StoreError> {
-        let path = sqlite_path(url)?;
-        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-        let reads = SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_with(options)
-            .await?;
-        // A store without tables is as good as none.
-        sqlx::query("SELECT 1 FROM runs LIMIT 1")
-            .fetch_optional(&reads)
-            .await?;
-        // Nobody listens at the other end: every write answers that the store is closed.
-        let (writes, _) = mpsc::channel(1);
-        Ok(Self {
-            writes,
-            reads,
-            signals: Arc::new(Signals::default()),
-        })
+        open::peek(url).await
+    }
+
+    /// Whether several processes may serve this store at once.
+    pub const fn is_shared(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The database's clock, where several processes must agree on the time.
+    pub fn clock(&self) -> Option<Arc<dyn Clock>> {
+        let node = self.node.as_ref()?;
+        Some(Arc::clone(node) as Arc<dyn Clock>)
+    }
+
+    /// What tells this process's ids from those of others.
+    pub fn node(&self) -> u8 {
+        self.node.as_ref().map_or(0, |node| node.number())
     }
 
     async fn ask<T>(
@@ -279,15 +246,24 @@ impl Store {
         .await
     }
 
-    /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
-    pub async fn give_back(
+    /// Extends the leases of these runs; answers which of them are still this worker's.
+    pub async fn extend(
         &self,
-        run: RunId,
-        fence: i64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+        held: Vec<Held>,
+        until: Timestamp,
+    ) -> Result<HashSet<i64>, StoreError> {
+        self.ask(|answer| Write::Extend {
+            held,
+            until,
+            answer,
+        })
+        .await
+    }
+
+    /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
+    pub async fn give_back(&self, held: Held, now: Timestamp) -> Result<(), StoreError> {
         self.ask(|answer| Write::Recover {
-            only: Some((run, fence)),
+            only: Some(held),
             now,
             answer,
         })
@@ -314,65 +290,4 @@ impl Store {
     pub fn waiting_writes(&self) -> usize {
         self.writes.max_capacity() - self.writes.capacity()
     }
-}
-
-fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
-    let wrong = |what: &str| StoreError::Address(what.to_owned());
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err(wrong(
-            "PostgreSQL is not supported by this version; use sqlite://PATH",
-        ));
-    }
-    let path = url
-        .strip_prefix("sqlite://")
-        .or_else(|| url.strip_prefix("sqlite:"))
-        .ok_or_else(|| wrong("must begin with sqlite://, e.g. sqlite://data/billhook.db"))?;
-    if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
-        return Err(wrong("must name a file, e.g. sqlite://data/billhook.db"));
-    }
-    Ok(PathBuf::from(path))
-}
-
-fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = std::fs::File::create(&name).map_err(|error| {
-        StoreError::Address(format!("cannot write beside {}: {error}", path.display()))
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Address(format!(
-            "cannot lock {}: {error}",
-            path.display()
-        ))),
-    }
-}
-
-/// Orders and customers are nobody else's business: a new file is the owner's alone, and `SQLite`
-/// gives its companions the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let made = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path);
-    made.map(drop)
-        .map_err(|error| StoreError::Address(format!("cannot write {}: {error}", path.display())))
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        // Large pages: a delivery fits one, and bulk inserts touch fewer of them.
-        .page_size(16_384)
-        .journal_mode(SqliteJournalMode::Wal)
-        // In WAL mode only FULL syncs at each commit; NORMAL may lose the last ones.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
-        .foreign_keys(false)
-        .statement_cache_capacity(256)
-        .pragma("cache_size", "-16384")
-        .pragma("wal_autocheckpoint", "1000")
 }

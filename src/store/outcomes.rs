@@ -46,4 +46,17 @@ impl Outcomes {
             self.count.store(waiting.len(), Ordering::Release);
         }
     }
+
+    /// Tells everyone to look again: some run settled in another process.
+    pub fn any(&self) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if let Ok(mut waiting) = self.waiting.lock() {
+            for sender in waiting.drain().flat_map(|(_, room)| room) {
+                let _ = sender.send(());
+            }
+            self.count.store(0, Ordering::Release);
+        }
+    }
 }

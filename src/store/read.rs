@@ -1,17 +1,16 @@
 //! Reading for people and programs: lists, one delivery, one run, one service, one customer.
 
-use sqlx::Row as _;
-use sqlx::query_builder::QueryBuilder;
-use sqlx::sqlite::{Sqlite, SqliteRow};
-
 use serde_json::Value;
 
-use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::id::{self, DeliveryId, RunId};
+use crate::domain::run::RunStatus;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 
 use super::accept::read_run_ids;
 use super::claim::document;
+use super::counts;
+use super::sql::{Link, Row, Statement, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
@@ -19,7 +18,7 @@ use super::{Store, StoreError};
 
 const RUN_COLUMNS: &str = "SELECT id, delivery_id, origin, occurred_at, lane, source, type, \
      customer_id, service_id, status, planned, due_at, waiting_for, error, replay_of, created_at, \
-     updated_at, at_end ->> '$.note' AS note FROM runs";
+     updated_at, note, pause_reason FROM runs";
 const DELIVERY_COLUMNS: &str = "SELECT id, received_at, source, verdict, cause, type, \
      duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, ";
 
@@ -29,25 +28,26 @@ impl Store {
         &self,
         filter: &DeliveryFilter,
     ) -> Result<Page<DeliveryView>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(DELIVERY_COLUMNS);
-        query.push("x'' AS body FROM deliveries WHERE 1 = 1");
+        let mut reader = self.reads.reader().await?;
+        let link = &mut reader.link();
+        let mut query = statement(DELIVERY_COLUMNS);
+        query.push(link.pick("x'' AS body", "''::bytea AS body"));
+        query.push(" FROM deliveries WHERE 1 = 1");
         equals(&mut query, "source", filter.source.as_ref());
         equals(&mut query, "verdict", filter.verdict.as_ref());
         equals(&mut query, "type", filter.kind.as_ref());
-        equals(&mut query, "customer_id", filter.customer.as_ref());
-        if let Some(service) = &filter.service {
-            query.push(" AND EXISTS (SELECT 1 FROM json_each(service_ids) WHERE value = ");
-            query.push_bind(service.clone()).push(")");
-        }
+        about(&mut query, filter);
         if let Some(text) = &filter.text {
+            // Bytes in bytes: a body need not be a text.
             query
-                .push(" AND instr(CAST(body AS TEXT), ")
-                .push_bind(text.clone())
-                .push(") > 0");
+                .push(" AND ")
+                .push(link.pick("instr(body, ", "position("));
+            query.bind(text.clone().into_bytes());
+            query.push(link.pick(") > 0", " in body) > 0"));
         }
         between(&mut query, "received_at", filter.since, filter.until);
         newest_first(&mut query, filter.before, filter.limit);
-        let rows = query.build().fetch_all(&self.reads).await?;
+        let rows = query.all(link).await?;
         page(rows.iter().map(delivery), filter.limit, |delivery| {
             delivery.id.0
         })
@@ -55,84 +55,60 @@ impl Store {
 
     /// One delivery with its bytes.
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryView>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(DELIVERY_COLUMNS);
-        query
-            .push("body FROM deliveries WHERE id = ")
-            .push_bind(id.0);
-        let row = query.build().fetch_optional(&self.reads).await?;
+        let mut reader = self.reads.reader().await?;
+        let mut query = statement(DELIVERY_COLUMNS);
+        query.push("body FROM deliveries WHERE id = ").bind(id.0);
+        let row = query.first(&mut reader.link()).await?;
         Ok(row.as_ref().map(delivery).transpose()?)
     }
 
     /// The runs of a delivery, replays included, oldest first.
     pub async fn runs_of(&self, delivery: &DeliveryView) -> Result<Vec<RunSummary>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN_COLUMNS);
-        query.push(" WHERE id IN (SELECT value FROM json_each(");
-        let ids: Vec<i64> = delivery.run_ids.iter().map(|run| run.0).collect();
-        query.push_bind(serde_json::json!(ids).to_string());
-        query.push(")) OR (delivery_id = ").push_bind(delivery.id.0);
+        let mut reader = self.reads.reader().await?;
+        let mut query = statement(RUN_COLUMNS);
+        query.push(" WHERE id IN (-1");
+        for run in &delivery.run_ids {
+            query.push(", ").bind(run.0);
+        }
+        query.push(") OR (delivery_id = ").bind(delivery.id.0);
         query.push(" AND replay_of IS NOT NULL) ORDER BY id");
-        let rows = query.build().fetch_all(&self.reads).await?;
+        let rows = query.all(&mut reader.link()).await?;
         Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
     }
 
     /// Lists runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN_COLUMNS);
+        let mut reader = self.reads.reader().await?;
+        let mut query = statement(RUN_COLUMNS);
         query.push(" WHERE 1 = 1");
-        equals(&mut query, "status", filter.status.as_ref());
+        has_status(&mut query, filter.status.as_deref());
         equals(&mut query, "source", filter.source.as_ref());
         equals(&mut query, "service_id", filter.service.as_ref());
+        in_lanes(&mut query, &filter.lanes);
         equals(&mut query, "customer_id", filter.customer.as_ref());
         equals(&mut query, "type", filter.kind.as_ref());
         if let Some(delivery) = filter.delivery {
-            query.push(" AND delivery_id = ").push_bind(delivery.0);
+            query.push(" AND delivery_id = ").bind(delivery.0);
         }
         between(&mut query, "created_at", filter.since, filter.until);
         newest_first(&mut query, filter.before, filter.limit);
-        let rows = query.build().fetch_all(&self.reads).await?;
+        let rows = query.all(&mut reader.link()).await?;
         page(rows.iter().map(run), filter.limit, |run| run.id.0)
     }
 
     /// One run with its journal.
     pub async fn run(&self, id: RunId) -> Result<Option<RunView>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN_COLUMNS);
-        query.push(" WHERE id = ").push_bind(id.0);
-        let Some(row) = query.build().fetch_optional(&self.reads).await? else {
+        let mut reader = self.reads.reader().await?;
+        let link = &mut reader.link();
+        let mut query = statement(RUN_COLUMNS);
+        query.push(" WHERE id = ").bind(id.0);
+        let Some(row) = query.first(link).await? else {
             return Ok(None);
         };
         Ok(Some(RunView {
             run: run(&row)?,
-            steps: self.steps(id).await?,
+            steps: steps(link, id).await?,
         }))
-    }
-
-    async fn steps(&self, id: RunId) -> Result<Vec<StepView>, StoreError> {
-        let rows = sqlx::query("SELECT seq, doc FROM steps WHERE run_id = ? ORDER BY seq")
-            .bind(id.0)
-            .fetch_all(&self.reads)
-            .await?;
-        let attempts = sqlx::query(
-            "SELECT seq, n, started_at, duration_ms, exchanges, error FROM attempts \
-             WHERE run_id = ? ORDER BY seq, n",
-        )
-        .bind(id.0)
-        .fetch_all(&self.reads)
-        .await?;
-        let mut steps = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let seq: i64 = row.try_get(0)?;
-            let mut own = Vec::new();
-            for attempt in &attempts {
-                if attempt.try_get::<i64, _>(0)? == seq {
-                    own.push(read_attempt(attempt)?);
-                }
-            }
-            steps.push(StepView {
-                doc: document(&row.try_get::<String, _>(1)?)?,
-                attempts: own,
-            });
-        }
-        Ok(steps)
     }
 
     /// The status and error of a run, for whoever waits for it.
@@ -140,13 +116,14 @@ impl Store {
         &self,
         id: RunId,
     ) -> Result<Option<(String, Option<String>)>, StoreError> {
-        let row = sqlx::query("SELECT status, error FROM runs WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(&self.reads)
+        let mut reader = self.reads.reader().await?;
+        let row = statement("SELECT status, error FROM runs WHERE id = $1")
+            .with(id.0)
+            .first(&mut reader.link())
             .await?;
-        Ok(row
-            .map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)))
-            .transpose()?)
+        let read =
+            |row: &Row| Ok::<_, sqlx::Error>((row.text("status")?, row.maybe_text("error")?));
+        Ok(row.as_ref().map(read).transpose()?)
     }
 
     /// Whether anything is known of a service: a state, or a run in its lane.
@@ -156,16 +133,17 @@ impl Store {
         service_id: &str,
         lane: &str,
     ) -> Result<bool, StoreError> {
-        let row = sqlx::query(
-            "SELECT EXISTS (SELECT 1 FROM services WHERE source = ? AND service_id = ?) \
-             OR EXISTS (SELECT 1 FROM runs WHERE lane = ?)",
+        let mut reader = self.reads.reader().await?;
+        let row = statement(
+            "SELECT 1 AS known FROM services WHERE source = $1 AND service_id = $2 \
+             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 LIMIT 1",
         )
-        .bind(source.to_owned())
-        .bind(service_id.to_owned())
-        .bind(lane.to_owned())
-        .fetch_one(&self.reads)
+        .with(source.to_owned())
+        .with(service_id.to_owned())
+        .with(lane.to_owned())
+        .first(&mut reader.link())
         .await?;
-        Ok(row.try_get::<i64, _>(0)? == 1)
+        Ok(row.is_some())
     }
 
     /// A service's state.
@@ -174,12 +152,14 @@ impl Store {
         source: &str,
         id: &str,
     ) -> Result<Option<StateView<ServiceState>>, StoreError> {
-        let row = sqlx::query(
-            "SELECT doc, customer_id, updated_at FROM services WHERE source = ? AND service_id = ?",
+        let mut reader = self.reads.reader().await?;
+        let row = statement(
+            "SELECT doc, customer_id, updated_at FROM services \
+             WHERE source = $1 AND service_id = $2",
         )
-        .bind(source.to_owned())
-        .bind(id.to_owned())
-        .fetch_optional(&self.reads)
+        .with(source.to_owned())
+        .with(id.to_owned())
+        .first(&mut reader.link())
         .await?;
         Ok(row.as_ref().map(state).transpose()?)
     }
@@ -190,12 +170,14 @@ impl Store {
         source: &str,
         id: &str,
     ) -> Result<Option<StateView<CustomerState>>, StoreError> {
-        let row = sqlx::query(
-            "SELECT doc, NULL, updated_at FROM customers WHERE source = ? AND customer_id = ?",
+        let mut reader = self.reads.reader().await?;
+        let row = statement(
+            "SELECT doc, customer_id, updated_at FROM customers \
+             WHERE source = $1 AND customer_id = $2",
         )
-        .bind(source.to_owned())
-        .bind(id.to_owned())
-        .fetch_optional(&self.reads)
+        .with(source.to_owned())
+        .with(id.to_owned())
+        .first(&mut reader.link())
         .await?;
         Ok(row.as_ref().map(state).transpose()?)
     }
@@ -206,23 +188,26 @@ impl Store {
         source: &str,
         customer: &str,
     ) -> Result<Vec<(String, ServiceState)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT service_id, doc FROM services WHERE source = ? AND customer_id = ? ORDER BY service_id",
+        let mut reader = self.reads.reader().await?;
+        let rows = statement(
+            "SELECT service_id, doc FROM services WHERE source = $1 AND customer_id = $2 \
+             ORDER BY service_id",
         )
-        .bind(source.to_owned())
-        .bind(customer.to_owned())
-        .fetch_all(&self.reads)
+        .with(source.to_owned())
+        .with(customer.to_owned())
+        .all(&mut reader.link())
         .await?;
-        let read = |row: &SqliteRow| Ok((row.try_get(0)?, known_state(row.try_get(1)?)?));
+        let read = |row: &Row| Ok((row.text("service_id")?, known_state(&row.text("doc")?)?));
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The latest runs of a lane, newest first.
     pub async fn history(&self, lane: &str, limit: i64) -> Result<Vec<RunSummary>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(RUN_COLUMNS);
-        query.push(" WHERE lane = ").push_bind(lane.to_owned());
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&self.reads).await?;
+        let mut reader = self.reads.reader().await?;
+        let mut query = statement(RUN_COLUMNS);
+        query.push(" WHERE lane = ").bind(lane.to_owned());
+        query.push(" ORDER BY id DESC LIMIT ").bind(limit);
+        let rows = query.all(&mut reader.link()).await?;
         Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
     }
 
@@ -232,79 +217,164 @@ impl Store {
         customers: bool,
         filter: &RunFilter,
     ) -> Result<Vec<(String, String, Value)>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(if customers {
-            "SELECT source, customer_id, doc FROM customers WHERE 1 = 1"
+        let mut reader = self.reads.reader().await?;
+        let mut query = statement(if customers {
+            "SELECT source, customer_id AS id, doc FROM customers WHERE 1 = 1"
         } else {
-            "SELECT source, service_id, doc FROM services WHERE 1 = 1"
+            "SELECT source, service_id AS id, doc FROM services WHERE 1 = 1"
         });
         equals(&mut query, "source", filter.source.as_ref());
         if !customers {
             equals(&mut query, "customer_id", filter.customer.as_ref());
         }
-        query.push(" ORDER BY 1, 2 LIMIT ").push_bind(filter.limit);
-        let rows = query.build().fetch_all(&self.reads).await?;
-        let read = |row: &SqliteRow| {
-            Ok((
-                row.try_get(0)?,
-                row.try_get(1)?,
-                document(&row.try_get::<String, _>(2)?)?,
-            ))
+        query.push(" ORDER BY 1, 2 LIMIT ").bind(filter.limit);
+        let rows = query.all(&mut reader.link()).await?;
+        let read = |row: &Row| {
+            let doc = document(&row.text("doc")?)?;
+            Ok((row.text("source")?, row.text("id")?, doc))
         };
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// How many rows there are by status or verdict: `("runs", "paused", 3)`.
     pub async fn counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT 'runs', status, count(*) FROM runs GROUP BY status \
-             UNION ALL SELECT 'deliveries', verdict, count(*) FROM deliveries GROUP BY verdict",
+        let mut reader = self.reads.reader().await?;
+        Ok(counts::read(&mut reader.link()).await?)
+    }
+
+    /// How many runs are paused, by the word that says why.
+    pub async fn paused_by_reason(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut reader = self.reads.reader().await?;
+        let rows = statement(
+            "SELECT coalesce(pause_reason, 'unknown') AS reason, CAST(count(*) AS BIGINT) AS n \
+             FROM runs WHERE status IN ('paused', 'cancelled', 'superseded') \
+             AND status = 'paused' GROUP BY 1 ORDER BY 1",
         )
-        .fetch_all(&self.reads)
+        .all(&mut reader.link())
         .await?;
-        let read = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let read = |row: &Row| Ok((row.text("reason")?, row.int("n")?));
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The earliest due time of all runs.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let row = sqlx::query("SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL")
-            .fetch_one(&self.reads)
+        let mut reader = self.reads.reader().await?;
+        let row = statement("SELECT min(due_at) AS due FROM runs WHERE due_at IS NOT NULL")
+            .one(&mut reader.link())
             .await?;
-        Ok(row
-            .try_get::<Option<i64>, _>(0)?
-            .map(Timestamp::from_micros))
+        Ok(row.maybe_int("due")?.map(Timestamp::from_micros))
     }
 
     /// The highest id in use.
     pub async fn highest_id(&self) -> Result<i64, StoreError> {
-        let row = sqlx::query(
-            "SELECT max(coalesce((SELECT max(id) FROM deliveries), 0), \
-             coalesce((SELECT max(id) FROM runs), 0))",
+        let mut reader = self.reads.reader().await?;
+        let row = statement(
+            "SELECT max(id) AS highest FROM (SELECT max(id) AS id FROM deliveries \
+             UNION ALL SELECT max(id) AS id FROM runs) AS both_tables",
         )
-        .fetch_one(&self.reads)
+        .one(&mut reader.link())
         .await?;
-        Ok(row.try_get(0)?)
+        Ok(row.maybe_int("highest")?.unwrap_or(0))
     }
 
     /// Whether the database answers.
     pub async fn reachable(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").fetch_one(&self.reads).await?;
+        let mut reader = self.reads.reader().await?;
+        statement("SELECT 1 AS one").one(&mut reader.link()).await?;
         Ok(())
     }
 }
 
-fn equals(query: &mut QueryBuilder<Sqlite>, column: &'static str, wanted: Option<&String>) {
+async fn steps(link: &mut Link<'_>, id: RunId) -> Result<Vec<StepView>, StoreError> {
+    let rows = statement("SELECT seq, doc FROM steps WHERE run_id = $1 ORDER BY seq")
+        .with(id.0)
+        .all(link)
+        .await?;
+    let attempts = statement(
+        "SELECT seq, n, started_at, duration_ms, exchanges, error FROM attempts \
+         WHERE run_id = $1 ORDER BY seq, n",
+    )
+    .with(id.0)
+    .all(link)
+    .await?;
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let seq = row.int("seq")?;
+        let mut own = Vec::new();
+        for attempt in &attempts {
+            if attempt.int("seq")? == seq {
+                own.push(read_attempt(attempt)?);
+            }
+        }
+        steps.push(StepView {
+            doc: document(&row.text("doc")?)?,
+            attempts: own,
+        });
+    }
+    Ok(steps)
+}
+
+/// The deliveries about a service or a customer: those that made runs for it, and of the few that
+/// made none those that name it.
+fn about(query: &mut Statement, filter: &DeliveryFilter) {
+    if let Some(service) = &filter.service {
+        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE service_id = ");
+        query.bind(service.clone());
+        in_lanes(query, &filter.lanes);
+        query.push(
+            " UNION ALL SELECT id FROM deliveries WHERE verdict <> 'accepted' \
+             AND service_ids LIKE ",
+        );
+        let named = serde_json::to_string(service).unwrap_or_default();
+        query.bind(format!("%{}%", named.replace('%', "_")));
+        query.push(")");
+    }
+    if let Some(customer) = &filter.customer {
+        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE customer_id = ");
+        query.bind(customer.clone());
+        query.push(
+            " UNION ALL SELECT id FROM deliveries WHERE verdict <> 'accepted' AND customer_id = ",
+        );
+        query.bind(customer.clone());
+        query.push(")");
+    }
+}
+
+/// A lane's index finds what a service id alone would not.
+fn in_lanes(query: &mut Statement, lanes: &[String]) {
+    for (n, lane) in lanes.iter().enumerate() {
+        query.push(if n == 0 { " AND lane IN (" } else { ", " });
+        query.bind(lane.clone());
+    }
+    if !lanes.is_empty() {
+        query.push(")");
+    }
+}
+
+/// The second condition is the one of the index over the runs that are few.
+fn has_status(query: &mut Statement, wanted: Option<&str>) {
+    let Some(wanted) = wanted else { return };
+    query.push(" AND status = ").bind(wanted.to_owned());
+    match wanted.parse() {
+        Ok(RunStatus::Pending | RunStatus::Running | RunStatus::Waiting) => {
+            query.push(" AND status IN ('pending', 'running', 'waiting')");
+        }
+        Ok(RunStatus::Paused | RunStatus::Cancelled | RunStatus::Superseded) => {
+            query.push(" AND status IN ('paused', 'cancelled', 'superseded')");
+        }
+        Ok(RunStatus::Succeeded) | Err(_) => {}
+    }
+}
+
+fn equals(query: &mut Statement, column: &'static str, wanted: Option<&String>) {
     if let Some(wanted) = wanted {
-        query
-            .push(" AND ")
-            .push(column)
-            .push(" = ")
-            .push_bind(wanted.clone());
+        query.push(" AND ").push(column).push(" = ");
+        query.bind(wanted.clone());
     }
 }
 
 fn between(
-    query: &mut QueryBuilder<Sqlite>,
+    query: &mut Statement,
     column: &'static str,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -314,23 +384,30 @@ fn between(
             .push(" AND ")
             .push(column)
             .push(" >= ")
-            .push_bind(since.micros());
+            .bind(since.micros());
+        // Ids grow with time and are never behind it: nothing older need be looked at.
+        query.push(" AND id >= ").bind(id::floor(since));
     }
     if let Some(until) = until {
         query
             .push(" AND ")
             .push(column)
             .push(" < ")
-            .push_bind(until.micros());
+            .bind(until.micros());
+        // They may be ahead of it where a clock was set back.
+        let set_back = std::time::Duration::from_hours(24);
+        query
+            .push(" AND id < ")
+            .bind(id::floor(until.plus(set_back)));
     }
 }
 
-fn newest_first(query: &mut QueryBuilder<Sqlite>, before: Option<i64>, limit: i64) {
+fn newest_first(query: &mut Statement, before: Option<i64>, limit: i64) {
     if let Some(before) = before {
-        query.push(" AND id < ").push_bind(before);
+        query.push(" AND id < ").bind(before);
     }
     // One more than asked tells whether there is a next page.
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit + 1);
+    query.push(" ORDER BY id DESC LIMIT ").bind(limit + 1);
 }
 
 fn page<T>(
@@ -346,63 +423,60 @@ fn page<T>(
     Ok(Page { items, next })
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
-    Ok(row
-        .try_get::<Option<i64>, _>(column)?
-        .map(Timestamp::from_micros))
+fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row.maybe_int(column)?.map(Timestamp::from_micros))
 }
 
-fn delivery(row: &SqliteRow) -> Result<DeliveryView, sqlx::Error> {
-    let services: Option<String> = row.try_get("service_ids")?;
-    let runs: Option<String> = row.try_get("run_ids")?;
+fn delivery(row: &Row) -> Result<DeliveryView, sqlx::Error> {
+    let services = row.maybe_text("service_ids")?;
+    let runs = row.maybe_text("run_ids")?;
     Ok(DeliveryView {
-        id: DeliveryId(row.try_get("id")?),
-        received_at: Timestamp::from_micros(row.try_get("received_at")?),
-        source: row.try_get("source")?,
-        verdict: row.try_get("verdict")?,
-        cause: row.try_get("cause")?,
-        kind: row.try_get("type")?,
-        duplicate_of: row
-            .try_get::<Option<i64>, _>("duplicate_of")?
-            .map(DeliveryId),
-        customer_id: row.try_get("customer_id")?,
+        id: DeliveryId(row.int("id")?),
+        received_at: Timestamp::from_micros(row.int("received_at")?),
+        source: row.text("source")?,
+        verdict: row.text("verdict")?,
+        cause: row.maybe_text("cause")?,
+        kind: row.maybe_text("type")?,
+        duplicate_of: row.maybe_int("duplicate_of")?.map(DeliveryId),
+        customer_id: row.maybe_text("customer_id")?,
         service_ids: services
             .map(|text| document(&text))
             .transpose()?
             .unwrap_or_default(),
         run_ids: read_run_ids(runs.as_deref()),
         signed_at: time(row, "signed_at")?,
-        verification: document(&row.try_get::<String, _>("verification")?)?,
-        headers: document(&row.try_get::<String, _>("headers")?)?,
-        body: row.try_get("body")?,
+        verification: document(&row.text("verification")?)?,
+        headers: document(&row.text("headers")?)?,
+        body: row.blob("body")?,
     })
 }
 
-fn run(row: &SqliteRow) -> Result<RunSummary, sqlx::Error> {
+fn run(row: &Row) -> Result<RunSummary, sqlx::Error> {
     Ok(RunSummary {
-        id: RunId(row.try_get("id")?),
-        delivery_id: DeliveryId(row.try_get("delivery_id")?),
-        origin: DeliveryId(row.try_get("origin")?),
-        occurred_at: Timestamp::from_micros(row.try_get("occurred_at")?),
-        lane: row.try_get("lane")?,
-        source: row.try_get("source")?,
-        kind: row.try_get("type")?,
-        customer_id: row.try_get("customer_id")?,
-        service_id: row.try_get("service_id")?,
-        status: row.try_get("status")?,
-        planned: row.try_get::<i64, _>("planned")? == 1,
+        id: RunId(row.int("id")?),
+        delivery_id: DeliveryId(row.int("delivery_id")?),
+        origin: DeliveryId(row.int("origin")?),
+        occurred_at: Timestamp::from_micros(row.int("occurred_at")?),
+        lane: row.text("lane")?,
+        source: row.text("source")?,
+        kind: row.text("type")?,
+        customer_id: row.maybe_text("customer_id")?,
+        service_id: row.maybe_text("service_id")?,
+        status: row.text("status")?,
+        planned: row.flag("planned")?,
         due_at: time(row, "due_at")?,
-        waiting_for: row.try_get("waiting_for")?,
-        error: row.try_get("error")?,
-        note: row.try_get("note")?,
-        replay_of: row.try_get("replay_of")?,
-        created_at: Timestamp::from_micros(row.try_get("created_at")?),
-        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        waiting_for: row.maybe_text("waiting_for")?,
+        error: row.maybe_text("error")?,
+        note: row.maybe_text("note")?,
+        pause_reason: row.maybe_text("pause_reason")?,
+        replay_of: row.maybe_int("replay_of")?,
+        created_at: Timestamp::from_micros(row.int("created_at")?),
+        updated_at: Timestamp::from_micros(row.int("updated_at")?),
     })
 }
 
-fn read_attempt(row: &SqliteRow) -> Result<Value, sqlx::Error> {
-    let exchanges: Option<String> = row.try_get("exchanges")?;
+fn read_attempt(row: &Row) -> Result<Value, sqlx::Error> {
+    let exchanges = row.maybe_text("exchanges")?;
     let exchanges: Value = exchanges
         .map(|text| document(&text))
         .transpose()?
@@ -414,12 +488,12 @@ fn read_attempt(row: &SqliteRow) -> Result<Value, sqlx::Error> {
         .cloned()
         .unwrap_or_default();
     Ok(serde_json::json!({
-        "n": row.try_get::<i64, _>("n")?,
-        "started_at": Timestamp::from_micros(row.try_get("started_at")?),
-        "duration_ms": row.try_get::<Option<i64>, _>("duration_ms")?,
+        "n": row.int("n")?,
+        "started_at": Timestamp::from_micros(row.int("started_at")?),
+        "duration_ms": row.maybe_int("duration_ms")?,
         "request": last.get("request"),
         "response": last.get("response"),
-        "error": row.try_get::<Option<String>, _>("error")?,
+        "error": row.maybe_text("error")?,
         "exchanges": exchanges,
     }))
 }
@@ -428,10 +502,10 @@ fn known_state<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Er
     crate::domain::state::read(text).map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
 }
 
-fn state<T: serde::de::DeserializeOwned>(row: &SqliteRow) -> Result<StateView<T>, sqlx::Error> {
+fn state<T: serde::de::DeserializeOwned>(row: &Row) -> Result<StateView<T>, sqlx::Error> {
     Ok(StateView {
-        state: known_state(row.try_get(0)?)?,
-        customer_id: row.try_get(1)?,
-        updated_at: Timestamp::from_micros(row.try_get(2)?),
+        state: known_state(&row.text("doc")?)?,
+        customer_id: row.maybe_text("customer_id")?,
+        updated_at: Timestamp::from_micros(row.int("updated_at")?),
     })
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::lease::Lease;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::step::{Exchange, Step};
@@ -128,6 +129,8 @@ pub struct Claimed {
     pub service_id: Option<String>,
     /// The claim's number: every write names it.
     pub fence: i64,
+    /// Until when the claim holds.
+    pub lease: Arc<Lease>,
     /// Whether the plan is stored already.
     pub planned: bool,
     /// Whether it repeats an earlier run.
@@ -219,6 +222,8 @@ pub struct Advance {
     pub waiting_for: Option<String>,
     /// Why it is paused or ended without succeeding.
     pub error: Option<String>,
+    /// Why it is paused, as one fixed word.
+    pub pause_reason: Option<&'static str>,
     /// The patches for the end, where the plan is stored by this write.
     pub at_end: Option<AtEnd>,
     /// Steps as they are now.
@@ -235,6 +240,15 @@ pub struct Advance {
     pub claim: ClaimChange,
     /// The present moment.
     pub now: Timestamp,
+}
+
+/// A run in a worker's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The run.
+    pub run: RunId,
+    /// The claim's number.
+    pub fence: i64,
 }
 
 /// What came of a write.

@@ -1,11 +1,14 @@
 //! Tests of the store by its own interface: deliveries and their keys, claims and fences, writes.
 //! The scene that the other files of tests use is here, too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
+use super::sql::statement;
 use super::{
     Advance, Advanced, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, NewDelivery, NewRun,
     Receipt, Store, StoreError, StoreGuard,
@@ -21,25 +24,43 @@ use crate::domain::time::Timestamp;
 pub(super) struct Scene {
     pub(super) store: Store,
     pub(super) now: Timestamp,
-    folder: tempfile::TempDir,
+    url: String,
+    _folder: tempfile::TempDir,
     guard: StoreGuard,
     last: i64,
 }
 
 pub(super) async fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
-    let (store, guard) = Store::open(&url(&folder)).await.unwrap();
+    let url = fresh(&folder).await;
+    let (store, guard) = Store::open(&url).await.unwrap();
     Scene {
         store,
         now: Timestamp::from_seconds(1_000_000),
-        folder,
+        url,
+        _folder: folder,
         guard,
         last: 0,
     }
 }
 
-fn url(folder: &tempfile::TempDir) -> String {
-    format!("sqlite://{}", folder.path().join("store.db").display())
+/// The address of a new store: a file, or a database of the `PostgreSQL` that the environment
+/// names. The whole suite runs on either.
+async fn fresh(folder: &tempfile::TempDir) -> String {
+    #[expect(clippy::disallowed_methods, reason = "which store the tests run on")]
+    let Ok(server) = std::env::var("BILLHOOK_TEST_POSTGRES") else {
+        return format!("sqlite://{}", folder.path().join("store.db").display());
+    };
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
+    let name = format!("test_{}", name.trim_start_matches('.').to_lowercase());
+    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(create)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
 }
 
 impl Scene {
@@ -91,10 +112,37 @@ impl Scene {
 
     /// Takes what is due.
     pub(super) async fn claim(&self) -> Vec<Claimed> {
+        self.check_counts().await;
         self.store
             .claim(100, self.now, self.now.plus(Duration::from_mins(10)))
             .await
             .unwrap()
+    }
+
+    /// What is counted along the way must be what counting would find.
+    async fn check_counts(&self) {
+        let mut reader = self.store.reads.reader().await.unwrap();
+        let rows = statement(
+            "SELECT 'runs' AS kind, status AS name, CAST(count(*) AS BIGINT) AS n FROM runs \
+             GROUP BY 2 UNION ALL SELECT 'deliveries', verdict, CAST(count(*) AS BIGINT) \
+             FROM deliveries GROUP BY 2",
+        )
+        .all(&mut reader.link())
+        .await
+        .unwrap();
+        let counted: BTreeMap<_, _> = rows
+            .iter()
+            .map(|row| {
+                let key = (row.text("kind").unwrap(), row.text("name").unwrap());
+                (key, row.int("n").unwrap())
+            })
+            .collect();
+        let known = self.store.counts().await.unwrap().into_iter();
+        let known: BTreeMap<_, _> = known
+            .filter(|(_, _, n)| *n != 0)
+            .map(|(kind, name, n)| ((kind, name), n))
+            .collect();
+        assert_eq!(known, counted);
     }
 
     /// Takes the one run that is due.
@@ -121,7 +169,7 @@ impl Scene {
     async fn reopen(self) -> Self {
         drop(self.store);
         self.guard.closed().await;
-        let (store, guard) = Store::open(&url(&self.folder)).await.unwrap();
+        let (store, guard) = Store::open(&self.url).await.unwrap();
         Self {
             store,
             guard,
@@ -144,6 +192,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         due_at: None,
         waiting_for: None,
         error: None,
+        pause_reason: None,
         at_end: None,
         steps: Vec::new(),
         attempts: Vec::new(),
@@ -337,10 +386,12 @@ async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_t
 #[tokio::test]
 async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
     let scene = scene().await;
-    let second = Store::open(&url(&scene.folder)).await;
-    assert!(matches!(second, Err(StoreError::InUse(_))), "{second:?}");
+    if !scene.store.is_shared() {
+        let second = Store::open(&scene.url).await;
+        assert!(matches!(second, Err(StoreError::InUse(_))), "{second:?}");
+    }
     for wrong in [
-        "postgres://u@h/d",
+        "postgres://[",
         "sqlite://",
         "sqlite://:memory:",
         "file.db",

@@ -25,6 +25,8 @@ pub struct DeliveryFilter {
     pub kind: Option<String>,
     /// Service id.
     pub service: Option<String>,
+    /// The lanes that a service of this id may have; empty: any.
+    pub lanes: Vec<String>,
     /// Customer id.
     pub customer: Option<String>,
     /// Not before.
@@ -48,6 +50,8 @@ pub struct RunFilter {
     pub source: Option<String>,
     /// Service id.
     pub service: Option<String>,
+    /// The lanes that a service of this id may have; empty: any.
+    pub lanes: Vec<String>,
     /// Customer id.
     pub customer: Option<String>,
     /// Event type.
@@ -130,6 +134,8 @@ pub struct RunSummary {
     pub error: Option<String>,
     /// Why there was nothing to do.
     pub note: Option<String>,
+    /// Why it is paused, as one fixed word.
+    pub pause_reason: Option<String>,
     /// What it repeats: a run's number or a delivery's.
     pub replay_of: Option<i64>,
     /// When it was made.

@@ -1,29 +1,33 @@
-//! The one writer: whatever arrives while a transaction is under way shares the next one and
-//! its one fsync (group commit).
+//! A writer: whatever arrives while a transaction is under way shares the next one and its one
+//! fsync (group commit). `SQLite` has one writer, `PostgreSQL` a few.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 
-use super::intervene;
+use super::counts::Counts;
 use super::outcomes::Outcomes;
 use super::rows::{
-    Advance, Advanced, ClaimChange, Claimed, Intervened, Intervention, NewDelivery, NewRun, Receipt,
+    Advance, Advanced, ClaimChange, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun,
+    Receipt,
 };
-use super::{StoreError, accept, advance, claim};
+use super::session::Session;
+use super::sql::Link;
+use super::{StoreError, accept, advance, claim, intervene, lanes};
 
 /// The most writes that share one transaction.
 const MOST_AT_ONCE: usize = 1024;
+/// How often a transaction is repeated that another process's got in the way of.
+const MOST_REPEATS: u32 = 8;
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What the writer is asked for.
+/// What a writer is asked for.
 pub(super) enum Write {
     Accept(Box<NewDelivery>, Answer<Receipt>),
     Advance(Box<Advance>, Answer<Advanced>),
@@ -32,6 +36,11 @@ pub(super) enum Write {
         now: Timestamp,
         lease_end: Timestamp,
         answer: Answer<Vec<Claimed>>,
+    },
+    Extend {
+        held: Vec<Held>,
+        until: Timestamp,
+        answer: Answer<HashSet<i64>>,
     },
     Replay {
         delivery: DeliveryId,
@@ -47,45 +56,41 @@ pub(super) enum Write {
         answer: Answer<Intervened>,
     },
     Recover {
-        only: Option<(RunId, i64)>,
+        only: Option<Held>,
         now: Timestamp,
         answer: Answer<u64>,
     },
 }
 
-/// What the writer tells others after a commit.
+/// What a writer tells others after a commit.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     /// Something may be due now.
     pub(super) due: Notify,
+    /// Other processes are to be told that something is due or has settled.
+    pub(super) others: Notify,
     /// Who waits for which run.
     pub(super) outcomes: Outcomes,
 }
 
+/// Where the writers find their work.
+pub(super) type Inbox = Arc<Mutex<mpsc::Receiver<Write>>>;
+
 /// Runs until every sender is gone, so that nothing sent before a stop is lost.
-pub(super) async fn run(
-    mut connection: SqliteConnection,
-    mut writes: mpsc::Receiver<Write>,
-    signals: Arc<Signals>,
-) {
+pub(super) async fn run(mut session: Session, inbox: Inbox, signals: Arc<Signals>) {
     let mut batch = Vec::with_capacity(MOST_AT_ONCE);
-    while writes.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
+    loop {
+        let came = inbox.lock().await.recv_many(&mut batch, MOST_AT_ONCE).await;
+        if came == 0 {
+            break;
+        }
         let mut sorted = Batch::default();
         for write in batch.drain(..) {
             sorted.add(write);
         }
-        sorted.commit(&mut connection, &signals).await;
+        sorted.commit(&mut session, &signals).await;
     }
-    // Whoever copies the file of a stopped service shall have all of it.
-    if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut connection)
-        .await
-    {
-        tracing::warn!(%error, "the write-ahead log was not folded in");
-    }
-    if let Err(error) = connection.close().await {
-        tracing::error!(%error, "the store did not close cleanly");
-    }
+    session.close().await;
 }
 
 #[derive(Default)]
@@ -107,6 +112,7 @@ struct Results {
 
 enum Other {
     Claimed(Vec<Claimed>),
+    Extended(HashSet<i64>),
     Replayed,
     Intervened(Intervened),
     Recovered(u64),
@@ -124,6 +130,7 @@ impl Batch {
                 self.advanced.push(answer);
             }
             other @ (Write::Claim { .. }
+            | Write::Extend { .. }
             | Write::Replay { .. }
             | Write::Intervene { .. }
             | Write::Recover { .. }) => self.others.push(other),
@@ -144,11 +151,19 @@ impl Batch {
             || self
                 .others
                 .iter()
-                .any(|other| !matches!(other, Write::Claim { .. }))
+                .any(|other| !matches!(other, Write::Claim { .. } | Write::Extend { .. }))
     }
 
-    async fn commit(self, connection: &mut SqliteConnection, signals: &Signals) {
-        match self.transact(connection).await {
+    fn settles(&self) -> bool {
+        self.advances.iter().any(|write| write.status.is_settled())
+            || self
+                .others
+                .iter()
+                .any(|other| matches!(other, Write::Intervene { .. }))
+    }
+
+    async fn commit(self, session: &mut Session, signals: &Signals) {
+        match self.transact(session).await {
             Ok(results) => self.tell(results, signals),
             Err(error) => {
                 let error = StoreError::from(error);
@@ -158,26 +173,72 @@ impl Batch {
         }
     }
 
-    async fn transact(&self, connection: &mut SqliteConnection) -> Result<Results, sqlx::Error> {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    /// A transaction that another one got in the way of is repeated; nothing of it was kept.
+    async fn transact(&self, session: &mut Session) -> Result<Results, sqlx::Error> {
+        let mut repeats = 0;
+        loop {
+            let patience = session.patience();
+            let once = tokio::time::timeout(patience, self.transact_once(session)).await;
+            match once.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Err(error) if session.got_in_the_way(&error) && repeats < MOST_REPEATS => {
+                    repeats += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn transact_once(&self, session: &mut Session) -> Result<Results, sqlx::Error> {
+        let shard = session.shard();
+        let mut transaction = session.begin().await?;
+        match self.perform(transaction.link(), shard).await {
+            Ok(results) => transaction.commit().await.map(|()| results),
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn perform(&self, link: &mut Link<'_>, shard: i64) -> Result<Results, sqlx::Error> {
         let mut results = Results::default();
+        let mut counts = Counts::default();
+        let busy = self.lock_lanes(link).await?;
         if !self.deliveries.is_empty() {
-            results.receipts = accept::accept(&mut transaction, &self.deliveries).await?;
+            results.receipts = accept::accept(link, &self.deliveries, &busy, &mut counts).await?;
         }
         if !self.advances.is_empty() {
-            results.advanced = advance::advance(&mut transaction, &self.advances).await?;
+            results.advanced = advance::advance(link, &self.advances, &mut counts).await?;
         }
         for other in &self.others {
             results
                 .others
-                .extend(perform(&mut transaction, other).await?);
+                .extend(perform_other(link, other, &mut counts).await?);
         }
-        transaction.commit().await?;
+        counts.write(link, shard).await?;
         Ok(results)
     }
 
+    /// The lanes of new runs that hold an unfinished run. Where others write, too, these lanes and
+    /// those whose runs advance stay as they are until the end of the transaction.
+    async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<HashSet<String>, sqlx::Error> {
+        let coming = self
+            .deliveries
+            .iter()
+            .flat_map(|new| new.runs.iter().map(|run| run.lane.as_str()));
+        let advancing = self.advances.iter().map(|write| write.lane.as_str());
+        let advancing = advancing.filter(|_| link.pick(false, true));
+        let mut wanted: Vec<&str> = coming.chain(advancing).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return Ok(HashSet::new());
+        }
+        lanes::lock(link, &wanted).await
+    }
+
     fn tell(self, results: Results, signals: &Signals) {
-        let due = self.makes_due();
+        let (due, settles) = (self.makes_due(), self.settles());
         // Whoever asked may have gone away meanwhile (a closed connection): what was written
         // stays true, so a failed answer is no error.
         for (answer, receipt) in self.receipts.into_iter().zip(results.receipts) {
@@ -200,6 +261,9 @@ impl Batch {
         if due {
             signals.due.notify_one();
         }
+        if due || settles {
+            signals.others.notify_one();
+        }
     }
 
     fn refuse(self, error: &StoreError) {
@@ -215,9 +279,10 @@ impl Batch {
     }
 }
 
-async fn perform(
-    transaction: &mut SqliteConnection,
+async fn perform_other(
+    link: &mut Link<'_>,
     write: &Write,
+    counts: &mut Counts,
 ) -> Result<Option<Other>, sqlx::Error> {
     Ok(Some(match write {
         Write::Claim {
@@ -225,7 +290,10 @@ async fn perform(
             now,
             lease_end,
             ..
-        } => Other::Claimed(claim::claim(transaction, *limit, *now, *lease_end).await?),
+        } => Other::Claimed(claim::claim(link, *limit, *now, *lease_end, counts).await?),
+        Write::Extend { held, until, .. } => {
+            Other::Extended(advance::extend(link, held, *until).await?)
+        }
         Write::Replay {
             delivery,
             source,
@@ -233,14 +301,14 @@ async fn perform(
             now,
             ..
         } => {
-            accept::replay(transaction, *delivery, source, runs, *now).await?;
+            accept::replay(link, *delivery, source, runs, *now, counts).await?;
             Other::Replayed
         }
         Write::Intervene { run, what, now, .. } => {
-            Other::Intervened(intervene::intervene(transaction, *run, *what, *now).await?)
+            Other::Intervened(intervene::intervene(link, *run, *what, *now, counts).await?)
         }
         Write::Recover { only, now, .. } => {
-            Other::Recovered(intervene::recover(transaction, *only, *now).await?)
+            Other::Recovered(intervene::recover(link, *only, *now).await?)
         }
         Write::Accept(..) | Write::Advance(..) => return Ok(None),
     }))
@@ -250,6 +318,9 @@ fn tell_other(write: Write, other: Other, signals: &Signals) {
     match (write, other) {
         (Write::Claim { answer, .. }, Other::Claimed(claimed)) => {
             let _ = answer.send(Ok(claimed));
+        }
+        (Write::Extend { answer, .. }, Other::Extended(extended)) => {
+            let _ = answer.send(Ok(extended));
         }
         (Write::Replay { answer, .. }, Other::Replayed) => {
             let _ = answer.send(Ok(()));
@@ -270,6 +341,7 @@ fn refuse_other(write: Write, error: StoreError) {
         Write::Accept(_, answer) => drop(answer.send(Err(error))),
         Write::Advance(_, answer) => drop(answer.send(Err(error))),
         Write::Claim { answer, .. } => drop(answer.send(Err(error))),
+        Write::Extend { answer, .. } => drop(answer.send(Err(error))),
         Write::Replay { answer, .. } => drop(answer.send(Err(error))),
         Write::Intervene { answer, .. } => drop(answer.send(Err(error))),
         Write::Recover { answer, .. } => drop(answer.send(Err(error))),

@@ -134,6 +134,12 @@ impl Line {
             let error = format!("too many requests wait for {} already; not sent", self.who);
             return Err(Setback::unavailable(error));
         }
+        if ask.expect.intent == Intent::Write && !talk.lease_holds() {
+            // Another worker may have the run by now, and may be looking for what this one sent.
+            let error =
+                "not sent: this worker had the run for too long without word from the store";
+            return Err(Setback::unavailable(error.to_owned()));
+        }
         let began = Instant::now();
         let received = self.exchange(ask).await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

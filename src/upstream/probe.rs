@@ -3,7 +3,9 @@
 use super::Upstreams;
 use super::talk::{Learned, Scene, Talk};
 use super::wire::Setback;
-use crate::domain::{CustomerState, Entropy, Outcome, Permit, ServiceState, Timestamp, Vault};
+use crate::domain::{
+    CustomerState, Entropy, Lease, Outcome, Permit, ServiceState, Timestamp, Vault,
+};
 
 /// What one harmless read brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ impl Upstreams {
             entropy: &NoEntropy,
             now: Timestamp::default(),
             attempt: 1,
+            lease: &Lease::until(Timestamp::default()),
+            clock: &Timestamp::default(),
         };
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let mut talk = Talk {

@@ -13,8 +13,8 @@ use super::{
     HivelocitySettings, Learned, OneHSettings, ReportSettings, Scene, UpstreamSettings, Upstreams,
 };
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Outcome, Permit, Secret, ServiceState, StepAction, Timestamp,
-    Vault,
+    CustomerState, Entropy, Exchange, Lease, Outcome, Permit, Secret, ServiceState, StepAction,
+    Timestamp, Vault,
 };
 
 /// One request as it came.
@@ -284,6 +284,8 @@ impl Set {
             entropy: &Counting,
             now: self.now,
             attempt: self.attempt,
+            lease: &Lease::until(self.now.plus(Duration::from_mins(1))),
+            clock: &self.now,
         };
         let outcome = upstreams
             .perform(action, self.permit, &scene, &mut trace, &mut learned)

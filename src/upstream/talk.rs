@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::mask::Mask;
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Permit, Secret, ServiceState, Timestamp, Vault,
+    Clock, CustomerState, Entropy, Exchange, Lease, Permit, Secret, ServiceState, Timestamp, Vault,
 };
 
 /// What an attempt knows when it begins.
@@ -28,6 +28,10 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// Which attempt at the step this is, from 1.
     pub attempt: u32,
+    /// The worker's claim on the run: nothing that changes anything is sent once it is over.
+    pub lease: &'a Lease,
+    /// What the lease is measured by.
+    pub clock: &'a dyn Clock,
 }
 
 /// What an attempt found out by the way, to be stored whatever its outcome.
@@ -56,6 +60,11 @@ impl Talk<'_> {
     /// Seals a text for this source's customer under a name.
     pub(super) fn seal(&self, context: &str, secret: &Secret) -> Value {
         Value::from(self.scene.vault.seal(self.scene.entropy, context, secret))
+    }
+
+    /// Whether the run is still this worker's.
+    pub(super) fn lease_holds(&self) -> bool {
+        self.scene.lease.holds(self.scene.clock.now())
     }
 
     /// Whether only looking is allowed.

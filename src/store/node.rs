@@ -1,0 +1,193 @@
+//! This process among those that share a `PostgreSQL` database: its number, the database's clock,
+//! and telling each other that something is due.
+//!
+//! The number is a lock that goes with a connection, so that no two living processes have the
+//! same. The clock is the database's, asked for now and then and carried on by this machine's
+//! steady clock in between: processes whose own clocks differ still agree on the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::StoreError;
+use super::sql::{Link, statement};
+use super::writer::Signals;
+use crate::domain::time::{Clock, Timestamp};
+
+/// How many processes may share a database.
+const MOST_NODES: u8 = u8::MAX;
+/// The first half of the key of a node's lock; any number that nobody else uses.
+const LOCKS: i64 = 0x0b11_400c;
+/// How often the database is asked for the time.
+const CLOCK_EVERY: Duration = Duration::from_secs(5);
+/// At most this often the others are told.
+const TELL_EVERY: Duration = Duration::from_millis(20);
+/// After a lost connection.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+const CHANNEL: &str = "billhook";
+
+/// This process among the others.
+#[derive(Debug)]
+pub(super) struct Node {
+    number: u8,
+    began: Instant,
+    /// The database's time in microseconds at `began`.
+    offset: AtomicI64,
+}
+
+impl Node {
+    pub(super) const fn number(&self) -> u8 {
+        self.number
+    }
+
+    fn set(&self, asked: Instant, answered: Instant, micros: i64) {
+        // The database read its clock somewhere in between.
+        let middle = asked.duration_since(self.began) + answered.duration_since(asked) / 2;
+        let middle = i64::try_from(middle.as_micros()).unwrap_or(0);
+        self.offset.store(micros - middle, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Node {
+    fn now(&self) -> Timestamp {
+        let since = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(0);
+        Timestamp::from_micros(self.offset.load(Ordering::Relaxed) + since)
+    }
+}
+
+/// The connection that a node's number depends on.
+pub(super) struct Keeper {
+    node: Arc<Node>,
+    connection: Option<PgConnection>,
+    options: PgConnectOptions,
+}
+
+/// Takes a number and the time.
+pub(super) async fn join(
+    mut connection: PgConnection,
+    options: PgConnectOptions,
+) -> Result<(Arc<Node>, Keeper), StoreError> {
+    let mut number = None;
+    for candidate in 0..MOST_NODES {
+        if take(&mut connection, candidate).await? {
+            number = Some(candidate);
+            break;
+        }
+    }
+    let number = number.ok_or_else(|| {
+        StoreError::Address(format!(
+            "{MOST_NODES} processes share this database already"
+        ))
+    })?;
+    let node = Arc::new(Node {
+        number,
+        began: Instant::now(),
+        offset: AtomicI64::new(0),
+    });
+    read_clock(&mut connection, &node).await?;
+    let keeper = Keeper {
+        node: Arc::clone(&node),
+        connection: Some(connection),
+        options,
+    };
+    Ok((node, keeper))
+}
+
+async fn take(connection: &mut PgConnection, number: u8) -> Result<bool, sqlx::Error> {
+    let row = statement(
+        "SELECT CASE WHEN pg_try_advisory_lock(CAST($1 AS INT), CAST($2 AS INT)) \
+         THEN 1::int8 ELSE 0::int8 END AS taken",
+    )
+    .with(LOCKS)
+    .with(i64::from(number))
+    .one(&mut Link::Postgres(connection))
+    .await?;
+    row.flag("taken")
+}
+
+async fn read_clock(connection: &mut PgConnection, node: &Node) -> Result<(), sqlx::Error> {
+    let asked = Instant::now();
+    let row =
+        statement("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now")
+            .one(&mut Link::Postgres(connection))
+            .await?;
+    node.set(asked, Instant::now(), row.int("now")?);
+    Ok(())
+}
+
+impl Keeper {
+    /// Keeps the number, the clock and the connections to the others until dropped.
+    pub(super) fn start(mut self, signals: Arc<Signals>) -> AbortOnDropHandle<()> {
+        #[expect(clippy::disallowed_methods, reason = "ends with its handle")]
+        let task = tokio::spawn(async move {
+            let options = self.options.clone();
+            let hearing = Arc::clone(&signals);
+            tokio::join!(hear(options, hearing), self.keep(&signals));
+        });
+        AbortOnDropHandle::new(task)
+    }
+
+    async fn keep(&mut self, signals: &Signals) {
+        loop {
+            if let Err(error) = self.keep_on(signals).await {
+                tracing::warn!(%error, "the connection that keeps this process's number broke");
+                self.connection = None;
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+
+    async fn keep_on(&mut self, signals: &Signals) -> Result<(), sqlx::Error> {
+        if self.connection.is_none() {
+            let mut connection = self.options.connect().await?;
+            if !take(&mut connection, self.node.number).await? {
+                // Our own old connection may still be dying; another process may have it, too.
+                // Should both make the same id, the database refuses the second.
+                tracing::warn!("this process's number is taken; trying again");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            self.connection = Some(connection);
+        }
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = signals.others.notified() => {
+                sqlx::raw_sql("NOTIFY billhook").execute(&mut *connection).await?;
+                // Whatever comes meanwhile is told together.
+                tokio::time::sleep(TELL_EVERY).await;
+            }
+            () = tokio::time::sleep(CLOCK_EVERY) => {}
+        }
+        read_clock(connection, &self.node).await
+    }
+}
+
+/// Hears from the others. What is missed while the connection is down is found by looking.
+async fn hear(options: PgConnectOptions, signals: Arc<Signals>) {
+    loop {
+        if let Err(error) = hear_on(&options, &signals).await {
+            tracing::debug!(%error, "other processes cannot be heard");
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn hear_on(options: &PgConnectOptions, signals: &Signals) -> Result<(), sqlx::Error> {
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options.clone())
+        .await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen(CHANNEL).await?;
+    loop {
+        // Before the first and after a broken connection something may have been missed.
+        signals.due.notify_one();
+        signals.outcomes.any();
+        listener.try_recv().await?;
+    }
+}

@@ -1,0 +1,282 @@
+//! Opening a database: the `SQLite` file with its lock, or `PostgreSQL` beside other processes;
+//! migrations; the connections for reading.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use tokio::sync::{Mutex, mpsc};
+
+use super::node::{self, Node};
+use super::session::Session;
+use super::sql::{Link, statement};
+use super::writer::{self, Inbox, Signals};
+use super::{Store, StoreError, StoreGuard};
+
+static SQLITE: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+/// How many writes may wait for a writer before new requests are told to come back later.
+pub(super) const WAITING_ROOM: usize = 16_384;
+/// How many writers `PostgreSQL` gets from one process.
+const WRITERS: u8 = 3;
+/// How long a reader waits for a connection.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The connections for reading.
+#[derive(Clone, Debug)]
+pub(super) enum Reads {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// One of them.
+pub(super) enum Reader {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Reads {
+    pub(super) async fn reader(&self) -> Result<Reader, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
+            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Postgres(connection) => Link::Postgres(connection),
+        }
+    }
+}
+
+/// A database's address, checked.
+enum Address {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// Opens the database for reading and writing.
+pub(super) async fn open(url: &str) -> Result<(Store, StoreGuard), StoreError> {
+    match address(url)? {
+        Address::Sqlite(path) => open_sqlite(&path).await,
+        Address::Postgres(options) => open_postgres(*options).await,
+    }
+}
+
+/// Opens the database for reading only.
+pub(super) async fn peek(url: &str) -> Result<Store, StoreError> {
+    let reads = match address(url)? {
+        Address::Sqlite(path) => {
+            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+            let pool = SqlitePoolOptions::new().max_connections(2);
+            Reads::Sqlite(pool.connect_with(options).await?)
+        }
+        Address::Postgres(options) => Reads::Postgres(pool(*options, 2).await?),
+    };
+    // A store without tables is as good as none.
+    statement("SELECT id FROM runs LIMIT 1")
+        .first(&mut reads.reader().await?.link())
+        .await?;
+    // Nobody listens at the other end: every write answers that the store is closed.
+    let (writes, _) = mpsc::channel(1);
+    Ok(Store {
+        writes,
+        reads,
+        signals: Arc::new(Signals::default()),
+        node: None,
+    })
+}
+
+async fn open_sqlite(path: &Path) -> Result<(Store, StoreGuard), StoreError> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            StoreError::Address(format!(
+                "cannot make the folder {}: {error}",
+                folder.display()
+            ))
+        })?;
+    }
+    let lock = lock(path)?;
+    make_private(path)?;
+    let options = sqlite_options(path).create_if_missing(true);
+    let mut connection = options.connect().await?;
+    SQLITE.run(&mut connection).await?;
+    let pool = SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(4)
+        .acquire_timeout(READ_PATIENCE)
+        .connect_with(options.read_only(true))
+        .await?;
+    let sessions = vec![Session::sqlite(connection)];
+    let (store, mut guard) = start(sessions, Reads::Sqlite(pool), None);
+    guard._lock = Some(lock);
+    Ok((store, guard))
+}
+
+async fn open_postgres(options: PgConnectOptions) -> Result<(Store, StoreGuard), StoreError> {
+    let mut connection = options.connect().await?;
+    POSTGRES.run(&mut connection).await?;
+    let (node, keeper) = node::join(connection, options.clone()).await?;
+    let mut sessions = Vec::with_capacity(usize::from(WRITERS));
+    for writer in 0..WRITERS {
+        let connection = options.connect().await?;
+        let shard = i64::from(node.number()) * i64::from(WRITERS) + i64::from(writer);
+        sessions.push(Session::postgres(options.clone(), connection, shard));
+    }
+    let reads = Reads::Postgres(pool(options, 4).await?);
+    let (store, mut guard) = start(sessions, reads, Some(node));
+    guard.node = Some(keeper.start(Arc::clone(&store.signals)));
+    Ok((store, guard))
+}
+
+fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Store, StoreGuard) {
+    let signals = Arc::new(Signals::default());
+    let (writes, requests) = mpsc::channel(WAITING_ROOM);
+    let inbox: Inbox = Arc::new(Mutex::new(requests));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the writers outlive every request; closed() joins them"
+    )]
+    let start = |session| {
+        tokio::spawn(writer::run(
+            session,
+            Arc::clone(&inbox),
+            Arc::clone(&signals),
+        ))
+    };
+    let writers = sessions.into_iter().map(start).collect();
+    let guard = StoreGuard {
+        writers,
+        reads: reads.clone(),
+        _lock: None,
+        node: None,
+    };
+    let store = Store {
+        writes,
+        reads,
+        signals,
+        node,
+    };
+    (store, guard)
+}
+
+async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(READ_PATIENCE)
+        .connect_with(options)
+        .await
+}
+
+fn address(url: &str) -> Result<Address, StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return postgres_options(url).map(|options| Address::Postgres(Box::new(options)));
+    }
+    let wrong = |what: &str| StoreError::Address(what.to_owned());
+    let path = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))
+        .ok_or_else(|| {
+            wrong(
+                "must begin with sqlite:// or postgres://, e.g. sqlite://data/billhook.db \
+                 or postgres://billhook:PASSWORD@127.0.0.1/billhook",
+            )
+        })?;
+    if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
+        return Err(wrong("must name a file, e.g. sqlite://data/billhook.db"));
+    }
+    Ok(Address::Sqlite(PathBuf::from(path)))
+}
+
+fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        // What the parser says may repeat the address, and with it the password.
+        StoreError::Address(
+            "is not an address of PostgreSQL, e.g. postgres://billhook:PASSWORD@127.0.0.1/billhook"
+                .to_owned(),
+        )
+    })?;
+    Ok(options
+        .application_name("billhook")
+        .disable_statement_logging()
+        .statement_cache_capacity(256)
+        .options([
+            // Whoever lost its connection must not hold locks for long.
+            ("statement_timeout", "20s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "20s"),
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ]))
+}
+
+fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = std::fs::File::create(&name).map_err(|error| {
+        StoreError::Address(format!("cannot write beside {}: {error}", path.display()))
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(StoreError::Address(format!(
+            "cannot lock {}: {error}",
+            path.display()
+        ))),
+    }
+}
+
+/// Orders and customers are nobody else's business: a new file is the owner's alone, and `SQLite`
+/// gives its companions the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    made.map(drop)
+        .map_err(|error| StoreError::Address(format!("cannot write {}: {error}", path.display())))
+}
+
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        // Large pages: a delivery fits one, and bulk inserts touch fewer of them.
+        .page_size(16_384)
+        .journal_mode(SqliteJournalMode::Wal)
+        // In WAL mode only FULL syncs at each commit; NORMAL may lose the last ones.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(10))
+        .foreign_keys(false)
+        .statement_cache_capacity(256)
+        .disable_statement_logging()
+        .pragma("cache_size", "-16384")
+        .pragma("wal_autocheckpoint", "1000")
+}

@@ -1,0 +1,205 @@
+//! A writer's connection and its transactions. A connection to `PostgreSQL` that broke is made
+//! anew for the next transaction.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::sql::Link;
+
+/// After a connection that could not be made, this long none is tried: whoever asks meanwhile is
+/// told at once.
+const AFTER_A_FAILURE: Duration = Duration::from_millis(500);
+/// How long making a connection may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a transaction may take. A database that hangs is as good as one that is down.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A writer's connection.
+pub(super) struct Session {
+    database: Database,
+    shard: i64,
+}
+
+enum Database {
+    Sqlite(SqliteConnection),
+    Postgres {
+        options: Box<PgConnectOptions>,
+        connection: Option<PgConnection>,
+        /// Set while a transaction is under way; still set if it was given up.
+        unclear: bool,
+        failed: Option<(Instant, String)>,
+    },
+}
+
+/// A transaction under way.
+pub(super) struct Transaction<'s> {
+    link: Link<'s>,
+    unclear: Option<&'s mut bool>,
+}
+
+impl Session {
+    pub(super) fn sqlite(connection: SqliteConnection) -> Self {
+        Self {
+            database: Database::Sqlite(connection),
+            shard: 0,
+        }
+    }
+
+    pub(super) fn postgres(
+        options: PgConnectOptions,
+        connection: PgConnection,
+        shard: i64,
+    ) -> Self {
+        Self {
+            database: Database::Postgres {
+                options: Box::new(options),
+                connection: Some(connection),
+                unclear: false,
+                failed: None,
+            },
+            shard,
+        }
+    }
+
+    /// Whose part of the counts this writer keeps.
+    pub(super) const fn shard(&self) -> i64 {
+        self.shard
+    }
+
+    /// How long a transaction may take. A file does not hang; only its disk is slow.
+    pub(super) const fn patience(&self) -> Duration {
+        match self.database {
+            Database::Sqlite(_) => Duration::from_hours(1),
+            Database::Postgres { .. } => PATIENCE,
+        }
+    }
+
+    /// Begins a transaction, on a new connection if need be.
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
+        self.connect().await?;
+        match &mut self.database {
+            Database::Sqlite(connection) => {
+                let mut link = Link::Sqlite(connection);
+                link.simple("BEGIN IMMEDIATE").await?;
+                let unclear = None;
+                Ok(Transaction { link, unclear })
+            }
+            Database::Postgres {
+                connection,
+                unclear,
+                ..
+            } => {
+                let connection = connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+                *unclear = true;
+                let mut link = Link::Postgres(connection);
+                link.simple("BEGIN").await?;
+                let unclear = Some(unclear);
+                Ok(Transaction { link, unclear })
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), sqlx::Error> {
+        let Database::Postgres {
+            options,
+            connection,
+            unclear,
+            failed,
+        } = &mut self.database
+        else {
+            return Ok(());
+        };
+        if std::mem::take(unclear) {
+            // Nobody knows what it was doing; the database ends that when it notices.
+            *connection = None;
+        }
+        if connection.is_some() {
+            return Ok(());
+        }
+        if let Some((_, error)) = failed
+            .as_ref()
+            .filter(|(when, _)| when.elapsed() < AFTER_A_FAILURE)
+        {
+            return Err(sqlx::Error::Configuration(error.clone().into()));
+        }
+        match tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await {
+            Ok(Ok(made)) => {
+                *connection = Some(made);
+                *failed = None;
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                *failed = Some((Instant::now(), error.to_string()));
+                Err(error)
+            }
+            Err(_) => {
+                *failed = Some((Instant::now(), "the database does not answer".to_owned()));
+                Err(sqlx::Error::PoolTimedOut)
+            }
+        }
+    }
+
+    /// Whether another transaction was the cause, so that a repetition may go through.
+    pub(super) fn got_in_the_way(&self, error: &sqlx::Error) -> bool {
+        // 40001 and 40P01: serialisation failure, deadlock. 23505: two made the same row at once;
+        // one whose own id is taken would fail again and is told in the end.
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(&self.database, Database::Postgres { .. })
+            && matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
+    }
+
+    /// Ends it in order.
+    pub(super) async fn close(self) {
+        let closed = match self.database {
+            Database::Sqlite(mut connection) => {
+                // Whoever copies the file of a stopped service shall have all of it.
+                if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .execute(&mut connection)
+                    .await
+                {
+                    tracing::warn!(%error, "the write-ahead log was not folded in");
+                }
+                connection.close().await
+            }
+            Database::Postgres {
+                connection: Some(connection),
+                ..
+            } => connection.close().await,
+            Database::Postgres {
+                connection: None, ..
+            } => Ok(()),
+        };
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+impl<'s> Transaction<'s> {
+    pub(super) const fn link(&mut self) -> &mut Link<'s> {
+        &mut self.link
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.link.simple("COMMIT").await?;
+        self.ended();
+        Ok(())
+    }
+
+    pub(super) async fn roll_back(mut self) {
+        match self.link.simple("ROLLBACK").await {
+            Ok(()) => self.ended(),
+            // A connection that broke has rolled back by itself.
+            Err(error) => tracing::debug!(%error, "a transaction could not be rolled back"),
+        }
+    }
+
+    fn ended(&mut self) {
+        if let Some(unclear) = &mut self.unclear {
+            **unclear = false;
+        }
+    }
+}
