@@ -109,6 +109,15 @@ impl Application {
         let server = web::serve(web, listener, threads, patience.as_secs())
             .map_err(|error| AppError::Listen { address, error })?;
         let running = TaskTracker::new();
+        if let Some(age) = config.store.retention {
+            let clock = Arc::clone(&engine.clock);
+            running.spawn(worker::let_go(
+                engine.store.clone(),
+                clock,
+                age,
+                stopping.clone(),
+            ));
+        }
         let worker = (!options.receive_only)
             .then(|| start_worker(engine, config.execution.concurrency, &stopping, &running));
         Ok(Self {

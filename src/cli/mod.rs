@@ -49,6 +49,8 @@ enum Command {
     Customers(list::Customers),
     /// Bring the store's tables up to date
     Migrate(ConfigFile),
+    /// Write a copy of the store to a new file, while it is served
+    Backup(setup::Backup),
 }
 
 /// Where the configuration is.
@@ -116,6 +118,7 @@ fn run(command: Command) -> Done {
             Command::Runs(runs) => runs.run().await,
             Command::Services(services) => services.run().await,
             Command::Customers(customers) => customers.run().await,
+            Command::Backup(backup) => backup.run().await,
             Command::Migrate(config) => setup::migrate(&config).await,
         }
     })

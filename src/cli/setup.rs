@@ -271,3 +271,21 @@ pub(crate) async fn migrate(config: &ConfigFile) -> Done {
     say("The store is up to date.");
     Ok(())
 }
+
+/// `billhook backup`
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The new file; to restore, stop the service and put it in the store's place
+    file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Backup {
+    pub(crate) async fn run(self) -> Done {
+        let config = self.config.load(true)?;
+        let size = Store::back_up(config.store.url.reveal(), &self.file).await?;
+        say(&format!("{}: {size} bytes.", self.file.display()));
+        Ok(())
+    }
+}

@@ -11,6 +11,7 @@ use super::values;
 
 /// A day: the longest of most durations.
 pub(super) const DAY: Duration = Duration::from_hours(24);
+const YEAR: Duration = Duration::from_hours(24 * 365);
 /// The shortest that is not nothing.
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -45,8 +46,18 @@ pub(super) fn store(mut section: Section<'_>) -> Store {
              postgres://USER:PASSWORD@HOST/DATABASE",
         );
     }
+    let retention = section.duration("retention", Duration::ZERO..=100 * YEAR);
+    if retention > Duration::ZERO && retention < DAY {
+        section.problem(
+            "retention",
+            "is too short; from 1d is accepted, or 0s for ever",
+        );
+    }
     section.finish();
-    Store { url }
+    Store {
+        url,
+        retention: (retention > Duration::ZERO).then_some(retention),
+    }
 }
 
 pub(super) fn admin(mut section: Section<'_>) -> Admin {

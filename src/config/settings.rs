@@ -53,6 +53,8 @@ pub struct Server {
 pub struct Store {
     /// `sqlite:…` or `postgres://…`; a secret, since it may hold a password.
     pub url: Secret,
+    /// How long deliveries and their runs are kept; none: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// `[admin]`

@@ -1,11 +1,15 @@
 //! Writing a delivery: what is kept of a request beside its bytes.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::event::Event;
 use crate::domain::id::DeliveryId;
 use crate::domain::time::Timestamp;
+use crate::store::DedupeKey;
 use crate::verify::Verified;
 
 use super::{
@@ -94,21 +98,27 @@ impl Receiver {
 }
 
 fn masked_signature(headers: &str) -> String {
-    let mut headers: Value = serde_json::from_str(headers).unwrap_or_default();
+    let mut headers: serde_json::Value = serde_json::from_str(headers).unwrap_or_default();
     if let Some(signature) = headers.get_mut("webhook-signature") {
         *signature = json!("***");
     }
     headers.to_string()
 }
 
-/// 128 bits of a digest: short in the index, and two keys never meet.
-fn dedupe_key(source: &str, id: &str) -> [u8; 16] {
+/// How the id begins, then 128 bits of a digest. The digest keeps any two keys apart; the
+/// beginning keeps ids that were made in order (most senders' begin with a time or a count)
+/// side by side in the index, where scattered ones would cost a page each.
+fn dedupe_key(source: &str, id: &str) -> DedupeKey {
     let mut digest = Sha256::new();
     digest.update(source.as_bytes());
     digest.update([0]);
     digest.update(id.as_bytes());
-    let mut key = [0; 16];
-    key.copy_from_slice(&digest.finalize()[..16]);
+    let digest = digest.finalize();
+    let beginning = id.bytes().chain(std::iter::repeat(0)).take(16);
+    let mut key = [0; 32];
+    for (place, byte) in key.iter_mut().zip(beginning.chain(digest)) {
+        *place = byte;
+    }
     key
 }
 
@@ -131,14 +141,13 @@ fn row(
     now: Timestamp,
 ) -> NewDelivery {
     let verification = verified.map_or_else(String::new, |verified| {
-        json!({
-            "result": "verified",
-            "scheme": "standard-webhooks",
-            "id": verified.id,
-            "timestamp": verified.timestamp,
-            "secret": verified.key_index,
+        text(&Verification {
+            result: "verified",
+            scheme: "standard-webhooks",
+            id: &verified.id,
+            timestamp: verified.timestamp,
+            secret: verified.key_index,
         })
-        .to_string()
     });
     NewDelivery {
         id,
@@ -152,33 +161,62 @@ fn row(
         service_ids: Vec::new(),
         signed_at: verified.map(|verified| verified.timestamp),
         verification,
-        headers: headers(&incoming).to_string(),
+        headers: text(&Shown(&incoming.headers)),
         body: incoming.body,
         runs: Vec::new(),
     }
 }
 
-/// Headers for people to read; what could be a secret is masked.
-fn headers(incoming: &Incoming<'_>) -> Value {
-    let mut kept = Map::new();
-    for (name, value) in &incoming.headers {
-        let name = name.to_ascii_lowercase();
-        let value = if is_secret(&name) {
-            "***".to_owned()
-        } else {
-            String::from_utf8_lossy(value).into_owned()
-        };
-        match kept.get_mut(&name) {
-            Some(Value::String(known)) => {
-                known.push_str(", ");
-                known.push_str(&value);
+/// How the verification went, for people to read.
+#[derive(serde::Serialize)]
+struct Verification<'a> {
+    result: &'static str,
+    scheme: &'static str,
+    id: &'a str,
+    timestamp: Timestamp,
+    secret: usize,
+}
+
+/// JSON straight to text: this is done for every request, and a tree of values would be thrown
+/// away at once. Plain texts and numbers are always written.
+fn text(shown: &impl Serialize) -> String {
+    serde_json::to_string(shown).unwrap_or_default()
+}
+
+/// Headers for people to read: one entry a name, what could be a secret is masked.
+struct Shown<'a>(&'a [(&'a str, &'a [u8])]);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = serializer.serialize_map(None)?;
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            let same = |(other, _): &&(&str, &[u8])| other.eq_ignore_ascii_case(name);
+            if self.0.iter().take(place).any(|header| same(&header)) {
+                continue; // it went with the first of its name
             }
-            _ => {
-                kept.insert(name, Value::String(value));
+            let name = lower(name);
+            let mut value = shown_value(&name, value);
+            for (_, again) in self.0.iter().skip(place + 1).filter(same) {
+                value = Cow::Owned(format!("{value}, {}", shown_value(&name, again)));
             }
+            shown.serialize_entry(&*name, &*value)?;
         }
+        shown.end()
     }
-    Value::Object(kept)
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Owned(name.to_ascii_lowercase());
+    }
+    Cow::Borrowed(name)
+}
+
+fn shown_value<'v>(name: &str, value: &'v [u8]) -> Cow<'v, str> {
+    if is_secret(name) {
+        return Cow::Borrowed("***");
+    }
+    String::from_utf8_lossy(value)
 }
 
 fn is_secret(name: &str) -> bool {
@@ -192,4 +230,32 @@ fn is_secret(name: &str) -> bool {
         "apikey",
     ];
     PARTS.iter().any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_shown_once_a_name_in_their_order_and_without_secrets() {
+        let headers: [(&str, &[u8]); 5] = [
+            ("Accept", b"a"),
+            ("x-api-key", b"hidden"),
+            ("accept", b"b"),
+            ("host", b"\xffh"),
+            ("X-Api-Key", b"too"),
+        ];
+        let expected = "{\"accept\":\"a, b\",\"x-api-key\":\"***, ***\",\"host\":\"\u{fffd}h\"}";
+        assert_eq!(text(&Shown(&headers)), expected);
+    }
+
+    #[test]
+    fn dedupe_keys_differ_by_source_and_by_every_byte_of_the_id_and_keep_the_order_of_ids() {
+        let key = dedupe_key("whmcs", "msg_0192f0c1a2b3c4d5");
+        assert_eq!(key, dedupe_key("whmcs", "msg_0192f0c1a2b3c4d5"));
+        assert_ne!(key, dedupe_key("other", "msg_0192f0c1a2b3c4d5"));
+        assert_ne!(key, dedupe_key("whmcs", "msg_0192f0c1a2b3c4d6"));
+        assert_ne!(dedupe_key("a", "b"), dedupe_key("a\0b", ""));
+        assert!(key < dedupe_key("whmcs", "msg_0192f0c1a2b4"));
+    }
 }

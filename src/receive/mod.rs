@@ -126,6 +126,11 @@ impl Receiver {
         self.sources.get(name)
     }
 
+    /// The names of all sources.
+    pub fn source_names(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(String::as_str)
+    }
+
     /// Judges a request and keeps it.
     pub async fn receive(
         &self,

@@ -5,6 +5,7 @@
 
 mod accept;
 mod advance;
+mod backup;
 mod claim;
 mod claims;
 mod counts;
@@ -14,6 +15,7 @@ mod node;
 mod open;
 mod outcomes;
 mod read;
+mod retain;
 mod rows;
 mod session;
 mod sql;
@@ -40,9 +42,10 @@ use crate::domain::time::{Clock, Timestamp};
 use node::Node;
 use open::Reads;
 pub use outcomes::Outcomes;
+pub use retain::Retained;
 pub use rows::{
-    Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Held, Intervened,
-    Intervention, NewDelivery, NewRun, Receipt,
+    Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict, Held,
+    Intervened, Intervention, NewDelivery, NewRun, Receipt,
 };
 pub use views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
@@ -231,6 +234,16 @@ impl Store {
             run,
             what,
             now,
+            answer,
+        })
+        .await
+    }
+
+    /// Lets go of the next few deliveries behind `after` that came and ended before `before`.
+    pub async fn retain(&self, before: Timestamp, after: i64) -> Result<Retained, StoreError> {
+        self.ask(|answer| Write::Retain {
+            before,
+            after,
             answer,
         })
         .await

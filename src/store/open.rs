@@ -71,7 +71,7 @@ impl Reader {
 }
 
 /// A database's address, checked.
-enum Address {
+pub(super) enum Address {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
 }
@@ -193,7 +193,7 @@ async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, sql
         .await
 }
 
-fn address(url: &str) -> Result<Address, StoreError> {
+pub(super) fn address(url: &str) -> Result<Address, StoreError> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return postgres_options(url).map(|options| Address::Postgres(Box::new(options)));
     }
@@ -254,7 +254,7 @@ fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
 
 /// Orders and customers are nobody else's business: a new file is the owner's alone, and `SQLite`
 /// gives its companions the same mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let made = std::fs::OpenOptions::new()
         .append(true)
@@ -279,4 +279,6 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
         .pragma("cache_size", "-16384")
         .pragma("wal_autocheckpoint", "1000")
+        // What a long reader made the log grow to is given back.
+        .pragma("journal_size_limit", "67108864")
 }

@@ -56,6 +56,9 @@ pub struct NewRun {
     pub replay_of: Option<i64>,
 }
 
+/// What makes two deliveries the same.
+pub type DedupeKey = [u8; 32];
+
 /// A request to be kept, with the runs it makes.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
@@ -72,7 +75,7 @@ pub struct NewDelivery {
     /// The event's type, where it is known.
     pub kind: Option<String>,
     /// A digest of source and dedupe key; only for accepted and ignored deliveries.
-    pub dedupe: Option<[u8; 16]>,
+    pub dedupe: Option<DedupeKey>,
     /// Whose event it is.
     pub customer_id: Option<String>,
     /// The services it is about.

@@ -109,7 +109,7 @@ value_from! {
     Option<&'static str> => |it| Self::Text(it.map(Text::Fixed));
     &Arc<str> => |it| Self::Text(Some(Text::Shared(Arc::clone(it))));
     Vec<u8> => |it| Self::Blob(Some(it));
-    Option<[u8; 16]> => |it| Self::Blob(it.map(Vec::from));
+    Option<[u8; 32]> => |it| Self::Blob(it.map(Vec::from));
 }
 
 /// The values of a statement, as each database wants them.

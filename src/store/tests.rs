@@ -44,6 +44,12 @@ pub(super) async fn scene() -> Scene {
     }
 }
 
+fn key(n: i64) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[24..].copy_from_slice(&n.to_be_bytes());
+    key
+}
+
 /// The address of a new store: a file, or a database of the `PostgreSQL` that the environment
 /// names. The whole suite runs on either.
 async fn fresh(folder: &tempfile::TempDir) -> String {
@@ -91,7 +97,7 @@ impl Scene {
             verdict: DeliveryVerdict::Accepted,
             cause: None,
             kind: Some(kind.name().to_owned()),
-            dedupe: Some(u128::try_from(id.0).unwrap().to_be_bytes()),
+            dedupe: Some(key(id.0)),
             customer_id: Some("77".to_owned()),
             service_ids: vec![service.to_owned()],
             signed_at: Some(self.now),

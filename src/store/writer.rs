@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 
 use super::counts::Counts;
 use super::outcomes::Outcomes;
+use super::retain::{self, Retained};
 use super::rows::{
     Advance, Advanced, ClaimChange, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun,
     Receipt,
@@ -54,6 +55,11 @@ pub(super) enum Write {
         what: Intervention,
         now: Timestamp,
         answer: Answer<Intervened>,
+    },
+    Retain {
+        before: Timestamp,
+        after: i64,
+        answer: Answer<Retained>,
     },
     Recover {
         only: Option<Held>,
@@ -116,6 +122,7 @@ enum Other {
     Replayed,
     Intervened(Intervened),
     Recovered(u64),
+    Retained(Retained),
 }
 
 impl Batch {
@@ -133,6 +140,7 @@ impl Batch {
             | Write::Extend { .. }
             | Write::Replay { .. }
             | Write::Intervene { .. }
+            | Write::Retain { .. }
             | Write::Recover { .. }) => self.others.push(other),
         }
     }
@@ -148,10 +156,7 @@ impl Batch {
             .iter()
             .any(|delivery| !delivery.runs.is_empty())
             || self.advances.iter().any(advances)
-            || self
-                .others
-                .iter()
-                .any(|other| !matches!(other, Write::Claim { .. } | Write::Extend { .. }))
+            || self.others.iter().any(|other| !not_for_workers(other))
     }
 
     fn settles(&self) -> bool {
@@ -279,6 +284,14 @@ impl Batch {
     }
 }
 
+/// Whether a write makes nothing due.
+fn not_for_workers(write: &Write) -> bool {
+    matches!(
+        write,
+        Write::Claim { .. } | Write::Extend { .. } | Write::Retain { .. }
+    )
+}
+
 async fn perform_other(
     link: &mut Link<'_>,
     write: &Write,
@@ -307,6 +320,9 @@ async fn perform_other(
         Write::Intervene { run, what, now, .. } => {
             Other::Intervened(intervene::intervene(link, *run, *what, *now, counts).await?)
         }
+        Write::Retain { before, after, .. } => {
+            Other::Retained(retain::retain(link, *before, *after, counts).await?)
+        }
         Write::Recover { only, now, .. } => {
             Other::Recovered(intervene::recover(link, *only, *now).await?)
         }
@@ -329,6 +345,9 @@ fn tell_other(write: Write, other: Other, signals: &Signals) {
             let _ = answer.send(Ok(intervened));
             signals.outcomes.settled(run);
         }
+        (Write::Retain { answer, .. }, Other::Retained(retained)) => {
+            let _ = answer.send(Ok(retained));
+        }
         (Write::Recover { answer, .. }, Other::Recovered(count)) => {
             let _ = answer.send(Ok(count));
         }
@@ -344,6 +363,7 @@ fn refuse_other(write: Write, error: StoreError) {
         Write::Extend { answer, .. } => drop(answer.send(Err(error))),
         Write::Replay { answer, .. } => drop(answer.send(Err(error))),
         Write::Intervene { answer, .. } => drop(answer.send(Err(error))),
+        Write::Retain { answer, .. } => drop(answer.send(Err(error))),
         Write::Recover { answer, .. } => drop(answer.send(Err(error))),
     }
 }

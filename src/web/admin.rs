@@ -21,9 +21,29 @@ fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
 }
 
 pub(super) async fn deliveries(web: web::Data<Web>, request: HttpRequest) -> Answer {
-    let filter = query(&web, &request)?.deliveries()?;
+    let mut filter = query(&web, &request)?.deliveries()?;
+    filter.lanes = lanes(&web, filter.source.as_deref(), filter.service.as_deref());
     let page = web.store.deliveries(&filter).await?;
     Ok(HttpResponse::Ok().json(shown::page(&page, shown::delivery)))
+}
+
+/// The lanes that a service of this id may have: the store finds runs by them.
+fn lanes(web: &Web, source: Option<&str>, service: Option<&str>) -> Vec<String> {
+    let Some(service) = service else {
+        return Vec::new();
+    };
+    let sources: Vec<&str> = match source {
+        Some(source) => vec![source],
+        None => web.receiver.source_names().collect(),
+    };
+    let lane = |source: &str| Lane::Service {
+        source: source.to_owned(),
+        service_id: service.to_owned(),
+    };
+    sources
+        .into_iter()
+        .map(|source| lane(source).key())
+        .collect()
 }
 
 pub(super) async fn delivery(
@@ -45,7 +65,8 @@ pub(super) async fn delivery(
 }
 
 pub(super) async fn runs(web: web::Data<Web>, request: HttpRequest) -> Answer {
-    let filter = query(&web, &request)?.runs()?;
+    let mut filter = query(&web, &request)?.runs()?;
+    filter.lanes = lanes(&web, filter.source.as_deref(), filter.service.as_deref());
     let page = web.store.runs(&filter).await?;
     // A run has its steps everywhere; a page is short enough to read them one by one.
     let mut items = Vec::with_capacity(page.items.len());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::SemaphorePermit;
 
 use crate::receive::Refused;
@@ -51,8 +51,15 @@ pub(super) async fn read<'w>(
         bytes: Vec::new(),
         room: Vec::new(),
     };
-    let reading = collect(web, &mut payload, &mut body);
-    match tokio::time::timeout(PATIENCE, reading).await {
+    // Most bodies are there with the head; only the others need a limit to the patience.
+    let read = match collect(web, &mut payload, &mut body).now_or_never() {
+        Some(read) => Ok(read),
+        None => {
+            let reading = collect(web, &mut payload, &mut body);
+            tokio::time::timeout(PATIENCE, reading).await
+        }
+    };
+    match read {
         Ok(Ok(())) => Ok(body),
         Ok(Err(NoBody::Refused(refused))) => {
             drain(&mut payload).await;

@@ -14,6 +14,8 @@ use super::{Problem, Web};
 
 /// The longest wait that `Prefer: wait=N` may ask for, in seconds.
 const LONGEST_WAIT: u64 = 60;
+/// How soon a run is looked at again that another process may settle.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes one request in.
 pub(super) async fn receive(
@@ -98,6 +100,14 @@ fn wait(request: &HttpRequest) -> Option<Duration> {
     None
 }
 
+/// The usual answer; the others are rare enough to be put together as values.
+#[derive(serde::Serialize)]
+struct Accepted {
+    delivery_id: DeliveryId,
+    status: &'static str,
+    runs: Vec<RunId>,
+}
+
 async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> HttpResponse {
     match reception {
         Reception::Accepted { delivery, runs } => {
@@ -107,8 +117,11 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
             };
             match settled {
                 Some(shown) => HttpResponse::Ok().json(waited(delivery, &shown)),
-                None => HttpResponse::Accepted()
-                    .json(json!({"delivery_id": delivery, "status": "accepted", "runs": runs})),
+                None => HttpResponse::Accepted().json(Accepted {
+                    delivery_id: delivery,
+                    status: "accepted",
+                    runs,
+                }),
             }
         }
         Reception::Duplicate { of, runs } => {
@@ -151,7 +164,9 @@ async fn settled(web: &Web, run: RunId) -> Option<Value> {
             return Some(json!({"id": run, "status": status, "error": error}));
         }
         // A closed room only means that somebody else's run settled meanwhile: look again.
-        let _ = watch.await;
+        // Word from another process may be lost with a connection.
+        let patience = web.store.is_shared().then_some(LOOK_AGAIN);
+        let _ = tokio::time::timeout(patience.unwrap_or(Duration::MAX), watch).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! next due time or until somebody wakes it. IO.
 
 mod held;
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::execute::Engine;
 use crate::store::{Held, StoreError};
 
 use held::HeldRuns;
+pub use retention::let_go;
 
 /// How long to wait before asking a store again that did not answer.
 const AFTER_AN_ERROR: Duration = Duration::from_secs(1);

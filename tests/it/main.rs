@@ -23,6 +23,7 @@ mod faults;
 mod hostile;
 mod lives;
 mod lives_of_others;
+mod nodes;
 mod order;
 mod receiving;
 mod regressions;

@@ -5,9 +5,8 @@ use std::time::Duration;
 use billhook::app::SystemClock;
 use billhook::domain::time::Clock as _;
 use serde_json::{Value, json};
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use crate::support::database::Locked;
 use crate::support::events::moment;
 use crate::support::sender::{Message, Reply, raw};
 use crate::support::settings::OLD_SECRET;
@@ -286,12 +285,7 @@ async fn phps_habits_are_understood() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cannot_be_written_is_503_and_the_sender_is_told_to_come_again() {
     let app = spawn_app(Setup::default()).await;
-    let options = SqliteConnectOptions::new().filename(app.store_file());
-    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    let other = Locked::hold(app.folder()).await;
     let message = Message::of(&Story::new().paid());
     let reply = app.send(&message).await;
     reply.is_problem(503);
@@ -304,8 +298,7 @@ async fn a_store_that_cannot_be_written_is_503_and_the_sender_is_told_to_come_ag
         !reply.body.to_string().contains("locked"),
         "a stranger need not know why"
     );
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    other.close().await.unwrap();
+    other.release().await;
     assert_eq!(
         app.send(&message).await.status,
         202,

@@ -6,6 +6,7 @@ use billhook::sandbox::{Fault, Sandbox};
 use serde_json::Value;
 
 use crate::support::binary::{Serving, billhook};
+use crate::support::database;
 use crate::support::sender::{Message, http};
 use crate::support::settings::{HIVELOCITY_KEY, OLD_SECRET, ONE_H_CODE, ONE_H_KEY, SECRET, TOKEN};
 use crate::support::{Setup, Story};
@@ -152,7 +153,8 @@ async fn secrets_are_in_no_file_no_log_no_answer() {
         "the journal is shown at all"
     );
     let log = serving.kill().join("\n");
-    let files = every_byte_of(folder.path());
+    let mut files = every_byte_of(folder.path());
+    files.extend(database::every_row(folder.path()).await.into_bytes());
     assert!(holds(&files, "order.paid"), "the store is read at all");
     for (what, secret) in &secrets {
         assert!(

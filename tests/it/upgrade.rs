@@ -1,24 +1,8 @@
 //! A store that another version has written to.
 
-use std::path::Path;
-
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-
+use crate::support::database::change;
 use crate::support::reader::shown;
 use crate::support::{Setup, Story, spawn_app};
-
-/// Changes the store behind the program's back.
-async fn change(file: &Path, statement: &'static str) -> u64 {
-    let options = SqliteConnectOptions::new().filename(file);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    let done = sqlx::query(statement)
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    done.rows_affected()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_an_unknown_kind_pauses_its_run_by_name_and_disturbs_no_other() {
@@ -29,9 +13,9 @@ async fn a_step_of_an_unknown_kind_pauses_its_run_by_name_and_disturbs_no_other(
         .await;
     app.stop().await;
     let changed = change(
-        &app.store_file(),
-        "UPDATE steps SET doc = json_set(doc, '$.action.kind', 'hivelocity.polish_device') \
-         WHERE json_extract(doc, '$.action.kind') = 'hivelocity.await_device'",
+        app.folder(),
+        "UPDATE steps SET doc = replace(doc, 'hivelocity.await_device', 'hivelocity.polish_device') \
+         WHERE doc LIKE '%hivelocity.await_device%'",
     )
     .await;
     assert_eq!(changed, 1);
@@ -57,8 +41,8 @@ async fn fields_that_a_newer_version_added_to_states_survive() {
     app.succeed(&story.paid()).await;
     app.stop().await;
     let changed = change(
-        &app.store_file(),
-        "UPDATE services SET doc = json_set(doc, '$.polished', 'very')",
+        app.folder(),
+        "UPDATE services SET doc = '{\"polished\":\"very\",' || substr(doc, 2)",
     )
     .await;
     assert_eq!(changed, 1);
@@ -76,7 +60,7 @@ async fn a_run_that_cannot_be_read_stops_no_other() {
     app.succeed(&Story::new().paid()).await;
     app.stop().await;
     let changed = change(
-        &app.store_file(),
+        app.folder(),
         "INSERT INTO runs (id, delivery_id, origin, occurred_at, lane, source, type, service_id, status, blocks, \
          planned, due_at, fence, overtaken, created_at, updated_at) \
          SELECT id + 1, delivery_id, origin, occurred_at, 's:whmcs:900', source, 'service.polished', '900', 'pending', 1, \

@@ -1,6 +1,6 @@
 //! The real application in this process, with its suppliers, on a free port and a fresh store. IO.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use billhook::app::{Application, Options};
@@ -63,9 +63,9 @@ pub async fn spawn_app(setup: Setup) -> App {
 }
 
 impl App {
-    /// The store's file.
-    pub fn store_file(&self) -> PathBuf {
-        self.folder.path().join("billhook.db")
+    /// Where its store and settings are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Sends an event that must be taken in.

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod binary;
+pub mod database;
 pub mod events;
 pub mod life;
 pub mod reader;

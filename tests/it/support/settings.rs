@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::database;
 use billhook::config::{self, Config};
 use billhook::sandbox::{Sandbox, SandboxOptions};
 
@@ -27,6 +28,9 @@ listen = "127.0.0.1:0"
 [admin]
 token = "an-admin-token-that-is-long-enough"
 encryption_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+[execution]
+lease = "3s"
+
 [retry]
 initial = "2ms"
 max = "30ms"
@@ -152,10 +156,7 @@ impl Setup {
     /// The variables that change the file, and those that point it at the suppliers.
     pub fn environment(&self, folder: &Path, suppliers: &Sandbox) -> Vec<(String, String)> {
         let mut pairs = vec![
-            (
-                variable("store.url"),
-                format!("sqlite://{}", folder.join("billhook.db").display()),
-            ),
+            (variable("store.url"), database::url(folder)),
             (variable("hivelocity.base_url"), suppliers.hivelocity_url()),
             (variable("one_h.base_url"), suppliers.one_h_url()),
         ];
