@@ -2,24 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::domain::id::IdSource;
 use crate::domain::vault::Vault;
-use crate::execute::Engine;
+use crate::execute::{Engine, Pauses};
 use crate::plan::{RetryRules, Rules};
 use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
-    HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings, Upstreams,
+    BreakerRules, HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings,
+    Upstreams,
 };
 use crate::verify::Keys;
 use crate::web::Web;
 
 use super::{AppError, SystemClock, SystemEntropy};
+
+/// A supplier that does not answer is asked again at least this often.
+const LONGEST_COOL_DOWN: Duration = Duration::from_mins(1);
 
 /// How many cores there are to serve with.
 pub(super) fn cores() -> usize {
@@ -69,6 +74,7 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
             act_as_token: hivelocity.act_as == crate::catalogue::ActAs::Token,
             requests_per_second: hivelocity.requests_per_second,
             timeout: hivelocity.timeout,
+            breaker: breaker(config, hivelocity.breaker_after),
         },
         one_h: OneHSettings {
             base_url: one_h.base_url.clone(),
@@ -76,9 +82,22 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
             api_key: one_h.api_key.clone(),
             requests_per_second: one_h.requests_per_second,
             timeout: one_h.timeout,
+            breaker: breaker(config, one_h.breaker_after),
         },
         reports: reports.collect(),
+        step_timeout: config.execution.step_timeout,
     })?)
+}
+
+/// A supplier that does not answer is asked again after a few of the first retry's delays, then
+/// ever more rarely.
+fn breaker(config: &Config, after: u32) -> BreakerRules {
+    let longest = config.retry.max.min(LONGEST_COOL_DOWN);
+    BreakerRules {
+        after,
+        first: config.retry.initial.saturating_mul(5).min(longest),
+        longest,
+    }
 }
 
 fn rules(config: &Config) -> Rules {
@@ -123,6 +142,7 @@ pub fn engine(
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         stopping,
+        pauses: Pauses::default(),
     })
 }
 

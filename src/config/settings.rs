@@ -75,6 +75,8 @@ impl fmt::Debug for Admin {
 pub struct Execution {
     /// Runs in flight in this process.
     pub concurrency: usize,
+    /// How long one attempt at a step may take.
+    pub step_timeout: Duration,
 }
 
 /// `[retry]`
@@ -111,6 +113,8 @@ pub struct Hivelocity {
     pub requests_per_second: u32,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Failures in a row after which nothing is begun there until it answers; 0: never.
+    pub breaker_after: u32,
 }
 
 /// `[one_h]`
@@ -130,6 +134,8 @@ pub struct OneH {
     pub requests_per_second: u32,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Failures in a row after which nothing is begun there until it answers; 0: never.
+    pub breaker_after: u32,
 }
 
 /// A billing platform.

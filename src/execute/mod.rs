@@ -5,6 +5,7 @@
 //! due time: no worker sleeps for it.
 
 mod drive;
+mod pauses;
 mod pending;
 mod planning;
 mod preview;
@@ -24,12 +25,17 @@ use crate::plan::{RetryRules, Rules};
 use crate::store::{Claimed, Store, StoreError};
 use crate::upstream::Upstreams;
 
+pub use pauses::Pauses;
 pub use preview::Preview;
 
-/// How long a worker's claim on a run holds without a write. Longer than any step's calls take
-/// together, their turns in the queue for the supplier's rate included; a process that dies is
-/// noticed at its next start, not by this.
+/// How long a worker's claim on a run holds without a write. A process that dies is noticed at its
+/// next start, not by this.
 pub const LEASE: Duration = Duration::from_secs(2 * 60 * 60);
+/// The longest `execution.step_timeout`.
+pub const LONGEST_STEP: Duration = Duration::from_secs(60 * 60);
+// Between two writes lie one attempt at most, or the read that tells whether a supplier is back:
+// no call of a worker outlives its claim.
+const _: () = assert!(LONGEST_STEP.as_secs() < LEASE.as_secs());
 
 /// Everything that carrying out runs needs.
 pub struct Engine {
@@ -55,6 +61,8 @@ pub struct Engine {
     pub entropy: Arc<dyn Entropy>,
     /// Set when the process is to end: runs are given back after their present step.
     pub stopping: CancellationToken,
+    /// How often runs were paused.
+    pub pauses: Pauses,
 }
 
 impl std::fmt::Debug for Engine {

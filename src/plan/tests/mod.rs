@@ -6,6 +6,7 @@ mod dark;
 mod end;
 mod fixtures;
 mod guard;
+mod held;
 mod paid;
 mod settle;
 mod settle_once;
@@ -19,7 +20,7 @@ use fixtures::{BOTH, World, state};
 /// Why the plan is held; fails the test when it is not.
 fn held(world: &World) -> String {
     match world.verdict() {
-        Verdict::Hold(reason) => reason,
+        Verdict::Hold(_, reason) => reason,
         other => panic!("{other:?}"),
     }
 }

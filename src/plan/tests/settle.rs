@@ -45,7 +45,7 @@ pub(super) fn create() -> Step {
     })
 }
 
-fn destructive() -> Step {
+pub(super) fn destructive() -> Step {
     step(StepAction::ReloadDevice {
         os: "Debian 12".into(),
         hostname: "srv1.example.com".into(),
@@ -76,7 +76,7 @@ pub(super) fn due(settled: &Settled) -> Timestamp {
 
 fn reason(settled: &Settled) -> &str {
     match &settled.next {
-        Next::Pause { reason } => reason,
+        Next::Pause { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
