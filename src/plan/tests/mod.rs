@@ -12,7 +12,7 @@ mod settle;
 mod settle_once;
 mod table;
 
-use crate::domain::{ServiceState, ServiceStatus};
+use crate::domain::{PauseReason, ServiceState, ServiceStatus};
 
 use super::Verdict;
 use fixtures::{BOTH, World, state};
@@ -21,6 +21,14 @@ use fixtures::{BOTH, World, state};
 fn held(world: &World) -> String {
     match world.verdict() {
         Verdict::Hold(_, reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same in a word.
+fn held_for(world: &World) -> PauseReason {
+    match world.verdict() {
+        Verdict::Hold(why, _) => why,
         other => panic!("{other:?}"),
     }
 }
