@@ -1,5 +1,6 @@
 //! The composition root: from a checked configuration to a running service, and to its end.
 
+mod pace;
 mod parts;
 mod system;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,18 +10,23 @@ use crate::config::{self, Config};
 use crate::domain::id::IdSource;
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
-use crate::execute::Engine;
+use crate::execute::{Engine, Pauses};
 use crate::plan::{RetryRules, Rules};
 use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
-    HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings, Upstreams,
+    BreakerRules, HivelocitySettings, OneHSettings, OwnPace, Pace, ReportKind, ReportSettings,
+    UpstreamSettings, Upstreams,
 };
 use crate::verify::Keys;
 use crate::web::Web;
 
+use super::pace::SharedPace;
 use super::{AppError, SystemClock, SystemEntropy};
+
+/// A supplier that does not answer is asked again at least this often.
+const LONGEST_COOL_DOWN: Duration = Duration::from_mins(1);
 
 /// How many cores there are to serve with.
 pub(super) fn cores() -> usize {
@@ -45,7 +51,7 @@ pub async fn with_sandbox(
 }
 
 /// The suppliers' and platforms' clients.
-pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
+pub fn upstreams(config: &Config, store: Option<&Store>) -> Result<Upstreams, AppError> {
     let hivelocity = &config.hivelocity;
     let one_h = &config.one_h;
     let reports = config.sources.iter().filter_map(|(name, source)| {
@@ -62,7 +68,12 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
         };
         Some((name.clone(), settings))
     });
-    Ok(Upstreams::new(UpstreamSettings {
+    // Processes that share a store share the accounts with the suppliers, too.
+    let pace: Arc<dyn Pace> = match store.filter(|store| store.is_shared()) {
+        Some(store) => Arc::new(SharedPace::new(store.clone())),
+        None => Arc::new(OwnPace::default()),
+    };
+    let settings = UpstreamSettings {
         hivelocity: HivelocitySettings {
             base_url: hivelocity.base_url.clone(),
             api_key: hivelocity.api_key.clone(),
@@ -70,6 +81,7 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
             act_as_token: hivelocity.act_as == crate::catalogue::ActAs::Token,
             requests_per_second: hivelocity.requests_per_second,
             timeout: hivelocity.timeout,
+            breaker: breaker(config, hivelocity.breaker_after),
         },
         one_h: OneHSettings {
             base_url: one_h.base_url.clone(),
@@ -77,9 +89,23 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
             api_key: one_h.api_key.clone(),
             requests_per_second: one_h.requests_per_second,
             timeout: one_h.timeout,
+            breaker: breaker(config, one_h.breaker_after),
         },
         reports: reports.collect(),
-    })?)
+        step_timeout: config.execution.step_timeout,
+    };
+    Ok(Upstreams::paced(settings, &pace)?)
+}
+
+/// A supplier that does not answer is asked again after a few of the first retry's delays, then
+/// ever more rarely.
+fn breaker(config: &Config, after: u32) -> BreakerRules {
+    let longest = config.retry.max.min(LONGEST_COOL_DOWN);
+    BreakerRules {
+        after,
+        first: config.retry.initial.saturating_mul(5).min(longest),
+        longest,
+    }
 }
 
 fn rules(config: &Config) -> Rules {
@@ -107,7 +133,7 @@ pub fn engine(
     stopping: CancellationToken,
 ) -> Result<Engine, AppError> {
     Ok(Engine {
-        upstreams: upstreams(config)?,
+        upstreams: upstreams(config, Some(&store))?,
         catalogue: Arc::new(config.catalogue.clone()),
         rules: rules(config),
         retry: RetryRules {
@@ -125,6 +151,7 @@ pub fn engine(
         store,
         entropy: Arc::new(SystemEntropy),
         stopping,
+        pauses: Pauses::default(),
     })
 }
 

@@ -8,6 +8,7 @@ use super::secrets::decoded;
 use super::section::Section;
 use super::settings::{Admin, Execution, Retry, Server, Store};
 use super::values;
+use crate::execute::LONGEST_STEP;
 
 /// A day: the longest of most durations.
 pub(super) const DAY: Duration = Duration::from_hours(24);
@@ -106,8 +107,13 @@ pub(super) fn admin(mut section: Section<'_>) -> Admin {
 pub(super) fn execution(mut section: Section<'_>) -> Execution {
     let concurrency = section.whole("concurrency", 1..=10_000);
     let lease = section.duration("lease", Duration::from_secs(1)..=DAY);
+    let step_timeout = section.duration("step_timeout", MILLISECOND..=LONGEST_STEP);
     section.finish();
-    Execution { concurrency, lease }
+    Execution {
+        concurrency,
+        lease,
+        step_timeout,
+    }
 }
 
 pub(super) fn retry(mut section: Section<'_>) -> Retry {

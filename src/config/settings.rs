@@ -79,6 +79,8 @@ pub struct Execution {
     pub concurrency: usize,
     /// How long a worker's claim on a run holds without word from it.
     pub lease: Duration,
+    /// How long one attempt at a step may take.
+    pub step_timeout: Duration,
 }
 
 /// `[retry]`
@@ -115,6 +117,8 @@ pub struct Hivelocity {
     pub requests_per_second: u32,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Failures in a row after which nothing is begun there until it answers; 0: never.
+    pub breaker_after: u32,
 }
 
 /// `[one_h]`
@@ -134,6 +138,8 @@ pub struct OneH {
     pub requests_per_second: u32,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Failures in a row after which nothing is begun there until it answers; 0: never.
+    pub breaker_after: u32,
 }
 
 /// A billing platform.

@@ -29,6 +29,7 @@ pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
         absent_after: absent_after(&mut section, poll_interval, timeout),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
         timeout,
+        breaker_after: section.whole("breaker_after", 0..=1_000_000),
     };
     section.finish();
     settings
@@ -80,6 +81,7 @@ pub(super) fn one_h(mut section: Section<'_>) -> OneH {
         username_prefix: prefix.unwrap_or_default(),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
         timeout: section.duration("timeout", MILLISECOND..=DAY),
+        breaker_after: section.whole("breaker_after", 0..=1_000_000),
     };
     section.finish();
     settings

@@ -47,17 +47,17 @@ fn the_shipped_file_has_every_key() {
         ("[server]", "listen body_limit"),
         ("[store]", "url"),
         ("[admin]", "token encryption_key"),
-        ("[execution]", "concurrency"),
+        ("[execution]", "concurrency step_timeout"),
         ("[retry]", "initial max max_attempts"),
         (
             "[hivelocity]",
             "base_url api_key account_model act_as owner_email create_client_on \
-          poll_interval absent_after requests_per_second timeout",
+          poll_interval absent_after requests_per_second timeout breaker_after",
         ),
         (
             "[one_h]",
             "base_url auth_code api_key sub_user_per username_prefix \
-          requests_per_second timeout",
+          requests_per_second timeout breaker_after",
         ),
         (
             "[sources.whmcs]",

@@ -3,10 +3,12 @@
 //! Everything here is plain data with its rules. No IO, no async, no clock: a time or a random
 //! number comes in as an argument.
 
+pub mod away;
 pub mod entropy;
 pub mod event;
 pub mod id;
 pub mod lease;
+pub mod pause;
 pub mod run;
 pub mod secret;
 pub mod state;
@@ -14,10 +16,12 @@ pub mod step;
 pub mod time;
 pub mod vault;
 
+pub use away::{Away, Because};
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};
 pub use lease::Lease;
+pub use pause::PauseReason;
 pub use run::{Lane, OrderKey, RunStatus};
 pub use secret::Secret;
 pub use state::{CustomerState, Licence, ServiceState, ServiceStatus};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::away::Away;
 use super::event::Action;
 
 /// Where a step stands.
@@ -472,6 +473,8 @@ pub enum Outcome {
     },
     /// Perhaps done.
     Ambiguous(String),
+    /// Surely not done, and for no fault of the step's: its upstream is left alone for now.
+    Held(Away),
 }
 
 /// How soon to look again at something that takes its time.

@@ -21,13 +21,6 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
 }
 
-/// A clock that stands still.
-impl Clock for Timestamp {
-    fn now(&self) -> Timestamp {
-        *self
-    }
-}
-
 impl Timestamp {
     /// From microseconds since 1970-01-01T00:00:00Z.
     pub const fn from_micros(micros: i64) -> Self {

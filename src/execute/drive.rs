@@ -1,23 +1,23 @@
 //! One run under way: the loop of plan, next step, perform, settle, write.
 
-use std::time::Instant;
+mod attempt;
 
 use serde_json::{Value, json};
 
 use crate::domain::event::Event;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::patched;
-use crate::domain::step::{Outcome, Permit, Repeat, Step, StepAction, StepStatus};
+use crate::domain::step::{Permit, Repeat, Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
-use crate::plan::{self, Guard, Next, Plan, Verdict};
+use crate::plan::{self, Plan, Verdict};
 use crate::store::{Advanced, AtEnd, AttemptRow, Claimed, StoreError};
-use crate::upstream::{Learned, Scene};
 
 use super::Engine;
 use super::pending::{Pending, Stand};
-use super::planning::{Facts, as_siblings};
-use super::told::{log, why};
+use super::planning::Facts;
+use super::told::log;
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -64,7 +64,10 @@ impl<'e> Drive<'e> {
             match step {
                 Ok(step) => self.steps.push(step),
                 // A journal that cannot be read is not carried on by guessing.
-                Err(reason) => return self.stop(Stand::paused(reason)).await,
+                Err(reason) => {
+                    let stand = Stand::paused(PauseReason::CannotRead, reason);
+                    return self.stop(stand).await;
+                }
             }
         }
         self.note_interruption();
@@ -95,6 +98,9 @@ impl<'e> Drive<'e> {
                 Prepared::Settled => {}
                 Prepared::Stop(stand) => return self.stop(stand).await,
                 Prepared::Begin(permit) => {
+                    if let Some(stand) = self.hold_back(index).await {
+                        return self.stop(stand).await;
+                    }
                     if let Some(stand) = self.attempt(index, permit).await? {
                         return self.stop(stand).await;
                     }
@@ -134,7 +140,7 @@ impl<'e> Drive<'e> {
     async fn make_plan(&mut self) -> Result<Option<Stand>, StoreError> {
         let event = match self.event() {
             Ok(event) => event,
-            Err(reason) => return Ok(Some(Stand::paused(reason))),
+            Err(reason) => return Ok(Some(Stand::paused(PauseReason::CannotRead, reason))),
         };
         let verdict = self.engine.verdict(&self.facts(&event)).await?;
         Ok(match verdict {
@@ -142,7 +148,7 @@ impl<'e> Drive<'e> {
                 self.lay_out(plan);
                 None
             }
-            Verdict::Hold(reason) => Some(Stand::paused(reason)),
+            Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
             Verdict::Nothing(reason) => {
                 self.pending.at_end(AtEnd {
@@ -226,7 +232,7 @@ impl<'e> Drive<'e> {
             }
             let reason =
                 "policy.dry_run is on, but this run was begun for real; retry it once it is off";
-            return Prepared::Stop(Stand::paused(reason.to_owned()));
+            return Prepared::Stop(Stand::paused(PauseReason::DryRun, reason.to_owned()));
         }
         if engine.waits_for_approval(step, self.run.replay) {
             let reason = format!(
@@ -238,7 +244,7 @@ impl<'e> Drive<'e> {
             step.error = Some(reason.clone());
             let step = step.clone();
             self.pending.step(&step);
-            return Prepared::Stop(Stand::paused(reason));
+            return Prepared::Stop(Stand::paused(PauseReason::Approval, reason));
         }
         if matches!(step.action, StepAction::CreateClient { .. })
             && let Some(id) = self.run.customer.hivelocity_client_id
@@ -274,154 +280,6 @@ impl<'e> Drive<'e> {
         Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
     }
 
-    /// Writes that the attempt begins, makes it, settles it; answers where the run stops, if it
-    /// does.
-    async fn attempt(&mut self, index: usize, permit: Permit) -> Result<Option<Stand>, StoreError> {
-        let Some(step) = self.steps.get(index).cloned() else {
-            return Ok(None);
-        };
-        let began = self.now();
-        let step = plan::begin(step, began);
-        let mut row = AttemptRow {
-            seq: step.seq,
-            n: step.attempts,
-            started_at: began,
-            duration_ms: None,
-            exchanges: Vec::new(),
-            error: None,
-        };
-        let claims = step.action.needs_customer_claim() && self.run.customer_id.is_some();
-        let stand = Stand::running(began.plus(self.engine.lease));
-        let overtaken_before = self.overtaken;
-        let advanced = self
-            .write(stand, Some((step.clone(), row.clone())), claims)
-            .await?;
-        if !advanced.applied || !advanced.claimed {
-            self.run.planned = false;
-            return Ok(None);
-        }
-        if let Some(place) = self.steps.get_mut(index) {
-            place.clone_from(&step);
-        }
-        if self.overtaken && !overtaken_before && step.attempts == 1 {
-            // A termination came in the last moment: nothing is sent that it would undo.
-            row.duration_ms = Some(0);
-            row.error = Some("not sent: a termination came first".to_owned());
-            self.pending.attempt(row);
-            self.pending.release_claim();
-            return Ok(None);
-        }
-        // Licences are known by their IP alone, which another service may hold too.
-        let guarded = claims || matches!(step.action, StepAction::RemoveLicense { .. });
-        if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {
-            row.duration_ms = Some(0);
-            self.pending.attempt(row);
-            self.pending.release_claim();
-            self.skip(index, json!({"skipped": reason}));
-            return Ok(None);
-        }
-        let clock = Instant::now();
-        let (outcome, exchanges) = self.perform(&step, permit).await;
-        row.exchanges = exchanges;
-        row.duration_ms = Some(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
-        row.error = why(&outcome);
-        self.pending.attempt(row);
-        Ok(self.settle(index, step, &outcome, claims))
-    }
-
-    /// Asks, with fresh state and under the customer's claim, whether the step is still needed.
-    async fn guard(&mut self, action: &StepAction) -> Result<Guard, StoreError> {
-        let (source, customer) = (self.run.source.clone(), self.run.customer_id.clone());
-        if let Some(customer) = &customer
-            && let Some(fresh) = self.engine.store.customer(&source, customer).await?
-        {
-            self.run.customer = fresh.state;
-        }
-        let service_id = self.run.service_id.clone();
-        let siblings = self
-            .engine
-            .siblings(&source, customer.as_deref(), service_id.as_deref())
-            .await?;
-        Ok(plan::guard(
-            action,
-            &self.run.service,
-            &self.run.customer,
-            &as_siblings(&siblings),
-        ))
-    }
-
-    async fn perform(
-        &mut self,
-        step: &Step,
-        permit: Permit,
-    ) -> (Outcome, Vec<crate::domain::step::Exchange>) {
-        let mut exchanges = Vec::new();
-        let mut learned = Learned::default();
-        let scene = Scene {
-            source: &self.run.source,
-            service_id: self.run.service_id.as_deref(),
-            customer_id: self.run.customer_id.as_deref(),
-            service: &self.run.service,
-            customer: &self.run.customer,
-            vault: &self.engine.vault,
-            entropy: &*self.engine.entropy,
-            now: self.now(),
-            attempt: step.attempts,
-            lease: &self.run.lease,
-            clock: &*self.engine.clock,
-        };
-        let outcome = self
-            .engine
-            .upstreams
-            .perform(&step.action, permit, &scene, &mut exchanges, &mut learned)
-            .await;
-        let learned = Value::Object(learned.customer);
-        self.patch(&Value::Null, &learned);
-        (outcome, exchanges)
-    }
-
-    fn settle(
-        &mut self,
-        index: usize,
-        step: Step,
-        outcome: &Outcome,
-        claims: bool,
-    ) -> Option<Stand> {
-        let now = self.now();
-        let absent = plan::surely_absent(&step, outcome, now, &self.engine.retry);
-        let settled = plan::settle(
-            step,
-            outcome,
-            now,
-            &*self.engine.entropy,
-            &self.engine.retry,
-        );
-        if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
-            self.patch(&done.service, &done.customer);
-        }
-        self.pending.step(&settled.step);
-        let unclear = settled.step.status == StepStatus::Unknown;
-        if claims && settled.step.unknown_since.is_none() {
-            self.pending.release_claim();
-        }
-        let error = settled.step.error.clone();
-        if let Some(place) = self.steps.get_mut(index) {
-            *place = settled.step;
-        }
-        match settled.next {
-            Next::Go => None,
-            Next::Pause { reason } => Some(Stand::paused(reason)),
-            Next::At { .. } if self.overtaken && !unclear => None,
-            Next::At { .. } if self.overtaken && absent => {
-                if let Some(place) = self.steps.get_mut(index) {
-                    place.unknown_since = None;
-                }
-                None
-            }
-            Next::At { due, waiting_for } => Some(Stand::waiting(due, waiting_for, error)),
-        }
-    }
-
     async fn succeed(mut self) -> Result<(), StoreError> {
         if !self.run.at_end.dry_run {
             let at_end = self.run.at_end.clone();
@@ -431,8 +289,15 @@ impl<'e> Drive<'e> {
     }
 
     async fn stop(mut self, stand: Stand) -> Result<(), StoreError> {
-        log(&self.run, &stand);
-        self.write(stand, None, false).await?;
+        let told = stand.clone();
+        let advanced = self.write(stand, None, false).await?;
+        // Where another has the claim by now, nothing came of it.
+        if advanced.applied {
+            log(&self.run, &told);
+            if let Some(reason) = told.pause_reason {
+                self.engine.pauses.count(reason);
+            }
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! due time: no worker sleeps for it.
 
 mod drive;
+mod pauses;
 mod pending;
 mod planning;
 mod preview;
@@ -24,7 +25,11 @@ use crate::plan::{RetryRules, Rules};
 use crate::store::{Claimed, Store, StoreError};
 use crate::upstream::Upstreams;
 
+pub use pauses::Pauses;
 pub use preview::Preview;
+
+/// The longest `execution.step_timeout`.
+pub const LONGEST_STEP: Duration = Duration::from_secs(60 * 60);
 
 /// Everything that carrying out runs needs.
 pub struct Engine {
@@ -52,6 +57,8 @@ pub struct Engine {
     pub entropy: Arc<dyn Entropy>,
     /// Set when the process is to end: runs are given back after their present step.
     pub stopping: CancellationToken,
+    /// How often runs were paused.
+    pub pauses: Pauses,
 }
 
 impl std::fmt::Debug for Engine {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::merge;
 use crate::domain::step::Step;
@@ -20,11 +21,14 @@ pub(super) struct Pending {
 }
 
 /// Where the run stands after a write.
+#[derive(Clone, Debug)]
 pub(super) struct Stand {
     pub(super) status: RunStatus,
     pub(super) due_at: Option<Timestamp>,
     pub(super) waiting_for: Option<String>,
     pub(super) error: Option<String>,
+    /// Why it is paused, in a word.
+    pub(super) pause_reason: Option<PauseReason>,
 }
 
 impl Stand {
@@ -34,6 +38,7 @@ impl Stand {
             due_at: Some(lease_end),
             waiting_for: None,
             error: None,
+            pause_reason: None,
         }
     }
 
@@ -48,15 +53,17 @@ impl Stand {
             due_at: Some(due),
             waiting_for: Some(waiting_for),
             error,
+            pause_reason: None,
         }
     }
 
-    pub(super) fn paused(reason: String) -> Self {
+    pub(super) fn paused(why: PauseReason, reason: String) -> Self {
         Self {
             status: RunStatus::Paused,
             due_at: None,
             waiting_for: Some("a person".to_owned()),
             error: Some(reason),
+            pause_reason: Some(why),
         }
     }
 
@@ -66,6 +73,7 @@ impl Stand {
             due_at: None,
             waiting_for: None,
             error,
+            pause_reason: None,
         }
     }
 }
@@ -119,7 +127,7 @@ impl Pending {
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,
-            pause_reason: None,
+            pause_reason: stand.pause_reason.map(PauseReason::name),
             at_end: self.at_end,
             steps: self.steps,
             attempts: self.attempts,

@@ -1,6 +1,7 @@
 //! From a claimed run to its plan: gathers the situation, asks `plan`, lays out the steps.
 
 use crate::domain::event::{Event, EventType, OrderedService};
+use crate::domain::pause::PauseReason;
 use crate::domain::run::OrderKey;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::plan::{self, Sibling, Situation, Subject, Verdict};
@@ -47,6 +48,7 @@ impl Engine {
         let siblings = as_siblings(&siblings);
         let Some(subject) = subject(facts.event, facts.service_id) else {
             return Ok(Verdict::Hold(
+                PauseReason::Event,
                 "the kept event does not name the service or the customer of this run".to_owned(),
             ));
         };

@@ -72,7 +72,7 @@ impl Engine {
 fn shown(service_id: Option<&str>, verdict: Verdict) -> Preview {
     let (verdict, reason, steps) = match verdict {
         Verdict::Do(plan) => ("do", None, plan.steps),
-        Verdict::Hold(reason) => ("hold", Some(reason), Vec::new()),
+        Verdict::Hold(_, reason) => ("hold", Some(reason), Vec::new()),
         Verdict::Nothing(reason) => ("nothing", Some(reason), Vec::new()),
         Verdict::Superseded(reason) => ("superseded", Some(reason), Vec::new()),
     };

@@ -1,5 +1,6 @@
 //! What attempts and runs say of themselves, in the journal and in the log.
 
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::Outcome;
 use crate::store::Claimed;
@@ -11,6 +12,7 @@ pub(super) fn why(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::NotYet { .. } => None,
         Outcome::Absent => Some("the mark is not there".to_owned()),
+        Outcome::Held(away) => away.error.clone(),
         Outcome::Rejected(error)
         | Outcome::Ambiguous(error)
         | Outcome::Unavailable { error, .. } => Some(error.clone()),
@@ -23,6 +25,7 @@ pub(super) fn log(run: &Claimed, stand: &Stand) {
     match stand.status {
         RunStatus::Paused => tracing::warn!(
             run = %run.id, event = %run.kind, source = run.source, service,
+            reason = stand.pause_reason.map_or("", PauseReason::name),
             error = stand.error.as_deref().unwrap_or_default(), "a run needs a person"
         ),
         RunStatus::Succeeded | RunStatus::Superseded | RunStatus::Cancelled => tracing::info!(

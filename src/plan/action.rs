@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::catalogue::DeviceSpec;
 use crate::domain::step::PowerAction;
-use crate::domain::{Action, OrderedService, ServiceStatus, StepAction};
+use crate::domain::{Action, OrderedService, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
@@ -27,6 +27,7 @@ pub(super) fn renewed(case: &Case<'_>) -> Planned {
 pub(super) fn plan(case: &Case<'_>) -> Planned {
     let Some(action) = case.situation.event.action else {
         return Err(Stop::Hold(
+            PauseReason::Event,
             "the event does not say which action is wanted; cancel this run".to_owned(),
         ));
     };
@@ -37,10 +38,13 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         ServiceStatus::Building | ServiceStatus::Active => {}
     }
     if case.service().device_id.is_none() {
-        return Err(Stop::Hold(format!(
-            "service {} has no device (yet); retry this run once it has one, or cancel it",
-            case.id()
-        )));
+        return Err(Stop::Hold(
+            PauseReason::WrongState,
+            format!(
+                "service {} has no device (yet); retry this run once it has one, or cancel it",
+                case.id()
+            ),
+        ));
     }
     let step = match PowerAction::of(action) {
         Some(power) => StepAction::Power {
@@ -55,10 +59,13 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
 fn refuse_dark(case: &Case<'_>, action: Action) -> Result<(), Stop> {
     match action {
         Action::Shutdown => Ok(()),
-        Action::Boot | Action::Reboot | Action::Reload => Err(Stop::Hold(format!(
-            "service {} is suspended and this would bring its device up; unsuspend it first, then retry",
-            case.id()
-        ))),
+        Action::Boot | Action::Reboot | Action::Reload => Err(Stop::Hold(
+            PauseReason::WrongState,
+            format!(
+                "service {} is suspended and this would bring its device up; unsuspend it first, then retry",
+                case.id()
+            ),
+        )),
     }
 }
 
@@ -81,11 +88,14 @@ fn reload(case: &Case<'_>) -> Result<StepAction, Stop> {
             hostname,
             tag: case.tag(),
         }),
-        Some(_) | None => Err(Stop::Hold(format!(
-            "which operating system or host name service {} is to get is not known; reload it by hand and \
+        Some(_) | None => Err(Stop::Hold(
+            PauseReason::Event,
+            format!(
+                "which operating system or host name service {} is to get is not known; reload it by hand and \
              cancel this run",
-            case.id()
-        ))),
+                case.id()
+            ),
+        )),
     }
 }
 

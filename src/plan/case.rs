@@ -2,7 +2,9 @@
 
 use crate::catalogue::{AccountModel, HivelocityProduct, Product, Variables};
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
-use crate::domain::{Customer, OrderedService, ServiceState, ServiceStatus, StepAction};
+use crate::domain::{
+    Customer, OrderedService, PauseReason, ServiceState, ServiceStatus, StepAction,
+};
 
 use super::patch::Patch;
 use super::{Situation, Stop, marks};
@@ -85,7 +87,7 @@ impl<'a> Case<'a> {
         self.product().ok_or_else(|| {
             let known = self.service().product_id.as_deref();
             let known = known.unwrap_or(&self.ordered.product_id);
-            Stop::Hold(if known.is_empty() {
+            Stop::Hold(PauseReason::Catalogue, if known.is_empty() {
                 format!(
                     "nobody said which product service {} is; set it right by hand and cancel this run",
                     self.id()
@@ -118,11 +120,14 @@ impl<'a> Case<'a> {
         if !super::is_protected(rules, source, &self.ordered.id) {
             return Ok(());
         }
-        Err(Stop::Hold(format!(
-            "service {} is protected (policy.protected_services), so the event does not {doing} it; \
+        Err(Stop::Hold(
+            PauseReason::Protected,
+            format!(
+                "service {} is protected (policy.protected_services), so the event does not {doing} it; \
              take it off that list and retry, or cancel this run",
-            self.id()
-        )))
+                self.id()
+            ),
+        ))
     }
 
     /// Runs `render` with the variables of the templates.

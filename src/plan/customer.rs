@@ -5,7 +5,7 @@
 //! service that was ordered or brought back after it does.
 
 use crate::catalogue::{AccountModel, CreateClientOn};
-use crate::domain::{Customer, StepAction};
+use crate::domain::{Customer, PauseReason, StepAction};
 
 use super::patch::Patch;
 use super::{Plan, Planned, Situation, Stop, device, user};
@@ -26,6 +26,7 @@ pub(super) fn created(situation: &Situation<'_>, customer: &Customer) -> Planned
     }
     if customer.id.is_empty() {
         return Err(Stop::Hold(
+            PauseReason::Event,
             "the event names no customer; cancel this run".to_owned(),
         ));
     }
@@ -57,7 +58,7 @@ pub(super) fn updated(situation: &Situation<'_>, customer: &Customer) -> Planned
     };
     let users = user::in_use(situation);
     if known.email.is_empty() && !users.is_empty() {
-        return Err(Stop::Hold(
+        return Err(Stop::Hold(PauseReason::Event,
             "the event names no e-mail address and none is known, but 1H wants one; send it again with \
              customer.email"
                 .to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{DeviceOnSuspend, DeviceOnTerminate, DeviceSpec, HivelocityProduct};
 use crate::domain::step::PowerAction;
-use crate::domain::{ServiceStatus, StepAction};
+use crate::domain::{PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::{Stop, marks};
@@ -23,7 +23,7 @@ pub(super) fn create_client(
 /// What the catalogue makes of the order, or a person is asked.
 pub(super) fn spec(case: &Case<'_>, device: &HivelocityProduct) -> Result<DeviceSpec, Stop> {
     case.render(Some(device), |variables| device.render(variables))
-        .map_err(|error| Stop::Hold(format!("{error}; nothing was done")))
+        .map_err(|error| Stop::Hold(PauseReason::Catalogue, format!("{error}; nothing was done")))
 }
 
 /// The steps that build the device.

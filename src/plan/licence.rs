@@ -1,7 +1,7 @@
 //! 1H's part of a plan: which licences are added and removed, and on which IP. Pure.
 
 use crate::catalogue::{LicenceSpec, OneHProduct, Product};
-use crate::domain::{Licence, ServiceStatus, StepAction};
+use crate::domain::{Licence, PauseReason, ServiceStatus, StepAction};
 
 use super::Stop;
 use super::case::Case;
@@ -16,13 +16,18 @@ pub(super) fn spec(
         .render(product.hivelocity.as_ref(), |variables| {
             one_h.render(variables)
         })
-        .map_err(|error| Stop::Hold(format!("{error}; nothing was done")))?;
+        .map_err(|error| {
+            Stop::Hold(PauseReason::Catalogue, format!("{error}; nothing was done"))
+        })?;
     if spec.ip.trim().is_empty() && !one_h.licenses.is_empty() {
-        return Err(Stop::Hold(format!(
-            "service {} has no IP for its licences: the product's one_h.ip is empty for this order; \
+        return Err(Stop::Hold(
+            PauseReason::Catalogue,
+            format!(
+                "service {} has no IP for its licences: the product's one_h.ip is empty for this order; \
              nothing was ordered",
-            case.id()
-        )));
+                case.id()
+            ),
+        ));
     }
     Ok(spec)
 }

@@ -24,6 +24,7 @@ mod concern;
 mod customer;
 mod device;
 mod guard;
+mod held;
 mod licence;
 mod marks;
 mod overtaken;
@@ -44,11 +45,13 @@ use serde_json::Value;
 
 use crate::catalogue::{AccountModel, Catalogue, CreateClientOn, DeactivateClient, SubUserPer};
 use crate::domain::{
-    Customer, CustomerState, Event, EventType, OrderKey, OrderedService, ServiceState, StepAction,
+    Customer, CustomerState, Event, EventType, OrderKey, OrderedService, PauseReason, ServiceState,
+    StepAction,
 };
 
 pub use concern::{Concern, concerns};
 pub use guard::{Guard, guard};
+pub use held::{held, spared};
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use overtaken::overtaken;
 pub use settle::{
@@ -138,8 +141,9 @@ pub enum Subject<'a> {
 pub enum Verdict {
     /// Carry this out.
     Do(Plan),
-    /// Pause, for this reason; nothing is stored, so it can be planned again.
-    Hold(String),
+    /// Pause, for this reason, in a word and in a sentence; nothing is stored, so it can be
+    /// planned again.
+    Hold(PauseReason, String),
     /// Succeeded without a step, for this reason.
     Nothing(String),
     /// A newer event made it pointless, for this reason.
@@ -168,8 +172,8 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Stop {
     /// A person decides.
-    #[error("{0}")]
-    Hold(String),
+    #[error("{1}")]
+    Hold(PauseReason, String),
     /// There is nothing to do.
     #[error("{0}")]
     Nothing(String),
@@ -189,7 +193,7 @@ pub fn plan(situation: &Situation<'_>) -> Verdict {
     };
     match planned {
         Ok(plan) => Verdict::Do(plan),
-        Err(Stop::Hold(reason)) => Verdict::Hold(reason),
+        Err(Stop::Hold(reason, sentence)) => Verdict::Hold(reason, sentence),
         Err(Stop::Nothing(reason)) => Verdict::Nothing(reason),
         Err(Stop::Superseded(reason)) => Verdict::Superseded(reason),
     }
@@ -218,9 +222,10 @@ fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
         EventType::ServicePackageChanged => package::plan(&case),
         EventType::ServiceAction => action::plan(&case),
         EventType::CustomerCreated | EventType::CustomerUpdated | EventType::CustomerClosed => {
-            Err(Stop::Hold(format!(
-                "{kind} is about a customer, but the run is a service's; cancel it"
-            )))
+            Err(Stop::Hold(
+                PauseReason::Event,
+                format!("{kind} is about a customer, but the run is a service's; cancel it"),
+            ))
         }
         EventType::TestPing => Err(Stop::Nothing("a connection test; nothing to do".to_owned())),
     }
@@ -239,8 +244,9 @@ fn of_customer(situation: &Situation<'_>, customer: &Customer) -> Planned {
         | EventType::ServiceTerminated
         | EventType::ServiceRenewed
         | EventType::ServicePackageChanged
-        | EventType::ServiceAction => Err(Stop::Hold(format!(
-            "{kind} is about a service, but the run is a customer's; cancel it"
-        ))),
+        | EventType::ServiceAction => Err(Stop::Hold(
+            PauseReason::Event,
+            format!("{kind} is about a service, but the run is a customer's; cancel it"),
+        )),
     }
 }

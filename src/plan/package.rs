@@ -1,7 +1,7 @@
 //! `service.package_changed`: licences follow, hardware never does by itself. Pure.
 
 use crate::catalogue::{LicenceOnSuspend, LicenceSpec, OneHProduct, Product};
-use crate::domain::{Licence, ServiceStatus, StepAction};
+use crate::domain::{Licence, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
@@ -45,7 +45,7 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
 fn new_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
     let id = &case.ordered.product_id;
     case.find(id).ok_or_else(|| {
-        Stop::Hold(format!(
+        Stop::Hold(PauseReason::Catalogue, format!(
             "service {} changed to product {id}, which is not in the catalogue; add it, then retry this run",
             case.id()
         ))
@@ -77,10 +77,13 @@ fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
     }
     let built = case.service().device_product_id.is_some() && case.service().ip.is_some();
     if case.status() == ServiceStatus::Building && !built {
-        return Err(Stop::Hold(format!(
-            "the device of service {} is not built yet; let its order finish, then retry this run",
-            case.id()
-        )));
+        return Err(Stop::Hold(
+            PauseReason::WrongState,
+            format!(
+                "the device of service {} is not built yet; let its order finish, then retry this run",
+                case.id()
+            ),
+        ));
     }
     let spec = device::spec(case, hivelocity)?;
     device::difference(case, old, &spec)
@@ -88,11 +91,14 @@ fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
 }
 
 fn differs(case: &Case<'_>, difference: &str) -> Stop {
-    Stop::Hold(format!(
-        "hardware differs: {difference}; service {} is never re-deployed silently, so arrange the change with \
+    Stop::Hold(
+        PauseReason::Difference,
+        format!(
+            "hardware differs: {difference}; service {} is never re-deployed silently, so arrange the change with \
          Hivelocity by hand and cancel this run, or change the package back in billing",
-        case.id()
-    ))
+            case.id()
+        ),
+    )
 }
 
 fn change(

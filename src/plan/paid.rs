@@ -1,7 +1,7 @@
 //! `order.paid`: the service is to exist; a suspended one comes back. Pure.
 
 use crate::catalogue::{LicenceSpec, Product, SubUserPer};
-use crate::domain::{ServiceStatus, StepAction};
+use crate::domain::{PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
@@ -50,10 +50,13 @@ fn ordered_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
         return Ok(product);
     }
     if id.is_empty() {
-        return Err(Stop::Hold(format!(
-            "the order does not say which product service {} is; send it again with its product_id",
-            case.id()
-        )));
+        return Err(Stop::Hold(
+            PauseReason::Event,
+            format!(
+                "the order does not say which product service {} is; send it again with its product_id",
+                case.id()
+            ),
+        ));
     }
     let reason = format!("product {id} is not in the catalogue");
     match case.status() {
@@ -62,9 +65,10 @@ fn ordered_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
         ServiceStatus::Building
         | ServiceStatus::Active
         | ServiceStatus::Suspended
-        | ServiceStatus::Terminated => {
-            Err(Stop::Hold(format!("{reason}; add it, then retry this run")))
-        }
+        | ServiceStatus::Terminated => Err(Stop::Hold(
+            PauseReason::Catalogue,
+            format!("{reason}; add it, then retry this run"),
+        )),
     }
 }
 
@@ -74,17 +78,21 @@ fn refuse(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
     refuse_quantity(case, product)?;
     refuse_package(case)?;
     if let Some((was, is)) = case.moved().filter(|_| case.status().exists()) {
-        return Err(Stop::Hold(format!(
-            "service {} was built for customer {was}, the order names customer {is}; \
+        return Err(Stop::Hold(
+            PauseReason::Difference,
+            format!(
+                "service {} was built for customer {was}, the order names customer {is}; \
              a second device would be ordered, so move it by hand and cancel this run",
-            case.id()
-        )));
+                case.id()
+            ),
+        ));
     }
     let needs_customer = (product.hivelocity.is_some() && case.multi())
         || (product.one_h.is_some()
             && matches!(case.situation.rules.sub_user_per, SubUserPer::Customer));
     if needs_customer && case.customer.id.is_empty() {
         return Err(Stop::Hold(
+            PauseReason::Event,
             "the order names no customer; send it again with customer.id".to_owned(),
         ));
     }
@@ -102,12 +110,15 @@ fn refuse_reuse(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
         .settled
         .map(|settled| format!(" on {}", settled.occurred_at))
         .unwrap_or_default();
-    Err(Stop::Hold(format!(
-        "service {} was terminated{when} and paid again; its old device may still carry the mark {} and \
+    Err(Stop::Hold(
+        PauseReason::WrongState,
+        format!(
+            "service {} was terminated{when} and paid again; its old device may still carry the mark {} and \
          must not be taken for the new one, so order it as a new service and cancel this run",
-        case.id(),
-        case.tag()
-    )))
+            case.id(),
+            case.tag()
+        ),
+    ))
 }
 
 fn refuse_quantity(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
@@ -115,11 +126,14 @@ fn refuse_quantity(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
     if quantity <= 1 || (product.hivelocity.is_none() && product.one_h.is_none()) {
         return Ok(());
     }
-    Err(Stop::Hold(format!(
-        "service {} was ordered {quantity} times as one, but one service is one device; \
+    Err(Stop::Hold(
+        PauseReason::Event,
+        format!(
+            "service {} was ordered {quantity} times as one, but one service is one device; \
          make it {quantity} services in billing (no multiple quantities on the product) and cancel this run",
-        case.id()
-    )))
+            case.id()
+        ),
+    ))
 }
 
 /// The package changed while the build stood still: which of the two is to be built?
@@ -129,12 +143,15 @@ fn refuse_package(case: &Case<'_>) -> Result<(), Stop> {
         .package_settled
         .filter(|settled| *settled > case.situation.order);
     let Some(newer) = newer else { return Ok(()) };
-    Err(Stop::Hold(format!(
-        "the package of service {} changed on {}, after this order; send a new order.paid with the \
+    Err(Stop::Hold(
+        PauseReason::Difference,
+        format!(
+            "the package of service {} changed on {}, after this order; send a new order.paid with the \
          present package and cancel this run",
-        case.id(),
-        newer.occurred_at
-    )))
+            case.id(),
+            newer.occurred_at
+        ),
+    ))
 }
 
 /// A second order of a service that has a device finds the device by its mark; where another
@@ -153,11 +170,14 @@ fn refuse_other_hardware(
         .and_then(|product| product.hivelocity.as_ref());
     match device::difference(case, was, spec) {
         None => Ok(()),
-        Some(difference) => Err(Stop::Hold(format!(
-            "service {} has a device of another kind ({difference}); it is never re-deployed silently, so \
+        Some(difference) => Err(Stop::Hold(
+            PauseReason::Difference,
+            format!(
+                "service {} has a device of another kind ({difference}); it is never re-deployed silently, so \
              arrange the change with Hivelocity by hand and cancel this run",
-            case.id()
-        ))),
+                case.id()
+            ),
+        )),
     }
 }
 
@@ -179,6 +199,7 @@ fn ensure_user(
     let Some(user) = user else { return Ok(()) };
     if case.customer.email.trim().is_empty() {
         return Err(Stop::Hold(
+            PauseReason::Event,
             "the order names no e-mail address, which 1H wants for a sub-user; \
              send it again with customer.email; nothing was ordered"
                 .to_owned(),

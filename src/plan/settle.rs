@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{Again, Done, Entropy, Outcome, Permit, Repeat, Step, StepStatus, Timestamp};
+use crate::domain::{
+    Again, Done, Entropy, Outcome, PauseReason, Permit, Repeat, Step, StepStatus, Timestamp,
+};
+
+use super::held::held;
 
 /// The first pause before looking again at something that takes seconds.
 const SOON: Duration = Duration::from_millis(250);
@@ -27,7 +31,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 const PATIENCE_SLOW: Duration = Duration::from_hours(7 * 24);
 const PATIENCE_SOON: Duration = Duration::from_hours(1);
 /// No pause is shorter, so that a step never spins.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// When and how often a step is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +71,9 @@ pub enum Next {
     },
     /// A person decides.
     Pause {
-        /// Why.
+        /// Why, in a word.
+        why: PauseReason,
+        /// Why, in a sentence.
         reason: String,
     },
 }
@@ -170,8 +176,9 @@ pub fn settle(
         Outcome::Absent => absent(step, now, rules),
         Outcome::Rejected(error) => {
             let reason = format!("{} was refused: {error}", step.action.kind());
-            pause(step, error, reason)
+            pause(step, error, PauseReason::Refused, reason)
         }
+        Outcome::Held(away) => held(step, away, now),
         Outcome::Unavailable { error, retry_after } => {
             failed(step, error, *retry_after, now, entropy, rules)
         }
@@ -236,7 +243,7 @@ fn not_yet(
             "{} waits for {waiting_for} for too long",
             step.action.kind()
         );
-        return pause(step, waiting_for, reason);
+        return pause(step, waiting_for, PauseReason::TooSlow, reason);
     }
     let delay = match again {
         Again::Slow => rules.poll_interval,
@@ -258,7 +265,7 @@ fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
                 .error
                 .clone()
                 .unwrap_or_else(|| "the outcome is unknown".to_owned());
-            pause(step, &error, reason)
+            pause(step, &error, PauseReason::UnknownOutcome, reason)
         }
         Repeat::Create => {
             step.status = StepStatus::Unknown;
@@ -303,8 +310,7 @@ fn failed(
         step.failures = step.failures.saturating_add(1);
     }
     if step.failures >= rules.max_attempts {
-        let reason = spent(&step, error);
-        return pause(step, error, reason);
+        return spent(step, error);
     }
     step.status = if step.unknown_since.is_some() {
         StepStatus::Unknown
@@ -326,8 +332,7 @@ fn unknown(mut step: Step, error: &str, now: Timestamp, rules: &RetryRules) -> S
     step.failures = step.failures.saturating_add(1);
     step.unknown_since = Some(now);
     if step.failures >= rules.max_attempts {
-        let reason = spent(&step, error);
-        return pause(step, error, reason);
+        return spent(step, error);
     }
     step.status = StepStatus::Unknown;
     step.error = Some(error.to_owned());
@@ -336,29 +341,31 @@ fn unknown(mut step: Step, error: &str, now: Timestamp, rules: &RetryRules) -> S
     at(step, delay, now, waiting_for)
 }
 
-fn spent(step: &Step, error: &str) -> String {
+fn spent(step: Step, error: &str) -> Settled {
     let times = step.failures;
     if step.unknown_since.is_none() {
-        return format!("gave up after {times} attempts: {error}");
+        let reason = format!("gave up after {times} attempts: {error}");
+        return pause(step, error, PauseReason::RetriesSpent, reason);
     }
-    format!(
+    let reason = format!(
         "gave up after {times} attempts: {error}; whether {} took effect is unknown: look for {}, then retry the \
          run: it looks first, too",
         step.action.kind(),
-        sought(step)
-    )
+        sought(&step)
+    );
+    pause(step, error, PauseReason::UnknownOutcome, reason)
 }
 
-fn pause(mut step: Step, error: &str, reason: String) -> Settled {
+fn pause(mut step: Step, error: &str, why: PauseReason, reason: String) -> Settled {
     step.status = StepStatus::Paused;
     step.error = Some(error.to_owned());
     Settled {
         step,
-        next: Next::Pause { reason },
+        next: Next::Pause { why, reason },
     }
 }
 
-fn at(step: Step, delay: Duration, now: Timestamp, waiting_for: String) -> Settled {
+pub(super) fn at(step: Step, delay: Duration, now: Timestamp, waiting_for: String) -> Settled {
     let due = now.plus(delay);
     Settled {
         step,
@@ -388,7 +395,7 @@ fn looking(step: &Step) -> String {
     )
 }
 
-fn upstream(step: &Step) -> &'static str {
+pub(super) fn upstream(step: &Step) -> &'static str {
     match step.action.upstream() {
         "hivelocity" => "Hivelocity",
         "one_h" => "1H",

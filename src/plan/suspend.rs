@@ -1,7 +1,7 @@
 //! `service.suspended` and `service.unsuspended`: dark, and back. Pure.
 
 use crate::catalogue::{LicenceOnSuspend, OneHProduct, Product, SubUserPer};
-use crate::domain::{ServiceStatus, StepAction};
+use crate::domain::{PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
@@ -105,11 +105,14 @@ fn darken_one_h(
 /// which is no reason to leave the device up; the start-up check warns of such a catalogue.
 fn refuse_wrong_user(case: &Case<'_>) -> Result<(), Stop> {
     if let Some((was, is)) = case.moved() {
-        return Err(Stop::Hold(format!(
-            "service {} was built for customer {was}, the event names customer {is}; whose 1H sub-user is to be \
+        return Err(Stop::Hold(
+            PauseReason::Difference,
+            format!(
+                "service {} was built for customer {was}, the event names customer {is}; whose 1H sub-user is to be \
              suspended is for a person to say: do it by hand and cancel this run",
-            case.id()
-        )));
+                case.id()
+            ),
+        ));
     }
     Ok(())
 }
@@ -159,11 +162,14 @@ pub(super) fn forget_unmade_user(case: &Case<'_>, patch: &mut Patch) {
 
 /// Why nothing can be done for a service that Billhook never built.
 pub(super) fn never_ordered(case: &Case<'_>, what: &str) -> Stop {
-    Stop::Hold(format!(
-        "service {} was {what}, but it was never ordered through Billhook, so nothing is known of it; send its \
+    Stop::Hold(
+        PauseReason::WrongState,
+        format!(
+            "service {} was {what}, but it was never ordered through Billhook, so nothing is known of it; send its \
          order.paid first and retry, or set it right by hand and cancel this run",
-        case.id()
-    ))
+            case.id()
+        ),
+    )
 }
 
 /// Why nothing can be done for a service that ended.
@@ -173,9 +179,12 @@ pub(super) fn ended(case: &Case<'_>, what: &str) -> Stop {
         .settled
         .map(|settled| format!(" on {}", settled.occurred_at))
         .unwrap_or_default();
-    Stop::Hold(format!(
-        "service {} was terminated{when} and {what} after that; what is gone does not come back: \
+    Stop::Hold(
+        PauseReason::WrongState,
+        format!(
+            "service {} was terminated{when} and {what} after that; what is gone does not come back: \
          order it as a new service and cancel this run",
-        case.id()
-    ))
+            case.id()
+        ),
+    )
 }

@@ -193,7 +193,7 @@ fn order_of(device: &Device, call: &Call<'_>) -> Value {
     json!({
         "orderId": device.order_id(),
         "status": device.order_status(call.now),
-        "info": {},
+        "info": device.order_info(call.now),
         "total": 100.0,
         "owner": device.client.to_string(),
     })

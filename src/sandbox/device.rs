@@ -247,6 +247,15 @@ impl Device {
         }
     }
 
+    /// What is said about its order; something only where it brings no device.
+    pub(super) fn order_info(&self, now: Duration) -> Value {
+        if self.order_fails() && self.order_status(now) == "cancelled" {
+            json!({"message": "The order did not pass verification."})
+        } else {
+            json!({})
+        }
+    }
+
     /// The device as the bare-metal routes show it.
     pub(super) fn bare_metal(&self, now: Duration) -> Value {
         let wanted = &self.specification;

@@ -113,6 +113,12 @@ impl FaultPlan {
         });
     }
 
+    /// From now on nothing goes wrong.
+    pub(super) fn clear(&mut self) {
+        self.rate = 0.0;
+        self.scripted.clear();
+    }
+
     /// What this request meets, if anything.
     pub(super) fn draw(&mut self, operation: &str) -> Option<Fault> {
         let script = self

@@ -189,6 +189,11 @@ impl Sandbox {
         self.world.script_fault(matcher, fault, times);
     }
 
+    /// From now on nothing goes wrong, neither by chance nor by script.
+    pub fn clear_faults(&self) {
+        self.world.clear_faults();
+    }
+
     /// Stops both suppliers: open connections break, new ones are refused.
     pub async fn stop(mut self) {
         self.stop.cancel();

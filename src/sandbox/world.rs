@@ -122,6 +122,11 @@ impl World {
         self.state().faults.script(matcher, fault, times);
     }
 
+    /// From now on nothing goes wrong.
+    pub(super) fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
     /// Everything held at this moment.
     pub(super) fn snapshot(&self) -> SandboxSnapshot {
         let now: Duration = self.began.elapsed();

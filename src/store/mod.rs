@@ -14,6 +14,7 @@ mod lanes;
 mod node;
 mod open;
 mod outcomes;
+mod paces;
 mod read;
 mod retain;
 mod rows;

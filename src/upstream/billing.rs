@@ -3,6 +3,7 @@
 //! A report may be sent twice without harm, so an unclear end is simply tried again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -11,8 +12,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::breaker::BreakerRules;
 use super::fields::text;
-use super::line::{Ask, Cargo, Line, address};
+use super::gate::Gate;
+use super::line::{Ask, Cargo, Line, Terms, address};
+use super::pace::Pace;
 use super::settings::{ReportKind, ReportSettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Body, Expect, Intent, Setback, said};
@@ -45,12 +49,20 @@ enum Protocol {
 
 impl Billing {
     /// A way back for each source that has one.
-    pub(super) fn new(reports: &BTreeMap<String, ReportSettings>) -> Result<Self, UpstreamError> {
+    pub(super) fn new(
+        reports: &BTreeMap<String, ReportSettings>,
+        pace: &Arc<dyn Pace>,
+    ) -> Result<Self, UpstreamError> {
         let mut ways = BTreeMap::new();
         for (source, settings) in reports {
-            ways.insert(source.clone(), Way::new(source, settings)?);
+            ways.insert(source.clone(), Way::new(source, settings, pace)?);
         }
         Ok(Self { ways })
+    }
+
+    /// Whether the source's billing platform can be told.
+    pub(super) fn gate(&self, source: &str) -> Option<&Gate> {
+        self.ways.get(source).map(|way| way.line.gate())
     }
 
     /// Reports the service's status.
@@ -94,7 +106,11 @@ impl Billing {
 }
 
 impl Way {
-    fn new(source: &str, settings: &ReportSettings) -> Result<Self, UpstreamError> {
+    fn new(
+        source: &str,
+        settings: &ReportSettings,
+        pace: &Arc<dyn Pace>,
+    ) -> Result<Self, UpstreamError> {
         let url = address(&format!("sources.{source}.report.url"), &settings.url)?;
         let protocol = match settings.kind {
             ReportKind::WhmcsApi => Protocol::Whmcs {
@@ -111,9 +127,17 @@ impl Way {
                 })?,
             },
         };
-        let line = Line::new("the billing platform", &url, PER_SECOND, TIMEOUT)?;
+        let terms = Terms {
+            upstream: format!("billing:{source}"),
+            who: "the billing platform",
+            per_second: PER_SECOND,
+            timeout: TIMEOUT,
+            // A receiver that fails with one message tells nothing of others, and most have no
+            // harmless read that could.
+            breaker: BreakerRules::OFF,
+        };
         Ok(Self {
-            line,
+            line: Line::new(terms, &url, pace)?,
             url,
             protocol,
         })

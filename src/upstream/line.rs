@@ -3,19 +3,21 @@
 //! It sends one request, once, writes the exchange down with secrets masked, and lets
 //! [`classify`] say what it means. It repeats nothing by itself and follows no redirects.
 
-use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::breaker::BreakerRules;
+use super::gate::Gate;
+use super::pace::{Pace, Rate, Turn};
 use super::settings::UpstreamError;
 use super::talk::Talk;
-use super::wire::{Answer, Expect, Intent, Raw, Received, Setback, classify};
-use crate::domain::Exchange;
+use super::wire::{Answer, Expect, Health, Intent, Raw, Received, Setback, classify, health};
+use crate::domain::{Away, Because};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 << 20;
@@ -54,23 +56,37 @@ pub(super) struct Ask {
     pub(super) expect: Expect,
 }
 
+/// What a line keeps to.
+pub(super) struct Terms {
+    /// The upstream's name for the pace and the breaker.
+    pub(super) upstream: String,
+    /// Its name as people know it.
+    pub(super) who: &'static str,
+    /// Requests a second.
+    pub(super) per_second: u32,
+    /// How long a request may take.
+    pub(super) timeout: Duration,
+    /// When it counts as away.
+    pub(super) breaker: BreakerRules,
+}
+
 /// The line to one upstream.
 pub(super) struct Line {
-    who: &'static str,
+    terms: Terms,
     client: Client,
-    pace: DefaultDirectRateLimiter,
+    pace: Arc<dyn Pace>,
+    gate: Gate,
     timeout: Duration,
 }
 
 impl Line {
     /// A line to the upstream at `address`.
     pub(super) fn new(
-        who: &'static str,
+        terms: Terms,
         address: &Url,
-        per_second: u32,
-        timeout: Duration,
+        pace: &Arc<dyn Pace>,
     ) -> Result<Self, UpstreamError> {
-        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let timeout = terms.timeout;
         #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         let mut client = Client::builder()
             .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
@@ -91,17 +107,24 @@ impl Line {
         let client = client
             .build()
             .map_err(|error| UpstreamError::Client(chain(&error)))?;
+        let gate = Gate::new(&terms.upstream, terms.breaker, terms.per_second, timeout);
         Ok(Self {
-            who,
+            terms,
             client,
-            pace: RateLimiter::direct(Quota::per_second(per_second)),
+            pace: Arc::clone(pace),
+            gate,
             timeout,
         })
     }
 
     /// The upstream's name as people know it.
     pub(super) const fn who(&self) -> &'static str {
-        self.who
+        self.terms.who
+    }
+
+    /// Whether the upstream can be asked.
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// How long a request may take.
@@ -127,30 +150,72 @@ impl Line {
     }
 
     async fn send_once(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
-        if tokio::time::timeout(self.timeout, self.pace.until_ready())
-            .await
-            .is_err()
-        {
-            let error = format!("too many requests wait for {} already; not sent", self.who);
-            return Err(Setback::unavailable(error));
-        }
+        self.turn(talk).await?;
         if ask.expect.intent == Intent::Write && !talk.lease_holds() {
             // Another worker may have the run by now, and may be looking for what this one sent.
             let error =
                 "not sent: this worker had the run for too long without word from the store";
             return Err(Setback::unavailable(error.to_owned()));
         }
-        let began = Instant::now();
+        let before = talk.sends(shown_request(talk, ask), ask.expect.intent);
         let received = self.exchange(ask).await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let request = shown_request(talk, ask);
-        let response = shown_response(talk, ask, &received);
-        talk.trace.push(Exchange {
-            request,
-            response,
-            duration_ms,
-        });
-        classify(self.who, &ask.expect, &received, talk.scene.now)
+        let now = talk.now();
+        let result = classify(self.who(), &ask.expect, &received, now);
+        // What was surely not done leaves nothing behind.
+        let undone = match &result {
+            Ok(answer) => answer.status >= 400,
+            Err(setback) => !matches!(setback, Setback::Ambiguous(_)),
+        };
+        let wrote = ask.expect.intent == Intent::Write && !undone;
+        talk.ends(shown_response(talk, ask, &received), before || wrote);
+        let health = health(&ask.expect, &received, now);
+        self.gate
+            .heard(health, &failure(talk, &result), now, talk.scene.entropy);
+        if let Health::Limits(Some(pause)) = health {
+            self.pace.hold(self.rate(), pause).await;
+        }
+        result
+    }
+
+    fn rate(&self) -> Rate<'_> {
+        Rate {
+            upstream: &self.terms.upstream,
+            per_second: self.terms.per_second,
+        }
+    }
+
+    /// Waits for the request's turn, if that is not too far away.
+    async fn turn(&self, talk: &Talk<'_>) -> Result<(), Setback> {
+        match self.pace.reserve(self.rate(), self.timeout).await {
+            Turn::After(wait) => tokio::time::sleep(wait).await,
+            Turn::TooLate(wait) => return Err(self.not_sent(talk, wait)),
+        }
+        // A limit that was named meanwhile is for those in the queue, too.
+        let held = self.gate.held(talk.now());
+        if held > self.timeout {
+            return Err(self.not_sent(talk, held));
+        }
+        tokio::time::sleep(held).await;
+        Ok(())
+    }
+
+    fn not_sent(&self, talk: &Talk<'_>, wait: Duration) -> Setback {
+        let now = talk.now();
+        let (because, why) = if self.gate.held(now).is_zero() {
+            (
+                Because::Crowded,
+                "more requests wait for it than may be sent",
+            )
+        } else {
+            (Because::Asked, "it asked for patience")
+        };
+        // Not all at once again.
+        let chance = talk.scene.entropy.fraction().clamp(0.0, 1.0);
+        Setback::Held(Away {
+            because,
+            until: now.plus(wait).plus(self.timeout.mul_f64(chance)),
+            error: Some(format!("not sent to {}: {why}", self.who())),
+        })
     }
 
     async fn exchange(&self, ask: &Ask) -> Received {
@@ -257,6 +322,19 @@ fn is_loopback(address: &Url) -> bool {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
+    }
+}
+
+/// What went wrong, without secrets; empty when nothing did.
+fn failure(talk: &Talk<'_>, result: &Result<Answer, Setback>) -> String {
+    match result {
+        Err(
+            Setback::KeyRefused(error)
+            | Setback::Rejected(error)
+            | Setback::Ambiguous(error)
+            | Setback::Unavailable { error, .. },
+        ) => talk.mask.text(error),
+        Ok(_) | Err(Setback::Withheld | Setback::Held(_)) => String::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Done, Outcome, Secret};
+use crate::domain::{Away, Done, Outcome, Secret};
 
 /// What stands in a secret's place.
 pub(super) const MASKED: &str = "***";
@@ -113,6 +113,10 @@ impl Mask {
                 retry_after,
             },
             Outcome::Ambiguous(error) => Outcome::Ambiguous(self.text(&error)),
+            Outcome::Held(away) => Outcome::Held(Away {
+                error: away.error.map(|error| self.text(&error)),
+                ..away
+            }),
         }
     }
 }

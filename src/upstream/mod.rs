@@ -6,11 +6,14 @@
 //! all upstreams alike.
 
 mod billing;
+mod breaker;
 mod fields;
+mod gate;
 mod hivelocity;
 mod line;
 mod mask;
 mod one_h;
+mod pace;
 mod probe;
 mod settings;
 #[cfg(test)]
@@ -18,18 +21,27 @@ mod stage;
 mod talk;
 mod wire;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
 use self::billing::Billing;
+use self::breaker::Admission;
+use self::gate::Gate;
 use self::hivelocity::Hivelocity;
 use self::mask::Mask;
 use self::one_h::OneH;
+pub use self::pace::{OwnPace, Pace, Paced, Rate, Turn};
 pub use self::probe::Probe;
 pub use self::settings::{
-    HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamError, UpstreamSettings,
+    BreakerRules, HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamError,
+    UpstreamSettings,
 };
 use self::talk::Talk;
 pub use self::talk::{Learned, Scene};
 use self::wire::Setback;
-use crate::domain::{Exchange, Outcome, Permit, StepAction};
+use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, StepAction, Timestamp};
 
 /// The clients of all upstreams, with their pace; one for the process.
 pub struct Upstreams {
@@ -38,16 +50,24 @@ pub struct Upstreams {
     billing: Billing,
     /// The secrets of the configuration: no upstream may make another's known.
     secrets: Mask,
+    step_timeout: Duration,
 }
 
 impl Upstreams {
-    /// Makes the clients. An upstream without credentials is left out; a step that needs it is
-    /// rejected.
+    /// Makes the clients, with a pace of their own. An upstream without credentials is left out;
+    /// a step that needs it is rejected.
     pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
+        let pace: Arc<dyn Pace> = Arc::new(OwnPace::default());
+        Self::paced(settings, &pace)
+    }
+
+    /// The same, with a pace that may be shared with other processes.
+    pub fn paced(settings: UpstreamSettings, pace: &Arc<dyn Pace>) -> Result<Self, UpstreamError> {
         let UpstreamSettings {
             hivelocity,
             one_h,
             reports,
+            step_timeout,
         } = settings;
         let mut secrets = Mask::default();
         for secret in [&hivelocity.api_key, &one_h.auth_code, &one_h.api_key] {
@@ -58,11 +78,70 @@ impl Upstreams {
             secrets.add(&report.secret);
         }
         Ok(Self {
-            hivelocity: Hivelocity::new(&hivelocity)?,
-            one_h: OneH::new(&one_h)?,
-            billing: Billing::new(&reports)?,
+            hivelocity: Hivelocity::new(&hivelocity, pace)?,
+            one_h: OneH::new(&one_h, pace)?,
+            billing: Billing::new(&reports, pace)?,
             secrets,
+            step_timeout,
         })
+    }
+
+    /// Whether a step may begin now; if not, why and until when. Where the time has come to see
+    /// whether a supplier is back, this does so.
+    pub async fn admit(
+        &self,
+        action: &StepAction,
+        source: &str,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Option<Away> {
+        let gate = self.gate(action, source)?;
+        let began = Instant::now();
+        match gate.admit(now) {
+            Admission::Go => return None,
+            Admission::Wait(away) => return Some(away),
+            Admission::Knock => {}
+        }
+        // What it brings, the gate knows by now; a read that is cut off brings nothing.
+        let _ = timeout(
+            self.step_timeout,
+            self.knock(action.upstream(), now, entropy),
+        )
+        .await;
+        match gate.admit(now.plus(began.elapsed())) {
+            Admission::Go | Admission::Knock => None,
+            Admission::Wait(away) => Some(away),
+        }
+    }
+
+    /// That the step's upstream does not answer as a whole, if so: then an attempt that failed
+    /// tells nothing of its step.
+    pub fn silent(&self, action: &StepAction, source: &str, now: Timestamp) -> Option<Away> {
+        self.gate(action, source)?.silent(now)
+    }
+
+    /// Each configured supplier, and whether nothing is begun there at present.
+    pub fn standing(&self, now: Timestamp) -> Vec<(&'static str, bool)> {
+        let hivelocity = self.hivelocity.as_ref();
+        let one_h = self.one_h.as_ref();
+        let gates = [
+            ("hivelocity", hivelocity.map(Hivelocity::gate)),
+            ("one_h", one_h.map(OneH::gate)),
+        ];
+        let known = gates
+            .into_iter()
+            .filter_map(|(name, gate)| Some((name, gate?)));
+        known
+            .map(|(name, gate)| (name, gate.is_away(now)))
+            .collect()
+    }
+
+    fn gate(&self, action: &StepAction, source: &str) -> Option<&Gate> {
+        match action.upstream() {
+            "hivelocity" => self.hivelocity.as_ref().map(Hivelocity::gate),
+            "one_h" => self.one_h.as_ref().map(OneH::gate),
+            _ => self.billing.gate(source),
+        }
     }
 
     /// Makes one attempt at a step.
@@ -78,16 +157,11 @@ impl Upstreams {
         trace: &mut Vec<Exchange>,
         learned: &mut Learned,
     ) -> Outcome {
-        let mut talk = Talk {
-            scene,
-            permit,
-            trace,
-            learned,
-            mask: self.secrets.clone(),
-        };
-        let outcome = self
-            .attempt(&mut talk, action)
+        let secrets = self.secrets.clone();
+        let mut talk = Talk::new(scene, permit, trace, learned, secrets);
+        let outcome = timeout(self.step_timeout, self.attempt(&mut talk, action))
             .await
+            .unwrap_or_else(|_| Err(talk.cut_off(self.step_timeout)))
             .unwrap_or_else(Outcome::from);
         talk.mask.outcome(outcome)
     }
@@ -113,3 +187,5 @@ impl Upstreams {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod stress_tests;

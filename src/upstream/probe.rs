@@ -27,33 +27,66 @@ impl Entropy for NoEntropy {
     }
 }
 
-impl Upstreams {
-    /// Asks every upstream that is configured something harmless.
-    pub async fn probe(&self) -> Vec<Probe> {
-        let (service, customer) = (ServiceState::default(), CustomerState::default());
-        let vault = Vault::new([0; 32]);
-        let scene = Scene {
+/// Nobody's service and nobody's customer.
+struct Nothing {
+    service: ServiceState,
+    customer: CustomerState,
+    vault: Vault,
+    lease: Lease,
+}
+
+impl Default for Nothing {
+    fn default() -> Self {
+        Self {
+            service: ServiceState::default(),
+            customer: CustomerState::default(),
+            vault: Vault::new([0; 32]),
+            lease: Lease::until(Timestamp::default()),
+        }
+    }
+}
+
+impl Nothing {
+    fn scene<'a>(&'a self, now: Timestamp, entropy: &'a dyn Entropy) -> Scene<'a> {
+        Scene {
             source: "",
             service_id: None,
             customer_id: None,
-            service: &service,
-            customer: &customer,
-            vault: &vault,
-            entropy: &NoEntropy,
-            now: Timestamp::default(),
+            service: &self.service,
+            customer: &self.customer,
+            vault: &self.vault,
+            entropy,
+            now,
             attempt: 1,
-            lease: &Lease::until(Timestamp::default()),
-            clock: &Timestamp::default(),
-        };
+            lease: &self.lease,
+        }
+    }
+}
+
+impl Upstreams {
+    /// Asks every upstream that is configured something harmless.
+    pub async fn probe(&self) -> Vec<Probe> {
+        let nothing = Nothing::default();
+        let scene = nothing.scene(Timestamp::default(), &NoEntropy);
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
-        let mut talk = Talk {
-            scene: &scene,
-            permit: Permit::LookOnly,
-            trace: &mut trace,
-            learned: &mut learned,
-            mask: self.secrets.clone(),
-        };
+        let secrets = self.secrets.clone();
+        let mut talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
         self.ask_all(&mut talk).await
+    }
+
+    /// One harmless read of a supplier that did not answer, to see whether it does; its breaker
+    /// notes what comes of it. The billing platforms have none.
+    pub(super) async fn knock(&self, upstream: &str, now: Timestamp, entropy: &dyn Entropy) {
+        let nothing = Nothing::default();
+        let scene = nothing.scene(now, entropy);
+        let (mut trace, mut learned) = (Vec::new(), Learned::default());
+        let secrets = self.secrets.clone();
+        let mut talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
+        match (upstream, &self.hivelocity, &self.one_h) {
+            ("hivelocity", Some(client), _) => client.knock(&mut talk).await,
+            ("one_h", _, Some(client)) => client.knock(&mut talk).await,
+            _ => {}
+        }
     }
 
     async fn ask_all(&self, talk: &mut Talk<'_>) -> Vec<Probe> {
@@ -96,6 +129,7 @@ fn probe(
         | Outcome::NotYet {
             waiting_for: error, ..
         } => talk.mask.text(&error),
+        Outcome::Held(away) => talk.mask.text(&away.error.unwrap_or_default()),
         Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::Absent => "nothing came".to_owned(),
     });
     Probe {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use super::breaker::BreakerRules;
 use crate::domain::Secret;
 
 /// Where and how to reach every upstream.
@@ -15,6 +16,8 @@ pub struct UpstreamSettings {
     pub one_h: OneHSettings,
     /// How outcomes go back to the billing platform, by source.
     pub reports: BTreeMap<String, ReportSettings>,
+    /// How long an attempt at a step may take, with all its requests and their turns.
+    pub step_timeout: Duration,
 }
 
 /// How to reach Hivelocity.
@@ -32,6 +35,8 @@ pub struct HivelocitySettings {
     pub requests_per_second: u32,
     /// How long a request may take.
     pub timeout: Duration,
+    /// When it counts as away, and how soon it is asked again.
+    pub breaker: BreakerRules,
 }
 
 /// How to reach 1H.
@@ -47,6 +52,8 @@ pub struct OneHSettings {
     pub requests_per_second: u32,
     /// How long a request may take.
     pub timeout: Duration,
+    /// When it counts as away, and how soon it is asked again.
+    pub breaker: BreakerRules,
 }
 
 /// How one source is told of outcomes.

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    HivelocitySettings, Learned, OneHSettings, ReportSettings, Scene, UpstreamSettings, Upstreams,
+    BreakerRules, HivelocitySettings, Learned, OneHSettings, ReportSettings, Scene,
+    UpstreamSettings, Upstreams,
 };
 use crate::domain::{
     CustomerState, Entropy, Exchange, Lease, Outcome, Permit, Secret, ServiceState, StepAction,
@@ -213,6 +214,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
             act_as_token: false,
             requests_per_second: 1000,
             timeout: Duration::from_secs(10),
+            breaker: BreakerRules::OFF,
         },
         one_h: OneHSettings {
             base_url: format!("{base}/partners"),
@@ -220,6 +222,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
             api_key: Secret::new(ONE_H_KEY),
             requests_per_second: 1000,
             timeout: Duration::from_secs(10),
+            breaker: BreakerRules::OFF,
         },
         reports: BTreeMap::from([(
             "whmcs".to_owned(),
@@ -230,6 +233,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
                 secret: Secret::new(WHMCS_SECRET),
             },
         )]),
+        step_timeout: Duration::from_secs(60),
     }
 }
 
@@ -285,7 +289,6 @@ impl Set {
             now: self.now,
             attempt: self.attempt,
             lease: &Lease::until(self.now.plus(Duration::from_mins(1))),
-            clock: &self.now,
         };
         let outcome = upstreams
             .perform(action, self.permit, &scene, &mut trace, &mut learned)

@@ -1,11 +1,15 @@
 //! One attempt's talk with the upstreams: what it may do, what it knows, what it has heard.
 //! Plain data.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::mask::Mask;
+use super::wire::{Intent, Setback};
 use crate::domain::{
-    Clock, CustomerState, Entropy, Exchange, Lease, Permit, Secret, ServiceState, Timestamp, Vault,
+    CustomerState, Entropy, Exchange, Lease, Permit, Secret, ServiceState, Timestamp, Vault,
 };
 
 /// What an attempt knows when it begins.
@@ -30,8 +34,6 @@ pub struct Scene<'a> {
     pub attempt: u32,
     /// The worker's claim on the run: nothing that changes anything is sent once it is over.
     pub lease: &'a Lease,
-    /// What the lease is measured by.
-    pub clock: &'a dyn Clock,
 }
 
 /// What an attempt found out by the way, to be stored whatever its outcome.
@@ -48,9 +50,74 @@ pub(super) struct Talk<'t> {
     pub(super) trace: &'t mut Vec<Exchange>,
     pub(super) learned: &'t mut Learned,
     pub(super) mask: Mask,
+    began: Instant,
+    /// The request under way, as the journal keeps it, and since when.
+    under_way: Option<(Value, Instant)>,
+    /// Whether a request that changes something may have taken effect.
+    touched: bool,
 }
 
-impl Talk<'_> {
+impl<'t> Talk<'t> {
+    /// A talk that begins now.
+    pub(super) fn new(
+        scene: &'t Scene<'t>,
+        permit: Permit,
+        trace: &'t mut Vec<Exchange>,
+        learned: &'t mut Learned,
+        mask: Mask,
+    ) -> Self {
+        Self {
+            scene,
+            permit,
+            trace,
+            learned,
+            mask,
+            began: Instant::now(),
+            under_way: None,
+            touched: false,
+        }
+    }
+
+    /// The present moment, by the time that this attempt has taken.
+    pub(super) fn now(&self) -> Timestamp {
+        self.scene.now.plus(self.began.elapsed())
+    }
+
+    /// A request leaves; answers whether one before may have changed something.
+    pub(super) fn sends(&mut self, request: Value, intent: Intent) -> bool {
+        self.under_way = Some((request, Instant::now()));
+        let before = self.touched;
+        self.touched |= intent == Intent::Write;
+        before
+    }
+
+    /// The request under way has ended; `touched` is whether it or one before may have changed
+    /// something.
+    pub(super) fn ends(&mut self, response: Value, touched: bool) {
+        self.touched = touched;
+        if let Some((request, began)) = self.under_way.take() {
+            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.trace.push(Exchange {
+                request,
+                response,
+                duration_ms,
+            });
+        }
+    }
+
+    /// What it means that the attempt was cut off after `limit`: the request under way has no
+    /// answer, and whatever was sent before may have done its work.
+    pub(super) fn cut_off(&mut self, limit: Duration) -> Setback {
+        let touched = self.touched;
+        self.ends(Value::Null, touched);
+        let error = format!("the attempt took longer than {limit:?} and was cut off");
+        if touched {
+            Setback::Ambiguous(error)
+        } else {
+            Setback::unavailable(error)
+        }
+    }
+
     /// The mark of the customer's controlled client.
     pub(super) fn client_mark(&self) -> Option<String> {
         let customer_id = self.scene.customer_id?;
@@ -64,7 +131,7 @@ impl Talk<'_> {
 
     /// Whether the run is still this worker's.
     pub(super) fn lease_holds(&self) -> bool {
-        self.scene.lease.holds(self.scene.clock.now())
+        self.scene.lease.holds(self.now())
     }
 
     /// Whether only looking is allowed.

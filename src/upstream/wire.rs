@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Outcome, Timestamp};
+use crate::domain::{Away, Outcome, Timestamp};
 
 /// The longest Retry-After that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -96,6 +96,8 @@ pub(super) enum Setback {
     Ambiguous(String),
     /// Not sent, because only looking is allowed.
     Withheld,
+    /// Not sent, because the upstream is left alone for now.
+    Held(Away),
 }
 
 impl Setback {
@@ -124,6 +126,7 @@ impl From<Setback> for Outcome {
             Setback::Unavailable { error, retry_after } => Self::Unavailable { error, retry_after },
             Setback::Ambiguous(error) => Self::Ambiguous(error),
             Setback::Withheld => Self::Absent,
+            Setback::Held(away) => Self::Held(away),
         }
     }
 }
@@ -203,6 +206,32 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
             "answered {status}: a redirect, which is not followed"
         )),
         _ => unclear(&format!("answered {status}: {}", words(raw))),
+    }
+}
+
+/// What an exchange says of the upstream as a whole, whatever it means for the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It is there, be its answer yes or no.
+    Answers,
+    /// Nothing, or nothing of its API: everything else would fail, too.
+    Fails,
+    /// It takes no more requests for now; how long, if it says so.
+    Limits(Option<Duration>),
+}
+
+/// Whether the upstream as a whole is there.
+pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> Health {
+    let Received::Answered(raw) = received else {
+        return Health::Fails;
+    };
+    let strange = expect.body != Body::Anything && parse(&raw.body).is_none();
+    match raw.status {
+        429 => Health::Limits(raw.retry_after.as_deref().and_then(|text| pause(text, now))),
+        408 | 500.. => Health::Fails,
+        _ if raw.is_html() => Health::Fails,
+        200..=299 if strange => Health::Fails,
+        _ => Health::Answers,
     }
 }
 

@@ -44,6 +44,7 @@ fn verdict(expect: &Expect, received: &Received) -> String {
         }
         Err(Setback::Ambiguous(_)) => "ambiguous".to_owned(),
         Err(Setback::Withheld) => "withheld".to_owned(),
+        Err(Setback::Held(_)) => "held".to_owned(),
     }
 }
 
@@ -185,4 +186,52 @@ fn a_rejection_repeats_the_suppliers_own_words() {
 fn what_was_only_a_means_leaves_the_step_undone() {
     let setback = Setback::Ambiguous("lost".to_owned()).of_a_means();
     assert_eq!(setback, Setback::unavailable("lost"));
+}
+
+#[test]
+fn only_what_would_befall_every_request_speaks_against_the_upstream_as_a_whole() {
+    let (json, html) = ("application/json", "text/html");
+    let fails = [
+        Received::Unsent("refused".into()),
+        Received::Lost("reset".into()),
+        raw(200, html, "<p>Maintenance</p>"),
+        raw(404, html, "<p>No such page</p>"),
+        raw(200, json, "{\"half"),
+        raw(408, json, "{}"),
+        raw(500, json, "{}"),
+        raw(503, json, "{}"),
+    ];
+    let answers = [
+        raw(200, json, "{}"),
+        raw(204, json, ""),
+        raw(301, json, ""),
+        raw(400, json, "{\"message\": \"out of stock\"}"),
+        raw(401, json, "{}"),
+        raw(403, json, "forbidden"),
+        raw(404, json, "{}"),
+    ];
+    for expect in [READ, WRITE] {
+        for received in &fails {
+            assert_eq!(
+                health(&expect, received, now()),
+                Health::Fails,
+                "{received:?}"
+            );
+        }
+        for received in &answers {
+            assert_eq!(
+                health(&expect, received, now()),
+                Health::Answers,
+                "{received:?}"
+            );
+        }
+    }
+    for (text, pause) in [(None, None), (Some("7"), Some(Duration::from_secs(7)))] {
+        let Received::Answered(mut limited) = raw(429, json, "{}") else {
+            continue;
+        };
+        limited.retry_after = text.map(str::to_owned);
+        let health = health(&READ, &Received::Answered(limited), now());
+        assert_eq!(health, Health::Limits(pause));
+    }
 }

@@ -23,6 +23,16 @@ struct Status {
     status: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Upstream {
+    upstream: &'static str,
+}
+
 /// What the process counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -66,6 +76,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
         }
     }
     registry.register("runs", "Runs in the store by status", runs);
+    register_execution(&web, &mut registry);
     let waiting: Gauge = Gauge::default();
     waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));
     registry.register(
@@ -79,4 +90,23 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(text))
+}
+
+/// What the engine counts, and how it stands with its suppliers.
+fn register_execution(web: &Web, registry: &mut Registry) {
+    let paused = Family::<Reason, Counter>::default();
+    for (reason, count) in web.engine.pauses.counts() {
+        let reason = reason.name();
+        paused.get_or_create(&Reason { reason }).inc_by(count);
+    }
+    let help = "Runs paused for a person since the start, by reason";
+    registry.register("runs_paused", help, paused);
+    let open = Family::<Upstream, Gauge>::default();
+    for (upstream, away) in web.engine.upstreams.standing(web.clock.now()) {
+        open.get_or_create(&Upstream { upstream })
+            .set(i64::from(away));
+    }
+    let help =
+        "1 while nothing is begun at a supplier, because it does not answer or asked for patience";
+    registry.register("supplier_open", help, open);
 }

@@ -29,4 +29,5 @@ mod receiving;
 mod regressions;
 mod replays;
 mod secrets;
+mod stress;
 mod upgrade;

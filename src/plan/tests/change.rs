@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use crate::catalogue::LicenceOnSuspend;
-use crate::domain::{Action, EventType, Licence, ServiceStatus, StepAction};
+use crate::domain::{Action, EventType, Licence, PauseReason, ServiceStatus, StepAction};
 
 use super::fixtures::{BOTH, DEVICE, LICENCE, Shape, World, at, product};
-use super::{held, superseded};
+use super::{held, held_for, superseded};
 use EventType::{ServiceAction, ServicePackageChanged, ServiceRenewed};
 use ServiceStatus::{Active, Suspended, Terminated};
 
@@ -41,6 +41,7 @@ fn other_hardware_pauses_with_the_difference_shown() {
     );
     let loses = changed(|other| other.hivelocity = None, Active, DEVICE);
     assert!(held(&loses).contains("the new package has no device"));
+    assert_eq!(held_for(&loses), PauseReason::Difference);
 }
 
 #[test]
@@ -110,6 +111,7 @@ fn a_package_that_is_not_sold_waits_for_a_person() {
     let mut world = World::new(ServicePackageChanged, Active, BOTH);
     world.ordered().product_id = "43".into();
     assert!(held(&world).contains("product 43"));
+    assert_eq!(held_for(&world), PauseReason::Catalogue);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::catalogue::{LicenceOnSuspend, SubUserPer};
-use crate::domain::{CustomerState, EventType, ServiceStatus};
+use crate::domain::{CustomerState, EventType, PauseReason, ServiceStatus};
 
 use super::super::Verdict;
 use super::fixtures::{BOTH, LICENCE, Shape, World, at, hive, state};
-use super::{held, superseded};
+use super::{held, held_for, superseded};
 use EventType::{
     ServiceAction, ServicePackageChanged, ServiceSuspended, ServiceTerminated, ServiceUnsuspended,
 };
@@ -35,6 +35,7 @@ fn protected_services_are_neither_suspended_nor_terminated() {
             let mut world = World::new(kind, Active, BOTH);
             world.rules.protected_services = vec![name.into()];
             assert!(held(&world).contains("protected"), "{kind}");
+            assert_eq!(held_for(&world), PauseReason::Protected);
             world.rules.protected_services = vec!["50".into(), "other:501".into()];
             assert!(matches!(world.verdict(), Verdict::Do(_)), "{kind}");
         }

@@ -6,12 +6,13 @@ mod dark;
 mod end;
 mod fixtures;
 mod guard;
+mod held;
 mod paid;
 mod settle;
 mod settle_once;
 mod table;
 
-use crate::domain::{ServiceState, ServiceStatus};
+use crate::domain::{PauseReason, ServiceState, ServiceStatus};
 
 use super::Verdict;
 use fixtures::{BOTH, World, state};
@@ -19,7 +20,15 @@ use fixtures::{BOTH, World, state};
 /// Why the plan is held; fails the test when it is not.
 fn held(world: &World) -> String {
     match world.verdict() {
-        Verdict::Hold(reason) => reason,
+        Verdict::Hold(_, reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same in a word.
+fn held_for(world: &World) -> PauseReason {
+    match world.verdict() {
+        Verdict::Hold(why, _) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -3,11 +3,13 @@
 use serde_json::json;
 
 use crate::catalogue::{DeviceOnSuspend, DeviceOnTerminate, LicenceOnSuspend, SubUserPer};
-use crate::domain::{CustomerState, EventType, ServiceState, ServiceStatus, StepAction};
+use crate::domain::{
+    CustomerState, EventType, PauseReason, ServiceState, ServiceStatus, StepAction,
+};
 
 use super::super::{Verdict, username};
 use super::fixtures::{BOTH, LICENCE, NONE, Shape, World, at, product, state, user};
-use super::{active_sibling, held, superseded};
+use super::{active_sibling, held, held_for, superseded};
 use EventType::OrderPaid;
 use ServiceStatus::{Active, Building, Suspended, Terminated, Unknown};
 
@@ -43,6 +45,7 @@ fn several_at_once_as_one_service_wait_for_a_person() {
     let mut world = World::new(OrderPaid, Unknown, BOTH);
     world.ordered().quantity = 3;
     assert!(held(&world).contains("ordered 3 times as one"));
+    assert_eq!(held_for(&world), PauseReason::Event);
     let mut world = World::new(OrderPaid, Unknown, NONE);
     world.ordered().quantity = 3;
     assert_eq!(world.steps(), ["report:active"]);
@@ -111,6 +114,7 @@ fn an_order_paid_again_after_a_suspension_brings_the_service_back() {
 fn a_terminated_service_that_is_paid_again_does_not_adopt_its_dying_device() {
     let world = World::new(OrderPaid, Terminated, BOTH);
     assert!(held(&world).contains("billhook:whmcs:501"));
+    assert_eq!(held_for(&world), PauseReason::WrongState);
     let licence_only = World::new(OrderPaid, Terminated, LICENCE);
     assert!(
         licence_only

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::domain::{
-    Again, Done, Entropy, Outcome, Permit, Step, StepAction, StepStatus, Timestamp,
+    Again, Done, Entropy, Outcome, PauseReason, Permit, Step, StepAction, StepStatus, Timestamp,
 };
 
 use super::super::{Next, RetryRules, Settled, begin, interrupted, permit, retry, settle};
@@ -45,7 +45,7 @@ pub(super) fn create() -> Step {
     })
 }
 
-fn destructive() -> Step {
+pub(super) fn destructive() -> Step {
     step(StepAction::ReloadDevice {
         os: "Debian 12".into(),
         hostname: "srv1.example.com".into(),
@@ -76,7 +76,14 @@ pub(super) fn due(settled: &Settled) -> Timestamp {
 
 fn reason(settled: &Settled) -> &str {
     match &settled.next {
-        Next::Pause { reason } => reason,
+        Next::Pause { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn why(settled: &Settled) -> PauseReason {
+    match &settled.next {
+        Next::Pause { why, .. } => *why,
         other => panic!("{other:?}"),
     }
 }
@@ -134,6 +141,29 @@ fn success_forgets_that_the_outcome_was_unknown() {
         (found.unknown_since, found.error, found.failures),
         (None, None, 0)
     );
+}
+
+#[test]
+fn every_pause_has_its_word() {
+    let last = |mut step: Step| {
+        step.failures = RULES.max_attempts - 1;
+        step
+    };
+    let refused = Outcome::Rejected("out of stock".into());
+    assert_eq!(why(&settled(create(), &refused)), PauseReason::Refused);
+    let spent = settled(last(harmless()), &unavailable(None));
+    assert_eq!(why(&spent), PauseReason::RetriesSpent);
+    let unclear = settled(last(create()), &ambiguous());
+    assert_eq!(why(&unclear), PauseReason::UnknownOutcome);
+    let wiped = settled(destructive(), &Outcome::Absent);
+    assert_eq!(why(&wiped), PauseReason::UnknownOutcome);
+    let mut old = harmless();
+    old.began_at = Some(now().minus(Duration::from_hours(2)));
+    let on_its_way = Outcome::NotYet {
+        waiting_for: "device 7 to be off".into(),
+        again: Again::Soon,
+    };
+    assert_eq!(why(&settled(old, &on_its_way)), PauseReason::TooSlow);
 }
 
 #[test]

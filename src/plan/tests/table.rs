@@ -30,7 +30,7 @@ fn cell(world: &World) -> String {
             format!("no steps {}", plan.service_now["status"])
         }
         Verdict::Do(plan) => plan.steps.iter().map(short).collect::<Vec<_>>().join(" "),
-        Verdict::Hold(reason) => format!("HOLD {reason}"),
+        Verdict::Hold(_, reason) => format!("HOLD {reason}"),
         Verdict::Nothing(reason) => format!("NOTHING {reason}"),
         Verdict::Superseded(reason) => format!("SUPERSEDED {reason}"),
     }

@@ -12,7 +12,7 @@ mod power;
 mod reload;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -21,7 +21,9 @@ use url::Url;
 
 use self::acting::{Acting, Keyring};
 use self::power::Accepted;
-use super::line::{Ask, Cargo, Line, address, key_header};
+use super::gate::Gate;
+use super::line::{Ask, Cargo, Line, Terms, address, key_header};
+use super::pace::Pace;
 use super::settings::{HivelocitySettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback};
@@ -105,7 +107,10 @@ impl Call {
 
 impl Hivelocity {
     /// A client for the account; none where no key is set.
-    pub(super) fn new(settings: &HivelocitySettings) -> Result<Option<Self>, UpstreamError> {
+    pub(super) fn new(
+        settings: &HivelocitySettings,
+        pace: &Arc<dyn Pace>,
+    ) -> Result<Option<Self>, UpstreamError> {
         if settings.api_key.is_empty() {
             return Ok(None);
         }
@@ -113,9 +118,15 @@ impl Hivelocity {
         let key = key_header(settings.api_key.reveal()).ok_or_else(|| UpstreamError::Key {
             key: "hivelocity.api_key".to_owned(),
         })?;
-        let pace = settings.requests_per_second;
+        let terms = Terms {
+            upstream: "hivelocity".to_owned(),
+            who: "Hivelocity",
+            per_second: settings.requests_per_second,
+            timeout: settings.timeout,
+            breaker: settings.breaker,
+        };
         Ok(Some(Self {
-            line: Line::new("Hivelocity", &base, pace, settings.timeout)?,
+            line: Line::new(terms, &base, pace)?,
             base,
             key,
             multi: settings.multi,
@@ -159,16 +170,31 @@ impl Hivelocity {
         })
     }
 
+    /// Whether Hivelocity can be asked.
+    pub(super) const fn gate(&self) -> &Gate {
+        self.line.gate()
+    }
+
+    /// One harmless read; the line notes what came of it.
+    pub(super) async fn knock(&self, talk: &mut Talk<'_>) {
+        let _ = self.list(talk, &Acting::Primary, self.harmless().0).await;
+    }
+
+    /// What is read to see whether the key works, and what that shows.
+    const fn harmless(&self) -> (&'static str, &'static str) {
+        if self.multi {
+            ("/account/controlled-client", "controlled clients visible")
+        } else {
+            ("/bare-metal-devices/", "devices visible")
+        }
+    }
+
     /// A harmless read each of what the steps need.
     pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Found<String>)> {
-        let devices = ("/bare-metal-devices/", "devices visible");
-        let clients = ("/account/controlled-client", "controlled clients visible");
-        let mut results = Vec::new();
-        for (path, what) in [if self.multi { clients } else { devices }] {
-            let listed = self.list(talk, &Acting::Primary, path).await;
-            let count = listed.map(|list| format!("{} {what}", list.len()));
-            results.push((format!("GET {path}"), count));
-        }
+        let (path, what) = self.harmless();
+        let listed = self.list(talk, &Acting::Primary, path).await;
+        let count = listed.map(|list| format!("{} {what}", list.len()));
+        let mut results = vec![(format!("GET {path}"), count)];
         let path = "/inventory/product";
         let stock = self.call(talk, &Acting::Primary, Call::get(path)).await;
         results.push((

@@ -1,5 +1,7 @@
 //! The order behind a device. IO.
 
+use serde_json::Value;
+
 use super::acting::Acting;
 use super::{Call, Found, Hivelocity};
 use crate::upstream::fields::text;
@@ -62,12 +64,29 @@ impl Hivelocity {
         match self.call(talk, acting, call).await {
             Ok(answer) if answer.status == 404 => Ok(OrderStatus::Unknown),
             Ok(answer) => {
-                let words = answer.body.get("info").map(said).unwrap_or_default();
+                let words = words_of(&talk.mask.value(&answer.body));
                 Ok(OrderStatus::read(&text(&answer.body, "status"), &words))
             }
             Err(Setback::Rejected(_)) => Ok(OrderStatus::Unknown),
             Err(other) => Err(other),
         }
+    }
+}
+
+/// What Hivelocity says about the order. The description leaves open what `info` holds: where it
+/// has none of the usual fields, all of it is repeated.
+fn words_of(order: &Value) -> String {
+    const WORDS: usize = 300;
+    let info = order.get("info").unwrap_or(&Value::Null);
+    let words = [said(info), said(order)];
+    if let Some(words) = words.into_iter().find(|words| !words.is_empty()) {
+        return words;
+    }
+    match info {
+        Value::Object(fields) if !fields.is_empty() => {
+            info.to_string().chars().take(WORDS).collect()
+        }
+        _ => String::new(),
     }
 }
 

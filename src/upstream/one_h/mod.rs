@@ -5,6 +5,8 @@ mod licences;
 mod portals;
 mod users;
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -12,7 +14,9 @@ use url::Url;
 
 use self::errors::{Command, Meaning, meaning};
 use super::fields::{integer, text};
-use super::line::{Ask, Cargo, Line, address};
+use super::gate::Gate;
+use super::line::{Ask, Cargo, Line, Terms, address};
+use super::pace::Pace;
 use super::settings::{OneHSettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback, said};
@@ -41,13 +45,23 @@ enum Reply {
 
 impl OneH {
     /// A client for the account; none where no credentials are set.
-    pub(super) fn new(settings: &OneHSettings) -> Result<Option<Self>, UpstreamError> {
+    pub(super) fn new(
+        settings: &OneHSettings,
+        pace: &Arc<dyn Pace>,
+    ) -> Result<Option<Self>, UpstreamError> {
         if settings.auth_code.is_empty() || settings.api_key.is_empty() {
             return Ok(None);
         }
         let url = address("one_h.base_url", &settings.base_url)?;
+        let terms = Terms {
+            upstream: "one_h".to_owned(),
+            who: "1H",
+            per_second: settings.requests_per_second,
+            timeout: settings.timeout,
+            breaker: settings.breaker,
+        };
         Ok(Some(Self {
-            line: Line::new("1H", &url, settings.requests_per_second, settings.timeout)?,
+            line: Line::new(terms, &url, pace)?,
             url,
             auth_code: settings.auth_code.clone(),
             api_key: settings.api_key.clone(),
@@ -106,6 +120,16 @@ impl OneH {
             | StepAction::DeactivateClient
             | StepAction::Report { .. } => return None,
         })
+    }
+
+    /// Whether 1H can be asked.
+    pub(super) const fn gate(&self) -> &Gate {
+        self.line.gate()
+    }
+
+    /// One harmless read; the line notes what came of it.
+    pub(super) async fn knock(&self, talk: &mut Talk<'_>) {
+        let _ = self.licences(talk, None).await;
     }
 
     /// A harmless read.

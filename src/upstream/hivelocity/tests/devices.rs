@@ -189,6 +189,33 @@ async fn a_cancelled_order_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn a_cancelled_order_repeats_whatever_hivelocity_says_of_it_without_secrets() {
+    let step = action("hivelocity.await_device");
+    let cases = [
+        (json!({"info": {"message": "out of stock"}}), "out of stock"),
+        (json!({"info": "no such rack"}), "no such rack"),
+        (json!({"info": {"stock": 0}}), "{\"stock\":0}"),
+        (json!({"info": {}, "reason": "fraud check"}), "fraud check"),
+        (
+            json!({"info": {"message": "key primary-api-key-1 is over its limit"}}),
+            "key *** is over its limit",
+        ),
+        (
+            json!({"info": {"rootPassword": "hunter22", "seen": true}}),
+            "{\"rootPassword\":\"***\",\"seen\":true}",
+        ),
+        (json!({"info": null}), "no reason given"),
+    ];
+    for (mut order, words) in cases {
+        order["status"] = json!("cancelled");
+        let table = Table::new(&[(LIST, 200, json!([])), ("GET /order/8", 200, order)]).await;
+        let outcome = ordered(None).outcome(&table.upstreams(), &step).await;
+        let wanted = format!("Hivelocity cancelled order 8: {words}");
+        assert_eq!(outcome, Outcome::Rejected(wanted));
+    }
+}
+
+#[tokio::test]
 async fn a_device_without_ids_is_found_by_its_mark_and_one_without_the_mark_gets_it() {
     let table = Table::new(&[(LIST, 200, json!([built()]))]).await;
     let step = action("hivelocity.await_device");

@@ -1,0 +1,50 @@
+//! The pace towards the suppliers where several processes share an account with them: counted in
+//! the store that they share.
+
+use std::time::Duration;
+
+use crate::store::Store;
+use crate::upstream::{OwnPace, Pace, Paced, Rate, Turn};
+
+/// Counts in the store, and on its own while the store does not answer.
+pub(super) struct SharedPace {
+    store: Store,
+    own: OwnPace,
+}
+
+impl SharedPace {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            own: OwnPace::default(),
+        }
+    }
+}
+
+impl Pace for SharedPace {
+    fn reserve<'a>(&'a self, rate: Rate<'a>, longest: Duration) -> Paced<'a, Turn> {
+        Box::pin(async move {
+            let reserved = self
+                .store
+                .reserve(rate.upstream, rate.per_second, longest)
+                .await;
+            match reserved {
+                Ok(Ok(wait)) => Turn::After(wait),
+                Ok(Err(wait)) => Turn::TooLate(wait),
+                Err(error) => {
+                    tracing::debug!(%error, "the pace is counted by this process alone");
+                    self.own.reserve(rate, longest).await
+                }
+            }
+        })
+    }
+
+    fn hold<'a>(&'a self, rate: Rate<'a>, pause: Duration) -> Paced<'a, ()> {
+        Box::pin(async move {
+            let held = self.store.hold(rate.upstream, rate.per_second, pause).await;
+            if held.is_err() {
+                self.own.hold(rate, pause).await;
+            }
+        })
+    }
+}

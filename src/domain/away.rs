@@ -1,0 +1,25 @@
+//! That an upstream is left alone for now, and why. Plain data.
+
+use super::time::Timestamp;
+
+/// An upstream to which nothing is sent for now. None of it is any step's failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// Why.
+    pub because: Because,
+    /// When it is worth coming back.
+    pub until: Timestamp,
+    /// What went wrong last, secrets masked.
+    pub error: Option<String>,
+}
+
+/// Why an upstream is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// It failed as a whole, several times in a row.
+    Silent,
+    /// It asked for patience (429 with Retry-After).
+    Asked,
+    /// More requests wait for it than its rate lets through in time.
+    Crowded,
+}

@@ -1,0 +1,98 @@
+//! Why a run needs a person, in one fixed word beside the sentence. Plain data.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The reasons for a pause: what metrics and alerts are sorted by. The sentence for people is the
+/// run's `error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// `retry.max_attempts` failures in a row.
+    RetriesSpent,
+    /// The upstream said no, or a setting that the step needs is missing.
+    Refused,
+    /// It may have been done, and neither a look nor trying again can tell.
+    UnknownOutcome,
+    /// Nothing went wrong, but it has taken longer than it ever should.
+    TooSlow,
+    /// The policy wants a person's approval.
+    Approval,
+    /// The service is protected by the policy.
+    Protected,
+    /// What is asked for differs from what is there in a way that costs money or data to change.
+    Difference,
+    /// The catalogue lacks the product, or a template of it fails for this order.
+    Catalogue,
+    /// The event lacks something, or asks for what is not done as one.
+    Event,
+    /// The service is not in a state in which this can be done.
+    WrongState,
+    /// The journal, the state or the kept event cannot be read by this version.
+    CannotRead,
+    /// It was begun for real, and `policy.dry_run` was switched on since.
+    DryRun,
+}
+
+impl PauseReason {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::RetriesSpent,
+        Self::Refused,
+        Self::UnknownOutcome,
+        Self::TooSlow,
+        Self::Approval,
+        Self::Protected,
+        Self::Difference,
+        Self::Catalogue,
+        Self::Event,
+        Self::WrongState,
+        Self::CannotRead,
+        Self::DryRun,
+    ];
+
+    /// The word on the wire, in metrics and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RetriesSpent => "retries_spent",
+            Self::Refused => "refused",
+            Self::UnknownOutcome => "unknown_outcome",
+            Self::TooSlow => "too_slow",
+            Self::Approval => "approval",
+            Self::Protected => "protected",
+            Self::Difference => "difference",
+            Self::Catalogue => "catalogue",
+            Self::Event => "event",
+            Self::WrongState => "wrong_state",
+            Self::CannotRead => "cannot_read",
+            Self::DryRun => "dry_run",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn from_name(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == text)
+    }
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own_that_is_read_back() {
+        for reason in PauseReason::ALL {
+            assert_eq!(PauseReason::from_name(reason.name()), Some(reason));
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, reason.name());
+        }
+        assert_eq!(PauseReason::from_name("bored"), None);
+    }
+}
