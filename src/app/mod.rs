@@ -17,7 +17,7 @@ use crate::domain::id::IdSource;
 use crate::execute::Engine;
 use crate::sandbox::SandboxError;
 use crate::store::{Store, StoreError, StoreGuard};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
 
@@ -110,6 +110,10 @@ impl Application {
         let server = web::serve(web, listener, threads, patience.as_secs())
             .map_err(|error| AppError::Listen { address, error })?;
         let running = TaskTracker::new();
+        if let Some(alerts) = config.alerts.as_ref().filter(|_| !options.receive_only) {
+            let herald = Herald::new(&alerts.url, &alerts.secret)?;
+            running.spawn(worker::tell(Arc::clone(&engine), herald, stopping.clone()));
+        }
         if let Some(age) = config.store.retention {
             let clock = Arc::clone(&engine.clock);
             running.spawn(worker::let_go(

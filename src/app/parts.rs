@@ -144,6 +144,7 @@ pub fn engine(
             absent_after: config.hivelocity.absent_after,
         },
         lease: config.execution.lease,
+        alerts: config.alerts.is_some(),
         require_approval: config.policy.require_approval.iter().cloned().collect(),
         dry_run: config.policy.dry_run,
         vault: Vault::new(config.admin.encryption_key),

@@ -30,8 +30,8 @@ use std::path::Path;
 pub use error::ConfigError;
 pub use layers::process_environment;
 pub use settings::{
-    Admin, Config, Execution, Hivelocity, OneH, Platform, Policy, Report, ReportKind, Retry,
-    Server, Source, Store,
+    Admin, Alerts, Config, Execution, Hivelocity, OneH, Platform, Policy, Report, ReportKind,
+    Retry, Server, Source, Store,
 };
 pub use starter::starter;
 pub use values::duration;
@@ -64,6 +64,7 @@ fn checked(mut root: Section<'_>, problems: &Problems) -> Config {
     let store = process::store(root.section("store"));
     let admin = process::admin(root.section("admin"));
     let execution = process::execution(root.section("execution"));
+    let alerts = process::alerts(root.section("alerts"));
     let retry = process::retry(root.section("retry"));
     let hivelocity = suppliers::hivelocity(root.section("hivelocity"));
     let one_h = suppliers::one_h(root.section("one_h"));
@@ -78,6 +79,7 @@ fn checked(mut root: Section<'_>, problems: &Problems) -> Config {
         store,
         admin,
         execution,
+        alerts,
         retry,
         hivelocity,
         one_h,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::secrets::decoded;
 use super::section::Section;
-use super::settings::{Admin, Execution, Retry, Server, Store};
+use super::settings::{Admin, Alerts, Execution, Retry, Server, Store};
 use super::values;
 use crate::execute::LONGEST_STEP;
 
@@ -114,6 +114,22 @@ pub(super) fn execution(mut section: Section<'_>) -> Execution {
         lease,
         step_timeout,
     }
+}
+
+pub(super) fn alerts(mut section: Section<'_>) -> Option<Alerts> {
+    let accepted = "an http or https address, or an empty text";
+    let url = section.parsed("url", accepted, |text| {
+        let nothing = text.trim().is_empty().then(String::new);
+        nothing.or_else(|| values::web_address(text))
+    });
+    let secret = section.secret("secret");
+    let url = url.filter(|url| !url.is_empty());
+    if url.is_some() && secret.is_empty() {
+        let what = "is missing; write whsec_ and at least 24 random bytes in base64";
+        section.problem("secret", what);
+    }
+    section.finish();
+    Some(Alerts { url: url?, secret })
 }
 
 pub(super) fn retry(mut section: Section<'_>) -> Retry {

@@ -23,6 +23,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[execution]`
     pub execution: Execution,
+    /// `[alerts]`; none where nobody is to be told.
+    pub alerts: Option<Alerts>,
     /// `[retry]`
     pub retry: Retry,
     /// `[hivelocity]`
@@ -81,6 +83,15 @@ pub struct Execution {
     pub lease: Duration,
     /// How long one attempt at a step may take.
     pub step_timeout: Duration,
+}
+
+/// `[alerts]`
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// Where to.
+    pub url: String,
+    /// What they are signed with.
+    pub secret: Secret,
 }
 
 /// `[retry]`

@@ -45,9 +45,10 @@ fn the_shipped_file_has_every_key() {
     let text = with_examples();
     for (section, keys) in [
         ("[server]", "listen body_limit"),
-        ("[store]", "url"),
+        ("[store]", "url retention"),
         ("[admin]", "token encryption_key"),
-        ("[execution]", "concurrency step_timeout"),
+        ("[execution]", "concurrency lease step_timeout"),
+        ("[alerts]", "url"),
         ("[retry]", "initial max max_attempts"),
         (
             "[hivelocity]",

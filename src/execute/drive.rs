@@ -301,6 +301,25 @@ impl<'e> Drive<'e> {
         Ok(())
     }
 
+    /// What people are told of a run that is paused, where they want to be told.
+    fn alert(&self, stand: &Stand) -> Option<String> {
+        let reason = stand.pause_reason.filter(|_| self.engine.alerts)?;
+        let run = &self.run;
+        let alert = json!({
+            "type": "run.paused",
+            "occurred_at": self.now(),
+            "run_id": run.id,
+            "delivery_id": run.delivery_id,
+            "source": run.source,
+            "customer_id": run.customer_id,
+            "service_id": run.service_id,
+            "event": run.kind.name(),
+            "reason": reason.name(),
+            "error": stand.error,
+        });
+        Some(alert.to_string())
+    }
+
     async fn write(
         &mut self,
         stand: Stand,
@@ -309,7 +328,9 @@ impl<'e> Drive<'e> {
     ) -> Result<Advanced, StoreError> {
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
-        let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
+        let alert = self.alert(&stand);
+        let mut write = pending.into_write(&self.run, stand, begins, acquire, self.now());
+        write.alert = alert;
         let advanced = self.engine.store.advance(write).await?;
         match running_until {
             Some(end) if advanced.applied => self.run.lease.extend(end),

@@ -45,6 +45,8 @@ pub struct Engine {
     pub retry: RetryRules,
     /// How long a worker's claim on a run holds without word from it.
     pub lease: Duration,
+    /// Whether people are told of paused runs.
+    pub alerts: bool,
     /// Step kinds that wait for a person.
     pub require_approval: BTreeSet<String>,
     /// Plan and record, but send nothing that changes anything.

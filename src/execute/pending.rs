@@ -127,6 +127,7 @@ impl Pending {
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,
+            alert: None,
             pause_reason: stand.pause_reason.map(PauseReason::name),
             at_end: self.at_end,
             steps: self.steps,

@@ -8,6 +8,7 @@ use crate::domain::run::RunStatus;
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
+use super::alerts;
 use super::claims;
 use super::counts::Counts;
 use super::lanes::{self, Because};
@@ -38,6 +39,7 @@ pub(super) async fn advance(
     }
     write_journal(link, &live, &refused).await?;
     states::write(link, &live).await?;
+    alerts::keep(link, &live).await?;
     claims::give_back(link, &live).await?;
     end_runs(link, &live).await?;
     Ok(writes

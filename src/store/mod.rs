@@ -5,6 +5,7 @@
 
 mod accept;
 mod advance;
+mod alerts;
 mod backup;
 mod claim;
 mod claims;
@@ -45,8 +46,8 @@ use open::Reads;
 pub use outcomes::Outcomes;
 pub use retain::Retained;
 pub use rows::{
-    Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict, Held,
-    Intervened, Intervention, NewDelivery, NewRun, Receipt,
+    Advance, Advanced, Alert, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict,
+    Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
 };
 pub use views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
@@ -245,6 +246,30 @@ impl Store {
         self.ask(|answer| Write::Retain {
             before,
             after,
+            answer,
+        })
+        .await
+    }
+
+    /// Takes alerts that are due; nobody else takes them before `until`.
+    pub async fn take_alerts(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Alert>, StoreError> {
+        self.ask(|answer| Write::TakeAlerts { now, until, answer })
+            .await
+    }
+
+    /// Notes how telling an alert went: heard of, or to be told again then.
+    pub async fn alert_told(
+        &self,
+        alert: Alert,
+        again: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.ask(|answer| Write::AlertTold {
+            alert,
+            again,
             answer,
         })
         .await

@@ -256,6 +256,15 @@ impl Store {
         Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
     }
 
+    /// When the next alert is due.
+    pub async fn next_alert(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut reader = self.reads.reader().await?;
+        let row = statement("SELECT min(due_at) AS due FROM alerts")
+            .one(&mut reader.link())
+            .await?;
+        Ok(row.maybe_int("due")?.map(Timestamp::from_micros))
+    }
+
     /// The earliest due time of all runs.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut reader = self.reads.reader().await?;

@@ -227,6 +227,8 @@ pub struct Advance {
     pub error: Option<String>,
     /// Why it is paused, as one fixed word.
     pub pause_reason: Option<&'static str>,
+    /// What people are to be told of it, as JSON text.
+    pub alert: Option<String>,
     /// The patches for the end, where the plan is stored by this write.
     pub at_end: Option<AtEnd>,
     /// Steps as they are now.
@@ -243,6 +245,19 @@ pub struct Advance {
     pub claim: ClaimChange,
     /// The present moment.
     pub now: Timestamp,
+}
+
+/// Something that people are to be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The run that needs one of them.
+    pub run: RunId,
+    /// When it came to that.
+    pub created_at: Timestamp,
+    /// How often it was told, this time included.
+    pub attempts: u32,
+    /// What is told, as JSON text.
+    pub doc: String,
 }
 
 /// A run in a worker's hands.

@@ -199,6 +199,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         waiting_for: None,
         error: None,
         pause_reason: None,
+        alert: None,
         at_end: None,
         steps: Vec::new(),
         attempts: Vec::new(),

@@ -14,12 +14,12 @@ use super::counts::Counts;
 use super::outcomes::Outcomes;
 use super::retain::{self, Retained};
 use super::rows::{
-    Advance, Advanced, ClaimChange, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun,
-    Receipt,
+    Advance, Advanced, Alert, ClaimChange, Claimed, Held, Intervened, Intervention, NewDelivery,
+    NewRun, Receipt,
 };
 use super::session::Session;
 use super::sql::Link;
-use super::{StoreError, accept, advance, claim, intervene, lanes};
+use super::{StoreError, accept, advance, alerts, claim, intervene, lanes};
 
 /// The most writes that share one transaction.
 const MOST_AT_ONCE: usize = 1024;
@@ -60,6 +60,16 @@ pub(super) enum Write {
         before: Timestamp,
         after: i64,
         answer: Answer<Retained>,
+    },
+    TakeAlerts {
+        now: Timestamp,
+        until: Timestamp,
+        answer: Answer<Vec<Alert>>,
+    },
+    AlertTold {
+        alert: Alert,
+        again: Option<Timestamp>,
+        answer: Answer<()>,
     },
     Recover {
         only: Option<Held>,
@@ -123,6 +133,8 @@ enum Other {
     Intervened(Intervened),
     Recovered(u64),
     Retained(Retained),
+    Alerts(Vec<Alert>),
+    Told,
 }
 
 impl Batch {
@@ -141,6 +153,8 @@ impl Batch {
             | Write::Replay { .. }
             | Write::Intervene { .. }
             | Write::Retain { .. }
+            | Write::TakeAlerts { .. }
+            | Write::AlertTold { .. }
             | Write::Recover { .. }) => self.others.push(other),
         }
     }
@@ -288,7 +302,11 @@ impl Batch {
 fn not_for_workers(write: &Write) -> bool {
     matches!(
         write,
-        Write::Claim { .. } | Write::Extend { .. } | Write::Retain { .. }
+        Write::Claim { .. }
+            | Write::Extend { .. }
+            | Write::Retain { .. }
+            | Write::TakeAlerts { .. }
+            | Write::AlertTold { .. }
     )
 }
 
@@ -323,6 +341,13 @@ async fn perform_other(
         Write::Retain { before, after, .. } => {
             Other::Retained(retain::retain(link, *before, *after, counts).await?)
         }
+        Write::TakeAlerts { now, until, .. } => {
+            Other::Alerts(alerts::take(link, *now, *until).await?)
+        }
+        Write::AlertTold { alert, again, .. } => {
+            alerts::told(link, alert, *again).await?;
+            Other::Told
+        }
         Write::Recover { only, now, .. } => {
             Other::Recovered(intervene::recover(link, *only, *now).await?)
         }
@@ -348,6 +373,12 @@ fn tell_other(write: Write, other: Other, signals: &Signals) {
         (Write::Retain { answer, .. }, Other::Retained(retained)) => {
             let _ = answer.send(Ok(retained));
         }
+        (Write::TakeAlerts { answer, .. }, Other::Alerts(alerts)) => {
+            let _ = answer.send(Ok(alerts));
+        }
+        (Write::AlertTold { answer, .. }, Other::Told) => {
+            let _ = answer.send(Ok(()));
+        }
         (Write::Recover { answer, .. }, Other::Recovered(count)) => {
             let _ = answer.send(Ok(count));
         }
@@ -364,6 +395,8 @@ fn refuse_other(write: Write, error: StoreError) {
         Write::Replay { answer, .. } => drop(answer.send(Err(error))),
         Write::Intervene { answer, .. } => drop(answer.send(Err(error))),
         Write::Retain { answer, .. } => drop(answer.send(Err(error))),
+        Write::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
+        Write::AlertTold { answer, .. } => drop(answer.send(Err(error))),
         Write::Recover { answer, .. } => drop(answer.send(Err(error))),
     }
 }

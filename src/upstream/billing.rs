@@ -127,17 +127,8 @@ impl Way {
                 })?,
             },
         };
-        let terms = Terms {
-            upstream: format!("billing:{source}"),
-            who: "the billing platform",
-            per_second: PER_SECOND,
-            timeout: TIMEOUT,
-            // A receiver that fails with one message tells nothing of others, and most have no
-            // harmless read that could.
-            breaker: BreakerRules::OFF,
-        };
         Ok(Self {
-            line: Line::new(terms, &url, pace)?,
+            line: Line::new(terms(format!("billing:{source}")), &url, pace)?,
             url,
             protocol,
         })
@@ -250,8 +241,21 @@ impl Way {
     }
 }
 
+/// Whoever is told something has no breaker: there is no harmless read to see whether it is back.
+pub(super) fn terms(upstream: impl Into<String>) -> Terms {
+    Terms {
+        upstream: upstream.into(),
+        who: "the billing platform",
+        per_second: PER_SECOND,
+        timeout: TIMEOUT,
+        // A receiver that fails with one message tells nothing of others, and most have no
+        // harmless read that could.
+        breaker: BreakerRules::OFF,
+    }
+}
+
 /// The headers of Standard Webhooks, over the very bytes.
-fn signature(keys: &Keys, text: &str, now: Timestamp) -> Vec<(&'static str, String)> {
+pub(super) fn signature(keys: &Keys, text: &str, now: Timestamp) -> Vec<(&'static str, String)> {
     // The id is made of the report itself: sent twice in one second it is the same message.
     let digest = Sha256::digest(text.as_bytes());
     let id = format!(

@@ -28,7 +28,7 @@ impl Entropy for NoEntropy {
 }
 
 /// Nobody's service and nobody's customer.
-struct Nothing {
+pub(super) struct Nothing {
     service: ServiceState,
     customer: CustomerState,
     vault: Vault,
@@ -47,7 +47,15 @@ impl Default for Nothing {
 }
 
 impl Nothing {
-    fn scene<'a>(&'a self, now: Timestamp, entropy: &'a dyn Entropy) -> Scene<'a> {
+    /// The same with a lease that holds for what is to be sent.
+    pub(super) fn holding(now: Timestamp) -> Self {
+        Self {
+            lease: Lease::until(now.plus(std::time::Duration::from_mins(5))),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn scene<'a>(&'a self, now: Timestamp, entropy: &'a dyn Entropy) -> Scene<'a> {
         Scene {
             source: "",
             service_id: None,

@@ -1,6 +1,7 @@
 //! The one claim loop: takes what is due, carries it out beside its neighbours, sleeps until the
 //! next due time or until somebody wakes it. IO.
 
+mod alerts;
 mod held;
 mod retention;
 
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::execute::Engine;
 use crate::store::{Held, StoreError};
 
+pub use alerts::tell;
 use held::HeldRuns;
 pub use retention::let_go;
 

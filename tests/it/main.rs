@@ -13,6 +13,7 @@
 
 mod support;
 
+mod alerts;
 mod answers;
 mod approvals;
 mod command_line;
