@@ -19,7 +19,7 @@ use anyhow::ensure;
 use billhook::app::with_sandbox;
 use billhook::config::Config;
 use billhook::sandbox::{Sandbox, SandboxOptions};
-use support::{Folder, argument, configuration, machine, median};
+use support::{Folder, argument, configuration, machine, median, store_in};
 
 /// More than can be reached: the pace is not what is measured.
 const UNLIMITED: u32 = 1_000_000;
@@ -90,7 +90,7 @@ async fn rounds() -> anyhow::Result<()> {
 /// A fresh folder, suppliers that take no time, and a configuration that points at them.
 async fn stage(name: &str) -> anyhow::Result<(Folder, Sandbox, Config)> {
     let folder = Folder::new(name)?;
-    let mut config = configuration(&folder.0)?;
+    let mut config = configuration(&folder.0, &store_in(&folder.0))?;
     config.hivelocity.requests_per_second = UNLIMITED;
     config.one_h.requests_per_second = UNLIMITED;
     config.hivelocity.poll_interval = Duration::from_millis(1);

@@ -7,6 +7,8 @@
 
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/served.rs"]
 mod served;
 mod support;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use billhook::store::Store;
 use load::{Figures, Phase, Requests};
+use postgres::Postgres;
 use served::{Mode, Served};
 use support::{Folder, SECRET, SOURCE, argument, machine, median};
 
@@ -41,16 +44,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// Both servers and what was measured of them.
+/// A server that keeps what it receives, and what was measured of it.
+struct Kept {
+    name: &'static str,
+    /// The ratio to aim at.
+    aim: f64,
+    server: Served,
+    store: String,
+    figures: Vec<Figures>,
+    accepted: usize,
+}
+
+/// All servers and what was measured of them.
 struct Bench {
     verify_only: Served,
-    durable: Served,
+    verified: Vec<Figures>,
+    durable: Vec<Kept>,
     phase: Duration,
     connections: usize,
-    /// How many events were made so far: none is sent to the store twice.
+    /// How many events were made so far: none is sent to a store twice.
     made: usize,
     scattered: bool,
-    kept: usize,
 }
 
 fn bench() -> anyhow::Result<()> {
@@ -58,25 +72,41 @@ fn bench() -> anyhow::Result<()> {
     let rounds: usize = argument("--rounds", 5)?;
     let connections: usize = argument("--connections", 128)?;
     let folder = Folder::new("ingest")?;
+    let postgres = Postgres::start();
     let mut bench = Bench {
-        verify_only: Served::start(Mode::VerifyOnly, &folder.0)?,
-        durable: Served::start(Mode::Durable, &folder.0)?,
+        verify_only: Served::start(Mode::VerifyOnly, &folder.0, "")?,
+        verified: Vec::new(),
+        durable: vec![Kept::start(
+            "SQLite",
+            0.6,
+            &folder,
+            support::store_in(&folder.0),
+        )?],
         phase: Duration::from_secs_f64(seconds),
         connections,
         made: 0,
         scattered: std::env::args().any(|argument| argument == "--scattered"),
-        kept: 0,
     };
+    match &postgres {
+        Some(postgres) => {
+            let url = postgres.url.clone();
+            bench
+                .durable
+                .push(Kept::start("PostgreSQL", 0.4, &folder, url)?);
+        }
+        None => writeln!(stdout(), "skipped: PostgreSQL: its server is not installed")?,
+    }
     writeln!(stdout(), "{}", machine::line(&folder.0)?)?;
     let first = bench.requests(20_000)?;
     writeln!(
         stdout(),
         "order.paid with one service, {} bytes, {connections} connections, {rounds} rounds of {seconds} s each; \
-         generator and server share the cores",
+         generator and servers share the cores",
         first.body_bytes
     )?;
-    let mut rate = bench.round(&first)?.1.rate;
-    let mut all = Vec::new();
+    // The first round warms up and is not counted.
+    bench.round(&first)?;
+    let mut rate = bench.fastest();
     for round in 1..=rounds {
         // More than will be sent: a faster round must not run dry.
         #[expect(
@@ -86,18 +116,26 @@ fn bench() -> anyhow::Result<()> {
         )]
         let wanted = (rate * seconds * 1.5) as usize + 10_000;
         let requests = bench.requests(wanted)?;
-        let (verified, kept) = bench.round(&requests)?;
-        writeln!(
-            stdout(),
-            "round {round}: verify-only {:>7.0}/s, durable {:>7.0}/s, ratio {:.2}",
-            verified.rate,
-            kept.rate,
-            kept.rate / verified.rate
-        )?;
-        rate = kept.rate;
-        all.push((verified, kept));
+        bench.round(&requests)?;
+        rate = bench.fastest();
+        writeln!(stdout(), "round {round}: {}", bench.last())?;
     }
-    bench.finish(&folder, &all)
+    bench.finish()
+}
+
+impl Kept {
+    fn start(name: &'static str, aim: f64, folder: &Folder, store: String) -> anyhow::Result<Self> {
+        let own = folder.0.join(name);
+        std::fs::create_dir_all(&own)?;
+        Ok(Self {
+            name,
+            aim,
+            server: Served::start(Mode::Durable, &own, &store)?,
+            store,
+            figures: Vec::new(),
+            accepted: 0,
+        })
+    }
 }
 
 impl Bench {
@@ -107,48 +145,81 @@ impl Bench {
         Ok(Rc::new(requests))
     }
 
-    /// The same requests to one server, then to the other.
-    fn round(&mut self, requests: &Rc<Requests>) -> anyhow::Result<(Figures, Figures)> {
-        let phase = |address, again| Phase {
-            address,
-            connections: self.connections,
-            lasts: self.phase,
+    /// The same requests to one server after the other.
+    fn round(&mut self, requests: &Rc<Requests>) -> anyhow::Result<()> {
+        let (connections, lasts) = (self.connections, self.phase);
+        let phase = |server: &Served, again| Phase {
+            address: server.address,
+            connections,
+            lasts,
             again,
         };
-        let verified = measured(
-            &self.verify_only,
-            phase(self.verify_only.address, true),
-            requests,
-        )?;
-        let kept = measured(&self.durable, phase(self.durable.address, false), requests)?;
-        self.kept += kept.accepted;
-        Ok((verified, kept))
+        let server = &self.verify_only;
+        let verified = measured(server, phase(server, true), requests)?;
+        self.verified.push(verified);
+        for kept in &mut self.durable {
+            let figures = measured(&kept.server, phase(&kept.server, false), requests)?;
+            kept.accepted += figures.accepted;
+            kept.figures.push(figures);
+        }
+        Ok(())
     }
 
-    fn finish(self, folder: &Folder, all: &[(Figures, Figures)]) -> anyhow::Result<()> {
-        let peaks = (self.verify_only.peak_mib()?, self.durable.peak_mib()?);
-        self.verify_only.stop()?;
-        self.durable.stop()?;
-        let stored = stored(folder)?;
-        ensure!(
-            stored == (self.kept, self.kept),
-            "{} events were answered with 202, but (deliveries, runs) on disk are {stored:?}",
-            self.kept
-        );
-        let verified: Vec<Figures> = all.iter().map(|(verified, _)| *verified).collect();
-        let kept: Vec<Figures> = all.iter().map(|(_, kept)| *kept).collect();
+    fn fastest(&self) -> f64 {
+        let last = |kept: &Kept| kept.figures.last().map_or(0.0, |figures| figures.rate);
+        self.durable.iter().map(last).fold(0.0, f64::max)
+    }
+
+    fn last(&self) -> String {
+        let verified = self
+            .verified
+            .last()
+            .map_or(f64::NAN, |figures| figures.rate);
+        let mut line = format!("verify-only {verified:>7.0}/s");
+        for kept in &self.durable {
+            let rate = kept.figures.last().map_or(f64::NAN, |figures| figures.rate);
+            line.push_str(&format!(
+                ", {} {rate:>7.0}/s ({:.2})",
+                kept.name,
+                rate / verified
+            ));
+        }
+        line
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
         writeln!(
             stdout(),
             "\nmedians         events/s   p50 ms   p99 ms   peak MiB   CPU us/event"
         )?;
-        show("verify-only", &verified, peaks.0)?;
-        show("durable", &kept, peaks.1)?;
-        let ratio = median(all.iter().map(|(verified, kept)| kept.rate / verified.rate));
-        writeln!(
-            stdout(),
-            "ratio {ratio:.2} (aim 0.60); all {} deliveries and their runs are on disk",
-            self.kept
-        )?;
+        let verified = self.verified.get(1..).unwrap_or_default();
+        show("verify-only", verified, self.verify_only.peak_mib()?)?;
+        self.verify_only.stop()?;
+        for kept in self.durable {
+            let figures = kept.figures.get(1..).unwrap_or_default();
+            show(kept.name, figures, kept.server.peak_mib()?)?;
+            kept.server.stop()?;
+            let stored = stored(&kept.store)?;
+            ensure!(
+                stored == (kept.accepted, kept.accepted),
+                "{} events were answered with 202, but (deliveries, runs) in {} are {stored:?}",
+                kept.accepted,
+                kept.name
+            );
+            let ratio = median(
+                verified
+                    .iter()
+                    .zip(figures)
+                    .map(|(verified, kept)| kept.rate / verified.rate),
+            );
+            writeln!(
+                stdout(),
+                "{} ratio {ratio:.2} (aim {:.2}); all {} deliveries and their runs are on disk",
+                kept.name,
+                kept.aim,
+                kept.accepted
+            )?;
+        }
         Ok(())
     }
 }
@@ -175,17 +246,12 @@ fn show(name: &str, figures: &[Figures], peak: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many deliveries and runs the store holds, read from the file once the server has ended.
-fn stored(folder: &Folder) -> anyhow::Result<(usize, usize)> {
+/// How many deliveries and runs the store holds, read once its server has ended.
+fn stored(store: &str) -> anyhow::Result<(usize, usize)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let counts = runtime.block_on(async {
-        Store::peek(&support::store_in(&folder.0))
-            .await?
-            .counts()
-            .await
-    })?;
+    let counts = runtime.block_on(async { Store::peek(store).await?.counts().await })?;
     let sum = |table: &str| {
         counts
             .iter()

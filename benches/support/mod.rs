@@ -76,18 +76,17 @@ pub fn store_in(folder: &Path) -> String {
     format!("sqlite://{}", folder.join("billhook.db").display())
 }
 
-/// What `billhook init` writes, with its store in `folder`.
-pub fn configuration(folder: &Path) -> anyhow::Result<Config> {
+/// What `billhook init` writes, in `folder`, with this store.
+pub fn configuration(folder: &Path, store: &str) -> anyhow::Result<Config> {
     let path = folder.join("billhook.toml");
     let key = "YmVuY2htYXJrLWtleS1vZi1leGFjdGx5LTMyLWJ5dGU=";
     std::fs::write(
         &path,
         config::starter("benchmark-token-of-some-length", key, SECRET),
     )?;
-    let store = store_in(folder);
     let settings = [
         ("BILLHOOK__SERVER__LISTEN", "127.0.0.1:0"),
-        ("BILLHOOK__STORE__URL", store.as_str()),
+        ("BILLHOOK__STORE__URL", store),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(config::load(Some(&path), settings, true)?)

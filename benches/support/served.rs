@@ -49,10 +49,11 @@ pub struct Served {
 
 impl Served {
     /// Starts one.
-    pub fn start(mode: Mode, folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(mode: Mode, folder: &Path, store: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(mode.argument())
             .arg(folder)
+            .arg(store)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -103,7 +104,7 @@ impl Served {
 /// If this process was started to be a server: is one until its input ends.
 pub fn serve_if_asked() -> anyhow::Result<bool> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, mode, folder] = arguments.as_slice() else {
+    let [_, mode, folder, store] = arguments.as_slice() else {
         return Ok(false);
     };
     let Some((_, mode)) = Mode::ALL.iter().find(|(name, _)| name == mode) else {
@@ -114,13 +115,13 @@ pub fn serve_if_asked() -> anyhow::Result<bool> {
         .build()?;
     match mode {
         Mode::VerifyOnly => runtime.block_on(verify_only())?,
-        Mode::Durable => runtime.block_on(durable(Path::new(folder)))?,
+        Mode::Durable => runtime.block_on(durable(Path::new(folder), store))?,
     }
     Ok(true)
 }
 
-async fn durable(folder: &Path) -> anyhow::Result<()> {
-    let config = support::configuration(folder)?;
+async fn durable(folder: &Path, store: &str) -> anyhow::Result<()> {
+    let config = support::configuration(folder, store)?;
     let options = Options {
         receive_only: true,
         ..Options::default()
