@@ -13,6 +13,9 @@ pub const SOURCE: &str = "whmcs";
 /// Its secret; nothing outside this machine ever sees it.
 pub const SECRET: &str = "whsec_YmVuY2htYXJrLXNlY3JldC1vZi0zMi1ieXRlcyE=";
 
+/// Its administrator's token.
+pub const TOKEN: &str = "benchmark-token-of-some-length";
+
 /// The value that follows `--name`, else `usual`.
 pub fn argument<T: std::str::FromStr>(name: &str, usual: T) -> anyhow::Result<T> {
     let mut given = std::env::args()
@@ -80,10 +83,7 @@ pub fn store_in(folder: &Path) -> String {
 pub fn configuration(folder: &Path, store: &str) -> anyhow::Result<Config> {
     let path = folder.join("billhook.toml");
     let key = "YmVuY2htYXJrLWtleS1vZi1leGFjdGx5LTMyLWJ5dGU=";
-    std::fs::write(
-        &path,
-        config::starter("benchmark-token-of-some-length", key, SECRET),
-    )?;
+    std::fs::write(&path, config::starter(TOKEN, key, SECRET))?;
     let settings = [
         ("BILLHOOK__SERVER__LISTEN", "127.0.0.1:0"),
         ("BILLHOOK__STORE__URL", store),
