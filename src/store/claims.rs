@@ -21,21 +21,25 @@ pub(super) async fn acquire(
         return Ok(HashSet::new());
     }
     wanted.sort_by_key(|(write, customer)| (write.source.as_str(), *customer));
-    // Of two that ask at once the first gets it.
-    let mut asking = wanted.clone();
-    asking.dedup_by_key(|(write, customer)| (write.source.as_str(), *customer));
-    let rows = ACQUIRE
-        .fetch(link, &asking, |row, (write, customer)| {
-            row.push(&write.source)
-                .push((*customer).to_owned())
-                .push(write.run.0)
-                .push(write.now.micros());
-        })
-        .await?;
-    let had: HashSet<i64> = rows
-        .iter()
-        .map(|row| row.int("claimed_by"))
-        .collect::<Result<_, _>>()?;
+    let mut had = HashSet::new();
+    // Of two that ask for one customer's each is asked for by itself: the second may be the one
+    // that has it already.
+    let mut left = wanted.clone();
+    while !left.is_empty() {
+        let (now, later) = one_of_each(&left);
+        let rows = ACQUIRE
+            .fetch(link, &now, |row, (write, customer)| {
+                row.push(&write.source)
+                    .push((*customer).to_owned())
+                    .push(write.run.0)
+                    .push(write.now.micros());
+            })
+            .await?;
+        for row in rows {
+            had.insert(row.int("claimed_by")?);
+        }
+        left = later;
+    }
     let refused: Vec<_> = wanted
         .into_iter()
         .filter(|(write, _)| !had.contains(&write.run.0))
@@ -50,6 +54,22 @@ pub(super) async fn acquire(
     })
     .await?;
     Ok(refused.iter().map(|(write, _)| write.run.0).collect())
+}
+
+type Asking<'a> = (&'a Advance, &'a str);
+
+/// The first that asks for each customer's claim, and the others. They are sorted by customer.
+fn one_of_each<'a>(asking: &[Asking<'a>]) -> (Vec<Asking<'a>>, Vec<Asking<'a>>) {
+    let (mut first, mut others): (Vec<Asking<'a>>, Vec<Asking<'a>>) = (Vec::new(), Vec::new());
+    for (write, customer) in asking {
+        let same = |(other, of): &Asking<'a>| other.source == write.source && of == customer;
+        if first.last().is_some_and(same) {
+            others.push((write, customer));
+        } else {
+            first.push((write, customer));
+        }
+    }
+    (first, others)
 }
 
 const ACQUIRE: Bulk = Bulk {

@@ -115,3 +115,19 @@ async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces() {
     );
     assert_eq!(scene.status(run.id).await, "paused");
 }
+
+#[tokio::test]
+async fn whoever_has_the_claim_keeps_it_when_others_ask_at_the_same_moment() {
+    let mut scene = scene().await;
+    for service in ["501", "502", "503"] {
+        scene.accept(EventType::OrderPaid, service, 1).await;
+    }
+    let claimed = scene.claim().await;
+    assert!(scene.write(acquiring(&claimed[2], scene.now)).await.claimed);
+    let all = claimed
+        .iter()
+        .map(|run| scene.write(acquiring(run, scene.now)));
+    let answers = futures_util::future::join_all(all).await;
+    let had: Vec<bool> = answers.iter().map(|answer| answer.claimed).collect();
+    assert_eq!(had, [false, false, true]);
+}

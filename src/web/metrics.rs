@@ -29,6 +29,11 @@ struct Reason {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonNow {
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Upstream {
     upstream: &'static str,
 }
@@ -76,6 +81,12 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
         }
     }
     registry.register("runs", "Runs in the store by status", runs);
+    let paused = Family::<ReasonNow, Gauge>::default();
+    for (reason, count) in web.store.paused_by_reason().await? {
+        paused.get_or_create(&ReasonNow { reason }).set(count);
+    }
+    let help = "Runs that are paused for a person now, by reason";
+    registry.register("runs_paused_now", help, paused);
     register_execution(&web, &mut registry);
     let waiting: Gauge = Gauge::default();
     waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));

@@ -75,6 +75,7 @@ pub(super) fn run(run: &RunSummary) -> Value {
         "waiting_for": waiting_for(run),
         "error": run.error,
         "note": run.note,
+        "pause_reason": run.pause_reason,
         "replay_of": replayed(run),
     })
 }
