@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
+use crate::domain::entropy::Entropy;
 use crate::domain::id::IdSource;
+use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::execute::Engine;
 use crate::plan::{RetryRules, Rules};
@@ -14,7 +16,8 @@ use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
-    HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings, Upstreams,
+    Carrier, HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamSettings,
+    Upstreams,
 };
 use crate::verify::Keys;
 use crate::web::Web;
@@ -43,8 +46,34 @@ pub async fn with_sandbox(
     Ok(sandbox)
 }
 
+/// What the service has around itself: the time, chance, and the way to the suppliers.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How requests travel.
+    pub carrier: Carrier,
+}
+
+impl Surroundings {
+    /// The real ones.
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            carrier: Carrier::Network,
+        }
+    }
+}
+
 /// The suppliers' and platforms' clients.
 pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
+    upstreams_by(config, Carrier::Network)
+}
+
+fn upstreams_by(config: &Config, carrier: Carrier) -> Result<Upstreams, AppError> {
     let hivelocity = &config.hivelocity;
     let one_h = &config.one_h;
     let reports = config.sources.iter().filter_map(|(name, source)| {
@@ -78,6 +107,7 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
             timeout: one_h.timeout,
         },
         reports: reports.collect(),
+        carrier,
     })?)
 }
 
@@ -105,9 +135,19 @@ pub fn engine(
     store: Store,
     stopping: CancellationToken,
 ) -> Result<Engine, AppError> {
+    engine_in(config, store, stopping, Surroundings::real())
+}
+
+/// The same in surroundings that are handed in.
+pub fn engine_in(
+    config: &Config,
+    store: Store,
+    stopping: CancellationToken,
+    surroundings: Surroundings,
+) -> Result<Engine, AppError> {
     Ok(Engine {
         store,
-        upstreams: upstreams(config)?,
+        upstreams: upstreams_by(config, surroundings.carrier)?,
         catalogue: Arc::new(config.catalogue.clone()),
         rules: rules(config),
         retry: RetryRules {
@@ -120,13 +160,14 @@ pub fn engine(
         require_approval: config.policy.require_approval.iter().cloned().collect(),
         dry_run: config.policy.dry_run,
         vault: Vault::new(config.admin.encryption_key),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
+        clock: surroundings.clock,
+        entropy: surroundings.entropy,
         stopping,
     })
 }
 
-fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
+/// Who may send.
+pub fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
     let mut sources = BTreeMap::new();
     for (name, settings) in &config.sources {
         let keys = Keys::parse(&settings.secrets).map_err(|error| AppError::Source {

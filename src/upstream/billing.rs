@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::carrier::Carrier;
 use super::fields::text;
 use super::line::{Ask, Cargo, Line, address};
 use super::settings::{ReportKind, ReportSettings, UpstreamError};
@@ -45,10 +46,13 @@ enum Protocol {
 
 impl Billing {
     /// A way back for each source that has one.
-    pub(super) fn new(reports: &BTreeMap<String, ReportSettings>) -> Result<Self, UpstreamError> {
+    pub(super) fn new(
+        reports: &BTreeMap<String, ReportSettings>,
+        carrier: &Carrier,
+    ) -> Result<Self, UpstreamError> {
         let mut ways = BTreeMap::new();
         for (source, settings) in reports {
-            ways.insert(source.clone(), Way::new(source, settings)?);
+            ways.insert(source.clone(), Way::new(source, settings, carrier)?);
         }
         Ok(Self { ways })
     }
@@ -94,7 +98,11 @@ impl Billing {
 }
 
 impl Way {
-    fn new(source: &str, settings: &ReportSettings) -> Result<Self, UpstreamError> {
+    fn new(
+        source: &str,
+        settings: &ReportSettings,
+        carrier: &Carrier,
+    ) -> Result<Self, UpstreamError> {
         let url = address(&format!("sources.{source}.report.url"), &settings.url)?;
         let protocol = match settings.kind {
             ReportKind::WhmcsApi => Protocol::Whmcs {
@@ -111,7 +119,7 @@ impl Way {
                 })?,
             },
         };
-        let line = Line::new("the billing platform", &url, PER_SECOND, TIMEOUT)?;
+        let line = Line::new("the billing platform", &url, PER_SECOND, TIMEOUT, carrier)?;
         Ok(Self {
             line,
             url,

@@ -4,6 +4,7 @@
 //! [`classify`] say what it means. It repeats nothing by itself and follows no redirects.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -12,6 +13,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::carrier::{Carrier, Carry, Parcel};
 use super::settings::UpstreamError;
 use super::talk::Talk;
 use super::wire::{Answer, Expect, Intent, Raw, Received, Setback, classify};
@@ -54,10 +56,16 @@ pub(super) struct Ask {
     pub(super) expect: Expect,
 }
 
+/// How its requests get there.
+enum Way {
+    Http(Client),
+    InProcess(Arc<dyn Carry>),
+}
+
 /// The line to one upstream.
 pub(super) struct Line {
     who: &'static str,
-    client: Client,
+    way: Way,
     pace: DefaultDirectRateLimiter,
     timeout: Duration,
 }
@@ -69,31 +77,16 @@ impl Line {
         address: &Url,
         per_second: u32,
         timeout: Duration,
+        carrier: &Carrier,
     ) -> Result<Self, UpstreamError> {
         let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let mut client = Client::builder()
-            .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // A request that is sent twice may be a server that is paid for twice.
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // The connection's own limit comes first, so that it is known that nothing left.
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
-            .timeout(timeout);
-        if is_loopback(address) {
-            client = client.no_proxy();
-        }
-        if address.scheme() == "http" {
-            // Never any TLS, as no redirect is followed: the system's certificates stay unread.
-            client = client.tls_certs_only(std::iter::empty());
-        }
-        let client = client
-            .build()
-            .map_err(|error| UpstreamError::Client(chain(&error)))?;
+        let way = match carrier {
+            Carrier::Network => Way::Http(client(address, timeout)?),
+            Carrier::InProcess(carry) => Way::InProcess(Arc::clone(carry)),
+        };
         Ok(Self {
             who,
-            client,
+            way,
             pace: RateLimiter::direct(Quota::per_second(per_second)),
             timeout,
         })
@@ -148,7 +141,11 @@ impl Line {
     }
 
     async fn exchange(&self, ask: &Ask) -> Received {
-        let response = match self.request(ask).send().await {
+        let client = match &self.way {
+            Way::Http(client) => client,
+            Way::InProcess(carry) => return carry.carry(Parcel::of(ask)).await,
+        };
+        let response = match request(client, ask).send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
                 return Received::Unsent(chain(&error.without_url()));
@@ -175,34 +172,56 @@ impl Line {
         }
     }
 
-    fn request(&self, ask: &Ask) -> RequestBuilder {
-        let request = self
-            .client
-            .request(ask.method.clone(), ask.url.clone())
-            .headers(ask.keys.clone())
-            .header(
-                reqwest::header::ACCEPT,
-                HeaderValue::from_static("application/json"),
-            );
-        match &ask.cargo {
-            Cargo::Nothing => request,
-            Cargo::Json(value) => request.json(value),
-            Cargo::Form { fields, .. } => request.form(fields),
-            Cargo::Signed { text, headers } => headers
-                .iter()
-                .fold(request, |request, (name, value)| {
-                    request.header(*name, value)
-                })
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(text.clone()),
-        }
-    }
-
     fn lost(&self, error: reqwest::Error) -> String {
         if error.is_timeout() {
             return format!("nothing came within {:?}", self.timeout);
         }
         chain(&error.without_url())
+    }
+}
+
+fn client(address: &Url, timeout: Duration) -> Result<Client, UpstreamError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let mut client = Client::builder()
+        .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        // A request that is sent twice may be a server that is paid for twice.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        // The connection's own limit comes first, so that it is known that nothing left.
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
+        .timeout(timeout);
+    if is_loopback(address) {
+        client = client.no_proxy();
+    }
+    if address.scheme() == "http" {
+        // Never any TLS, as no redirect is followed: the system's certificates stay unread.
+        client = client.tls_certs_only(std::iter::empty());
+    }
+    client
+        .build()
+        .map_err(|error| UpstreamError::Client(chain(&error)))
+}
+
+fn request(client: &Client, ask: &Ask) -> RequestBuilder {
+    let request = client
+        .request(ask.method.clone(), ask.url.clone())
+        .headers(ask.keys.clone())
+        .header(
+            reqwest::header::ACCEPT,
+            HeaderValue::from_static("application/json"),
+        );
+    match &ask.cargo {
+        Cargo::Nothing => request,
+        Cargo::Json(value) => request.json(value),
+        Cargo::Form { fields, .. } => request.form(fields),
+        Cargo::Signed { text, headers } => headers
+            .iter()
+            .fold(request, |request, (name, value)| {
+                request.header(*name, value)
+            })
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(text.clone()),
     }
 }
 

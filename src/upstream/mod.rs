@@ -6,6 +6,7 @@
 //! all upstreams alike.
 
 mod billing;
+mod carrier;
 mod fields;
 mod hivelocity;
 mod line;
@@ -19,6 +20,7 @@ mod talk;
 mod wire;
 
 use self::billing::Billing;
+pub use self::carrier::{Carrier, Carry, Parcel, Raw, Received};
 use self::hivelocity::Hivelocity;
 use self::mask::Mask;
 use self::one_h::OneH;
@@ -48,6 +50,7 @@ impl Upstreams {
             hivelocity,
             one_h,
             reports,
+            carrier,
         } = settings;
         let mut secrets = Mask::default();
         for secret in [&hivelocity.api_key, &one_h.auth_code, &one_h.api_key] {
@@ -58,9 +61,9 @@ impl Upstreams {
             secrets.add(&report.secret);
         }
         Ok(Self {
-            hivelocity: Hivelocity::new(&hivelocity)?,
-            one_h: OneH::new(&one_h)?,
-            billing: Billing::new(&reports)?,
+            hivelocity: Hivelocity::new(&hivelocity, &carrier)?,
+            one_h: OneH::new(&one_h, &carrier)?,
+            billing: Billing::new(&reports, &carrier)?,
             secrets,
         })
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::carrier::Carrier;
 use crate::domain::Secret;
 
 /// Where and how to reach every upstream.
@@ -15,6 +16,8 @@ pub struct UpstreamSettings {
     pub one_h: OneHSettings,
     /// How outcomes go back to the billing platform, by source.
     pub reports: BTreeMap<String, ReportSettings>,
+    /// How requests travel.
+    pub carrier: Carrier,
 }
 
 /// How to reach Hivelocity.

@@ -230,6 +230,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
                 secret: Secret::new(WHMCS_SECRET),
             },
         )]),
+        carrier: super::Carrier::Network,
     }
 }
 

@@ -21,6 +21,7 @@ use url::Url;
 
 use self::acting::{Acting, Keyring};
 use self::power::Accepted;
+use super::carrier::Carrier;
 use super::line::{Ask, Cargo, Line, address, key_header};
 use super::settings::{HivelocitySettings, UpstreamError};
 use super::talk::Talk;
@@ -105,7 +106,10 @@ impl Call {
 
 impl Hivelocity {
     /// A client for the account; none where no key is set.
-    pub(super) fn new(settings: &HivelocitySettings) -> Result<Option<Self>, UpstreamError> {
+    pub(super) fn new(
+        settings: &HivelocitySettings,
+        carrier: &Carrier,
+    ) -> Result<Option<Self>, UpstreamError> {
         if settings.api_key.is_empty() {
             return Ok(None);
         }
@@ -115,7 +119,7 @@ impl Hivelocity {
         })?;
         let pace = settings.requests_per_second;
         Ok(Some(Self {
-            line: Line::new("Hivelocity", &base, pace, settings.timeout)?,
+            line: Line::new("Hivelocity", &base, pace, settings.timeout, carrier)?,
             base,
             key,
             multi: settings.multi,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use self::errors::{Command, Meaning, meaning};
+use super::carrier::Carrier;
 use super::fields::{integer, text};
 use super::line::{Ask, Cargo, Line, address};
 use super::settings::{OneHSettings, UpstreamError};
@@ -41,13 +42,22 @@ enum Reply {
 
 impl OneH {
     /// A client for the account; none where no credentials are set.
-    pub(super) fn new(settings: &OneHSettings) -> Result<Option<Self>, UpstreamError> {
+    pub(super) fn new(
+        settings: &OneHSettings,
+        carrier: &Carrier,
+    ) -> Result<Option<Self>, UpstreamError> {
         if settings.auth_code.is_empty() || settings.api_key.is_empty() {
             return Ok(None);
         }
         let url = address("one_h.base_url", &settings.base_url)?;
         Ok(Some(Self {
-            line: Line::new("1H", &url, settings.requests_per_second, settings.timeout)?,
+            line: Line::new(
+                "1H",
+                &url,
+                settings.requests_per_second,
+                settings.timeout,
+                carrier,
+            )?,
             url,
             auth_code: settings.auth_code.clone(),
             api_key: settings.api_key.clone(),
