@@ -6,8 +6,11 @@
 mod accept;
 mod advance;
 mod claim;
+mod facade;
 mod intervene;
 mod lanes;
+#[cfg(test)]
+mod memory;
 mod outcomes;
 mod read;
 mod rows;
@@ -35,6 +38,9 @@ use tokio::task::JoinHandle;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
+pub use facade::Store;
+#[cfg(test)]
+pub use memory::{Gate, Memory, Passing};
 pub use outcomes::Outcomes;
 pub use rows::{
     Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Intervened,
@@ -80,9 +86,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// The store: cheap to clone, closed by [`StoreGuard::closed`].
+/// A database: cheap to clone, closed by [`StoreGuard::closed`].
 #[derive(Clone, Debug)]
-pub struct Store {
+struct Database {
     writes: mpsc::Sender<Write>,
     reads: SqlitePool,
     signals: Arc<Signals>,
@@ -108,7 +114,7 @@ impl StoreGuard {
     }
 }
 
-impl Store {
+impl Database {
     /// Opens (and makes, and brings up to date) the `SQLite` file that `url` names.
     pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {
         let path = sqlite_path(url)?;

@@ -17,23 +17,59 @@ use crate::domain::state::ServiceStatus;
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 
+/// What keeps the rows in a test.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Backend {
+    Sqlite,
+    Memory,
+}
+
+/// Makes each of these tests one test per backend.
+macro_rules! on_every_backend {
+    ($($name:ident,)+) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Backend::Sqlite).await;
+            })+
+        }
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Backend::Memory).await;
+            })+
+        }
+    };
+}
+pub(super) use on_every_backend;
+
 /// A fresh store with a clock that stands still unless moved.
 pub(super) struct Scene {
     pub(super) store: Store,
     pub(super) now: Timestamp,
-    folder: tempfile::TempDir,
-    guard: StoreGuard,
+    file: Option<File>,
     last: i64,
 }
 
-pub(super) async fn scene() -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, guard) = Store::open(&url(&folder)).await.unwrap();
+/// What a database needs beside itself.
+struct File {
+    folder: tempfile::TempDir,
+    guard: StoreGuard,
+}
+
+pub(super) async fn scene(on: Backend) -> Scene {
+    let (store, file) = match on {
+        Backend::Memory => (Store::in_memory(), None),
+        Backend::Sqlite => {
+            let folder = tempfile::tempdir().unwrap();
+            let (store, guard) = Store::open(&url(&folder)).await.unwrap();
+            (store, Some(File { folder, guard }))
+        }
+    };
     Scene {
         store,
         now: Timestamp::from_seconds(1_000_000),
-        folder,
-        guard,
+        file,
         last: 0,
     }
 }
@@ -117,14 +153,18 @@ impl Scene {
         self.store.run_status(run).await.unwrap().unwrap().0
     }
 
-    /// Ends the store and opens it again.
+    /// Ends the store and opens it again; what is in memory stays there.
     async fn reopen(self) -> Self {
+        let Some(File { folder, guard }) = self.file else {
+            return self;
+        };
         drop(self.store);
-        self.guard.closed().await;
-        let (store, guard) = Store::open(&url(&self.folder)).await.unwrap();
+        guard.closed().await;
+        let (store, guard) = Store::open(&url(&folder)).await.unwrap();
+        let file = Some(File { folder, guard });
         Self {
             store,
-            guard,
+            file,
             ..self
         }
     }
@@ -175,9 +215,8 @@ pub(super) fn acquiring(run: &Claimed, now: Timestamp) -> Advance {
     }
 }
 
-#[tokio::test]
-async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept() {
-    let mut scene = scene().await;
+async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.delivery(EventType::OrderPaid, "501", 1);
     let mut again = scene.delivery(EventType::OrderPaid, "501", 1);
     (again.dedupe, again.body) = (first.dedupe, first.body.clone());
@@ -213,9 +252,8 @@ async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept() {
     );
 }
 
-#[tokio::test]
-async fn copies_that_share_a_transaction_are_told_apart() {
-    let mut scene = scene().await;
+async fn copies_that_share_a_transaction_are_told_apart(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.delivery(EventType::OrderPaid, "501", 1);
     let copies: Vec<NewDelivery> = (0..20)
         .map(|_| {
@@ -234,9 +272,8 @@ async fn copies_that_share_a_transaction_are_told_apart() {
     assert_eq!((stored, scene.claim().await.len()), (1, 1));
 }
 
-#[tokio::test]
-async fn a_write_with_an_old_fence_changes_nothing() {
-    let mut scene = scene().await;
+async fn a_write_with_an_old_fence_changes_nothing(on: Backend) {
+    let mut scene = scene(on).await;
     let run = scene.accept(EventType::OrderPaid, "501", 1).await;
     let old = scene.claim_one().await;
     scene.now = scene.now.plus(Duration::from_secs(601));
@@ -275,9 +312,8 @@ async fn a_write_with_an_old_fence_changes_nothing() {
     );
 }
 
-#[tokio::test]
-async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease() {
-    let mut scene = scene().await;
+async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease(on: Backend) {
+    let mut scene = scene(on).await;
     scene.accept(EventType::OrderPaid, "501", 1).await;
     assert_eq!(scene.claim().await.len(), 1);
     assert_eq!(scene.claim().await.len(), 0);
@@ -287,9 +323,8 @@ async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease() {
     assert_eq!(scene.claim().await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not() {
-    let mut scene = scene().await;
+async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not(on: Backend) {
+    let mut scene = scene(on).await;
     let patch =
         json!({"status": "terminated", "ip": null, "licenses_suspended": null, "licenses": null});
     for _ in 0..2 {
@@ -314,9 +349,8 @@ async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_
     }
 }
 
-#[tokio::test]
-async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time() {
-    let mut scene = scene().await;
+async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time(on: Backend) {
+    let mut scene = scene(on).await;
     let cut_off = scene.accept(EventType::OrderPaid, "501", 1).await;
     let waiting = scene.accept(EventType::OrderPaid, "502", 1).await;
     let claimed = scene.claim().await;
@@ -336,8 +370,8 @@ async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_t
 
 #[tokio::test]
 async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
-    let scene = scene().await;
-    let second = Store::open(&url(&scene.folder)).await;
+    let scene = scene(Backend::Sqlite).await;
+    let second = Store::open(&url(&scene.file.as_ref().unwrap().folder)).await;
     assert!(matches!(second, Err(StoreError::InUse(_))), "{second:?}");
     for wrong in [
         "postgres://u@h/d",
@@ -353,4 +387,13 @@ async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
     }
     let scene = scene.reopen().await;
     scene.store.reachable().await.unwrap();
+}
+
+on_every_backend! {
+    the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept,
+    copies_that_share_a_transaction_are_told_apart,
+    a_write_with_an_old_fence_changes_nothing,
+    a_run_is_taken_by_one_worker_and_again_only_after_its_lease,
+    a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not,
+    what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time,
 }
