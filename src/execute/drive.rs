@@ -320,6 +320,12 @@ impl<'e> Drive<'e> {
             self.skip(index, json!({"skipped": reason}));
             return Ok(None);
         }
+        if self.now() >= began.plus(LEASE) {
+            // Whoever stood still for so long has lost the run, or is about to: nothing is sent
+            // beside the one who has it, and who finds the attempt looks before it sends.
+            self.run.planned = false;
+            return Ok(None);
+        }
         let clock = Instant::now();
         let (outcome, exchanges) = self.perform(&step, permit).await;
         row.exchanges = exchanges;

@@ -40,7 +40,7 @@ use crate::domain::time::Timestamp;
 
 pub use facade::Store;
 #[cfg(test)]
-pub use memory::{Gate, Memory, Passing};
+pub use memory::{Gate, Memory, Passing, Rows, RunRow};
 pub use outcomes::Outcomes;
 pub use rows::{
     Advance, Advanced, AtEnd, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Intervened,

@@ -65,7 +65,7 @@ impl Rows {
         let mut begin = None;
         for new in &runs {
             for id in self.lane(&new.lane) {
-                let Some(run) = self.runs.get_mut(&id) else {
+                let Some(run) = self.run_mut(id) else {
                     continue;
                 };
                 if run.order.origin != new.order.origin || run.status != RunStatus::Paused {
@@ -85,7 +85,7 @@ impl Rows {
             return;
         };
         for id in ids {
-            if let Some(run) = self.runs.get_mut(&id) {
+            if let Some(run) = self.run_mut(id) {
                 run.due_at = run.due_at.map(|_| begin);
             }
         }
@@ -96,6 +96,7 @@ impl Rows {
         let ends = |run: &&NewRun| run.kind == EventType::ServiceTerminated;
         let ended: BTreeSet<String> = runs.iter().filter(ends).map(|r| r.lane.clone()).collect();
         for run in runs {
+            self.touched.insert(run.id);
             self.runs
                 .insert(run.id, RunRow::new(run, delivery, source, now));
         }

@@ -45,7 +45,7 @@ impl Rows {
 
     /// Whether a termination waits behind it; none where the fence is old.
     fn write_run(&mut self, write: &Advance) -> Option<bool> {
-        let run = self.runs.get_mut(&write.run)?;
+        let run = self.run_mut(write.run)?;
         if run.fence != write.fence {
             return None;
         }
@@ -83,7 +83,7 @@ impl Rows {
             customer.claimed_by = Some(write.run);
             return true;
         }
-        if let Some(run) = self.runs.get_mut(&write.run) {
+        if let Some(run) = self.run_mut(write.run) {
             run.status = RunStatus::Waiting;
             // No due time: whoever gives the claim back wakes it.
             run.due_at = (run.overtaken > 0).then_some(write.now);
@@ -114,9 +114,10 @@ impl Rows {
             return;
         }
         customer.claimed_by = None;
-        for waiting in self.runs.values_mut() {
+        for (id, waiting) in &mut self.runs {
             if waiting.claim_wait.as_ref() == Some(&key) {
                 (waiting.due_at, waiting.claim_wait) = (Some(now), None);
+                self.touched.insert(*id);
             }
         }
     }

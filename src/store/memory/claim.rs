@@ -2,10 +2,10 @@
 
 use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
-use crate::domain::state;
 use crate::domain::time::Timestamp;
 use crate::store::Claimed;
 
+use super::read::known;
 use super::rows::{Rows, RunRow};
 
 impl Rows {
@@ -28,7 +28,7 @@ impl Rows {
             .filter_map(|(_, id)| Some(self.claimed(self.runs.get(id)?)))
             .collect();
         for (_, id) in due {
-            if let Some(run) = self.runs.get_mut(&id) {
+            if let Some(run) = self.run_mut(id) {
                 run.status = RunStatus::Running;
                 run.fence += 1;
                 run.due_at = Some(lease_end);
@@ -47,8 +47,6 @@ impl Rows {
         let customer = named(&customer_id).and_then(|key| self.customers.get(&key));
         let delivery = self.deliveries.get(&run.delivery.0).map(|row| &row.new);
         let received_at = delivery.map_or(run.created_at, |new| new.received_at);
-        let read = service.map(|row| state::read(&row.doc.to_string()).expect("it was written"));
-        let known = customer.map(|row| state::read(&row.doc.to_string()).expect("it was written"));
         let journal = self.steps_of(run.id).filter(|_| run.planned);
         Claimed {
             id: run.id,
@@ -70,8 +68,8 @@ impl Rows {
                 .unwrap_or(received_at),
             body: delivery.map(|new| new.body.clone()).unwrap_or_default(),
             steps: journal.cloned().map(Ok).collect(),
-            service: read.unwrap_or_default(),
-            customer: known.unwrap_or_default(),
+            service: service.map(|row| known(&row.doc)).unwrap_or_default(),
+            customer: customer.map(|row| known(&row.doc)).unwrap_or_default(),
         }
     }
 }

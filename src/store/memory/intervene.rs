@@ -58,7 +58,7 @@ impl Rows {
 
     /// A run with a plan goes on at once; one without goes back into its lane's order.
     fn wake(&mut self, id: RunId, now: Timestamp) {
-        let Some(run) = self.runs.get_mut(&id) else {
+        let Some(run) = self.run_mut(id) else {
             return;
         };
         (run.status, run.due_at) = if run.planned {
@@ -93,7 +93,7 @@ impl Rows {
                 step.status = StepStatus::Cancelled;
             }
         }
-        let Some(run) = self.runs.get_mut(&id) else {
+        let Some(run) = self.run_mut(id) else {
             return;
         };
         (run.status, run.blocks, run.due_at) = (RunStatus::Cancelled, false, None);
@@ -103,7 +103,7 @@ impl Rows {
         let (lane, customer) = (run.lane.clone(), run.customer());
         // Whoever was to give way to it need not any more.
         for other in self.lane(&lane) {
-            if let Some(other) = self.runs.get_mut(&other) {
+            if let Some(other) = self.run_mut(other) {
                 other.overtaken = 0;
             }
         }
@@ -114,11 +114,12 @@ impl Rows {
     /// Makes every run that was under way due at once, or only the one that its worker gives back.
     pub(super) fn recover(&mut self, only: Option<(RunId, i64)>, now: Timestamp) -> u64 {
         let mut count = 0;
-        for run in self.runs.values_mut() {
+        for (id, run) in &mut self.runs {
             let meant = only.is_none_or(|one| one == (run.id, run.fence));
             let cut_off = run.status == RunStatus::Running && run.due_at > Some(now);
             if meant && cut_off {
                 run.due_at = Some(now);
+                self.touched.insert(*id);
                 count += 1;
             }
         }

@@ -22,7 +22,7 @@ impl Rows {
         let members = self.lane(lane);
         for id in &members {
             let blocked = self.is_blocked(*id, &members);
-            let Some(run) = self.runs.get_mut(id) else {
+            let Some(run) = self.run_mut(*id) else {
                 continue;
             };
             let open = matches!(run.status, RunStatus::Pending | RunStatus::Paused);
@@ -63,7 +63,8 @@ impl Rows {
 
     /// A termination does not wait for a run that only waits or is paused.
     pub(super) fn overtake(&mut self, lane: &str, now: Timestamp) {
-        for id in self.lane(lane) {
+        let members = self.lane(lane);
+        for id in members.iter().copied() {
             let Some(run) = self.runs.get(&id) else {
                 continue;
             };
@@ -71,9 +72,11 @@ impl Rows {
             if !begun || !self.ended_later(run) {
                 continue;
             }
-            if let Some(run) = self.runs.get_mut(&id) {
+            // One that was held before it had a plan still waits for whoever holds the lane.
+            let held_up = !run.planned && self.is_blocked(id, &members);
+            if let Some(run) = self.run_mut(id) {
                 run.overtaken = 1;
-                if run.status != RunStatus::Running {
+                if run.status != RunStatus::Running && !held_up {
                     run.due_at = Some(now);
                 }
             }

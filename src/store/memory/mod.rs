@@ -44,7 +44,7 @@ pub trait Gate: Send + Sync + fmt::Debug {
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + '_>>;
 
     /// Told of every change of rows, before anyone else learns of it.
-    fn committed(&self, what: &'static str, rows: &Rows) {
+    fn committed(&self, what: &'static str, rows: &mut Rows) {
         let _ = (what, rows);
     }
 }
@@ -105,7 +105,7 @@ impl Memory {
         let done = {
             let mut rows = self.rows();
             let done = change(&mut rows);
-            self.gate.committed(what, &rows);
+            self.gate.committed(what, &mut rows);
             done
         };
         self.signals.due.notify_one();

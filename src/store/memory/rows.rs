@@ -1,6 +1,6 @@
 //! The tables. Each is a map in the order of its key, so that nothing depends on chance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(super) type Named = (String, String);
 pub struct Rows {
     pub(super) deliveries: BTreeMap<i64, DeliveryRow>,
     pub(super) keys: BTreeMap<[u8; 16], i64>,
+    /// The runs that were changed since somebody last asked.
+    pub(super) touched: BTreeSet<RunId>,
     pub(super) runs: BTreeMap<RunId, RunRow>,
     pub(super) steps: BTreeMap<(RunId, u32), Step>,
     pub(super) attempts: BTreeMap<(RunId, u32, u32), AttemptRow>,
@@ -37,27 +39,27 @@ pub(super) struct DeliveryRow {
 #[derive(Clone, Debug, PartialEq)]
 
 pub struct RunRow {
-    pub id: RunId,
-    pub delivery: DeliveryId,
-    pub order: OrderKey,
-    pub lane: String,
-    pub source: String,
-    pub kind: EventType,
-    pub customer_id: Option<String>,
-    pub service_id: Option<String>,
-    pub status: RunStatus,
-    pub blocks: bool,
-    pub planned: bool,
-    pub due_at: Option<Timestamp>,
-    pub fence: i64,
-    pub overtaken: u8,
-    pub claim_wait: Option<(String, String)>,
-    pub waiting_for: Option<String>,
-    pub error: Option<String>,
-    pub replay_of: Option<i64>,
-    pub at_end: Option<AtEnd>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
+    pub(crate) id: RunId,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) order: OrderKey,
+    pub(crate) lane: String,
+    pub(crate) source: String,
+    pub(crate) kind: EventType,
+    pub(crate) customer_id: Option<String>,
+    pub(crate) service_id: Option<String>,
+    pub(crate) status: RunStatus,
+    pub(crate) blocks: bool,
+    pub(crate) planned: bool,
+    pub(crate) due_at: Option<Timestamp>,
+    pub(crate) fence: i64,
+    pub(crate) overtaken: u8,
+    pub(crate) claim_wait: Option<(String, String)>,
+    pub(crate) waiting_for: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) replay_of: Option<i64>,
+    pub(crate) at_end: Option<AtEnd>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 impl RunRow {
@@ -122,6 +124,18 @@ impl Rows {
         self.runs.values()
     }
 
+    /// A run, to be changed.
+    pub(super) fn run_mut(&mut self, id: RunId) -> Option<&mut RunRow> {
+        let run = self.runs.get_mut(&id)?;
+        self.touched.insert(id);
+        Some(run)
+    }
+
+    /// The runs that were changed since this was last asked.
+    pub fn touched(&mut self) -> BTreeSet<RunId> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// One run.
     pub fn run(&self, id: RunId) -> Option<&RunRow> {
         self.runs.get(&id)
@@ -142,6 +156,13 @@ impl Rows {
     /// Whether this delivery is kept.
     pub fn keeps(&self, delivery: DeliveryId) -> bool {
         self.deliveries.contains_key(&delivery.0)
+    }
+
+    /// The highest id in use.
+    pub fn highest_id(&self) -> i64 {
+        let delivery = self.deliveries.keys().next_back().copied();
+        let run = self.runs.keys().next_back().map(|run| run.0);
+        delivery.max(run).unwrap_or(0)
     }
 
     /// The run that has the customer's claim.
