@@ -206,7 +206,6 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
     for _ in 0..chance.random_range(0..6) {
         // Now and then two things happen in the same second.
         second += chance.random_range(1..=apart) * i64::from(chance.random_range(0..8) > 0);
-        second = second.max(events.last().map_or(0, |_| second));
         let kind = match chance.random_range(0..12) {
             0..=3 => E::ServiceSuspended,
             4..=6 => E::ServiceUnsuspended,
@@ -219,8 +218,11 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
             _ if product != "44" => E::ServiceAction,
             _ => E::ServiceRenewed,
         };
-        // Nothing happens in the very second of the first order.
-        second += i64::from(Some(second) == first_second(events, sold));
+        // The first order and a change of package have their second for themselves: with equal
+        // times it would be the post that decides which product was paid for.
+        let alone = |kind| matches!(kind, E::ServicePackageChanged);
+        let crowded = events.last().is_some_and(|last| alone(last.kind)) || alone(kind);
+        second += i64::from(crowded || Some(second) == first_second(events, sold));
         let mut event = Event::of(sold, kind, product, second);
         if kind == E::ServiceAction {
             let actions = [

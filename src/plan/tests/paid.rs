@@ -136,6 +136,25 @@ fn an_order_replayed_after_a_package_change_does_not_bring_old_licences_back() {
 }
 
 #[test]
+fn a_suspended_service_that_is_paid_again_comes_back_as_what_its_package_has_become() {
+    let order = World::new(OrderPaid, Suspended, BOTH);
+    let mut late = World::new(OrderPaid, Suspended, BOTH);
+    late.service.package_settled = Some(at(15));
+    let unsuspended = World::new(EventType::ServiceUnsuspended, Suspended, BOTH);
+    assert_ne!(order.steps(), unsuspended.steps());
+    late.order = at(12);
+    assert_eq!(
+        late.steps(),
+        [
+            "remove_null_route",
+            "power:boot",
+            "unsuspend_user",
+            "report:active"
+        ]
+    );
+}
+
+#[test]
 fn another_product_paid_for_a_service_that_has_a_device_is_no_success() {
     let mut bigger = product("43", BOTH);
     bigger.hivelocity.as_mut().unwrap().product_id = 585;
