@@ -24,7 +24,10 @@ use super::settings;
 use super::turns::{Errand, Task};
 
 /// More turns than any simulation needs; who needs more never comes to rest.
-const MOST_TURNS: u32 = 400_000;
+const MOST_TURNS: u32 = 150_000;
+/// How often chance strikes a process. Who is killed for ever without ever being left alone for
+/// as long as an unclear create is only looked for never gets anywhere, and rightly so.
+const MOST_STRIKES: u32 = 20;
 /// How long a process that was killed stays down, at the most.
 const DOWN: Duration = Duration::from_secs(20);
 
@@ -70,6 +73,7 @@ pub(super) struct Stage {
     happenings: BTreeMap<(Timestamp, u64), Happening>,
     happened: u64,
     pub(super) turns: u32,
+    struck: u32,
     /// Whether a start makes what was cut off due at once; only where it is alone.
     recovers: bool,
     /// Whether the first process that is able to does all the work.
@@ -101,6 +105,7 @@ impl Stage {
             happenings: BTreeMap::new(),
             happened: 0,
             turns: 0,
+            struck: 0,
             recovers: processes == 1,
             one_works: false,
         }
@@ -380,9 +385,13 @@ impl Stage {
         for (place, _) in robbed {
             self.stand_still(place, Duration::from_hours(12));
         }
+        if self.struck >= MOST_STRIKES {
+            return;
+        }
         if self.control.happens(rates.kill)
             && let Some((place, _)) = self.some_process()
         {
+            self.struck += 1;
             self.kill(place);
         }
         if self.places.len() > 1
@@ -390,6 +399,7 @@ impl Stage {
             && let Some((place, _)) = self.some_process()
             && self.may_stand(place)
         {
+            self.struck += 1;
             self.stand_still(place, self.control.up_to(Duration::from_hours(2)));
         }
     }

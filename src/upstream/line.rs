@@ -80,9 +80,10 @@ impl Line {
         carrier: &Carrier,
     ) -> Result<Self, UpstreamError> {
         let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-        let way = match carrier {
-            Carrier::Network => Way::Http(client(address, timeout)?),
-            Carrier::InProcess(carry) => Way::InProcess(Arc::clone(carry)),
+        let (way, per_second) = match carrier {
+            Carrier::Network => (Way::Http(client(address, timeout)?), per_second),
+            // Nobody to be spared, and the time in which the pace counts is not the carrier's.
+            Carrier::InProcess(carry) => (Way::InProcess(Arc::clone(carry)), NonZeroU32::MAX),
         };
         Ok(Self {
             who,
