@@ -320,14 +320,8 @@ impl<'e> Drive<'e> {
             self.skip(index, json!({"skipped": reason}));
             return Ok(None);
         }
-        if self.now() >= began.plus(LEASE) {
-            // Whoever stood still for so long has lost the run, or is about to: nothing is sent
-            // beside the one who has it, and who finds the attempt looks before it sends.
-            self.run.planned = false;
-            return Ok(None);
-        }
         let clock = Instant::now();
-        let (outcome, exchanges) = self.perform(&step, permit).await;
+        let (outcome, exchanges) = self.perform(&step, permit, began.plus(LEASE)).await;
         row.exchanges = exchanges;
         row.duration_ms = Some(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
         row.error = why(&outcome);
@@ -360,9 +354,12 @@ impl<'e> Drive<'e> {
         &mut self,
         step: &Step,
         permit: Permit,
+        lease_end: Timestamp,
     ) -> (Outcome, Vec<crate::domain::step::Exchange>) {
         let mut exchanges = Vec::new();
         let mut learned = Learned::default();
+        let clock = &self.engine.clock;
+        let still_held = || clock.now() < lease_end;
         let scene = Scene {
             source: &self.run.source,
             service_id: self.run.service_id.as_deref(),
@@ -373,6 +370,7 @@ impl<'e> Drive<'e> {
             entropy: &*self.engine.entropy,
             now: self.now(),
             attempt: step.attempts,
+            still_held: &still_held,
         };
         let outcome = self
             .engine

@@ -178,7 +178,7 @@ impl Mail {
 pub(super) fn lives(chance: &mut StdRng) -> Vec<Event> {
     let mut events = Vec::new();
     let customers = chance.random_range(1..=2);
-    let services = chance.random_range(1..=4);
+    let services = [1, 1, 1, 2, 2, 3][chance.random_range(0..6)];
     let apart = [1, 20, 300, 1_800][chance.random_range(0..4)];
     let mut sold = Vec::new();
     for number in 1..=services {
@@ -203,7 +203,7 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
     let mut second = chance.random_range(0..apart * 3);
     let mut product = sold.product;
     events.push(Event::of(sold, E::OrderPaid, product, second));
-    for _ in 0..chance.random_range(0..6) {
+    for _ in 0..chance.random_range(0..5) {
         // Now and then two things happen in the same second.
         second += chance.random_range(1..=apart) * i64::from(chance.random_range(0..8) > 0);
         let kind = match chance.random_range(0..12) {

@@ -84,7 +84,7 @@ fn varied(chance: &mut StdRng) -> Config {
 fn rates(chance: &mut StdRng) -> Rates {
     let mut one_of = |rates: [f64; 4]| rates[chance.random_range(0..4)];
     Rates {
-        call: one_of([0.0, 0.02, 0.08, 0.25]),
+        call: one_of([0.0, 0.02, 0.06, 0.15]),
         store: one_of([0.0, 0.0, 0.01, 0.04]),
         kill: one_of([0.0, 0.002, 0.006, 0.02]),
         stall: one_of([0.0, 0.003, 0.01, 0.03]),
@@ -127,7 +127,7 @@ fn send(chance: &mut StdRng, stage: &mut Stage) {
 }
 
 /// A person tries again what is paused; whether there was anything.
-fn try_again(stage: &mut Stage) -> bool {
+pub(super) fn try_again(stage: &mut Stage) -> bool {
     let paused: Vec<_> = {
         let rows = stage.memory.rows();
         let paused = rows

@@ -47,7 +47,9 @@ impl Door {
                 if let Some(blow) = Point::BeforeCommit(what).reached(control) {
                     return self.struck(blow, "before a commit").await;
                 }
-                control.pause(control.up_to(COMMIT), before(what)).await;
+                control
+                    .pause(control.up_to(COMMIT), "before a commit")
+                    .await;
                 self.perhaps_fails(1.0, || format!("the transaction of {what} failed"))
             }
             Passing::AfterCommit(what) => {
@@ -84,23 +86,6 @@ impl Door {
         }
         self.control.tell(words);
         Err(StoreError::Unavailable("simulated".into()))
-    }
-}
-
-/// Where it is safe to stand still: nothing was recorded that is still to be sent.
-pub(super) const SAFE_PLACES: [&str; 4] = [
-    "at its beginning",
-    "before advance",
-    "before claim",
-    "before accept",
-];
-
-fn before(what: &'static str) -> &'static str {
-    match what {
-        "advance" => SAFE_PLACES[1],
-        "claim" => SAFE_PLACES[2],
-        "accept" => SAFE_PLACES[3],
-        _ => "before a commit",
     }
 }
 

@@ -75,7 +75,7 @@ impl Point {
                 Blow::KilledAfter,
                 Blow::LeaseLostAfter,
             ],
-            Self::Call { .. } => &[Blow::Killed, Blow::LostBefore, Blow::Unavailable],
+            Self::Call { .. } => &[Blow::Killed, Blow::LostBefore],
         }
     }
 

@@ -17,6 +17,8 @@ use super::points::{Blow, Point};
 
 /// Where reports go to.
 pub(super) const BILLING_HOST: &str = "billing.example";
+/// Where a request is about to leave.
+pub(super) const LEAVING: &str = "before a call";
 /// How long nobody waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a request or an answer travels, mostly and at most.
@@ -127,7 +129,7 @@ async fn carried(control: &Control, memory: &Memory, parcel: Parcel) -> Received
     if blow == Some(Blow::Killed) {
         control.doom();
     }
-    control.pause(usual(control), "before a call").await;
+    control.pause(usual(control), LEAVING).await;
     check_recorded(control, memory, &parcel);
     let fate = match blow {
         Some(blow) => fate_of(blow, &parcel),

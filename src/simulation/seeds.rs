@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::chance::live_through;
 
 /// How many are lived through unless more are asked for.
-const USUAL: u64 = 300;
+const USUAL: u64 = 200;
 /// As many as CI's machines have cores.
 const THREADS: usize = 2;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
     let text = std::env::var(name).ok()?;
     Some(
@@ -20,7 +20,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Timers want a runtime to be there, though none of them is ever waited for.
-fn in_a_runtime<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn in_a_runtime<T>(work: impl FnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -17,7 +17,6 @@ use crate::store::{Claimed, Intervention, Memory, Store};
 
 use super::billing::Mail;
 use super::control::{BEGINNING, Control, Turn};
-use super::door::SAFE_PLACES;
 use super::post;
 use super::process::{Board, News, Process};
 use super::settings;
@@ -171,18 +170,26 @@ impl Stage {
         self.places[place].up.is_some() && !self.stands(place, now)
     }
 
+    /// Who may take runs. A spare takes over from who stands still, not from who starts again in
+    /// a moment and believes to be alone.
+    fn able(&self, now: Timestamp) -> Vec<usize> {
+        let all = 0..self.places.len();
+        if !self.one_works {
+            return all.filter(|place| self.works(*place, now)).collect();
+        }
+        let next = all.into_iter().find(|place| !self.stands(*place, now));
+        next.into_iter()
+            .filter(|place| self.works(*place, now))
+            .collect()
+    }
+
     fn choices(&self, now: Timestamp) -> Vec<Choice> {
         let ready = |task: &Task| task.wake <= now && !self.stands(task.turn.process, now);
         let tasks = self.tasks.iter().enumerate();
         let tasks = tasks.filter(|(_, task)| ready(task));
         let mut choices: Vec<Choice> = tasks.map(|(index, _)| Choice::Task(index)).collect();
         if self.memory.rows().next_due().is_some_and(|due| due <= now) {
-            let mut able: Vec<usize> = (0..self.places.len())
-                .filter(|place| self.works(*place, now))
-                .collect();
-            if self.one_works {
-                able.truncate(1);
-            }
+            let able = self.able(now);
             let idle = |place: &usize| !self.tasks.iter().any(|task| is_round(task, *place));
             choices.extend(able.into_iter().filter(idle).map(Choice::Round));
         }
@@ -197,7 +204,7 @@ impl Stage {
             let stands = self.places[task.turn.process].stands;
             task.wake.max(stands)
         });
-        let some_work = (0..self.places.len()).any(|place| self.works(place, now));
+        let some_work = !self.able(now).is_empty();
         let due = self.memory.rows().next_due().filter(|_| some_work);
         let waiting = due.is_some() || self.memory.rows().next_due().is_some();
         let back = self.places.iter().filter_map(|place| {
@@ -307,14 +314,12 @@ impl Stage {
     /// Some process that works, by chance; by itself a stage without any waits for one.
     fn some_process(&self) -> Option<(usize, Process)> {
         let now = self.control.now();
-        let up: Vec<usize> = (0..self.places.len())
-            .filter(|place| self.works(*place, now))
-            .collect();
-        if up.is_empty() {
+        let able = self.able(now);
+        if able.is_empty() {
             return None;
         }
-        let pick = usize::try_from(self.control.below(up.len() as u64)).unwrap();
-        let place = if self.one_works { up[0] } else { up[pick] };
+        let pick = usize::try_from(self.control.below(able.len() as u64)).unwrap();
+        let place = able[pick];
         Some((place, self.places[place].up.clone()?))
     }
 
@@ -404,12 +409,11 @@ impl Stage {
         }
     }
 
-    /// No supplier knows fences: a request that leaves after its lease ended cannot be stopped
-    /// there. So a process stands still only where it has nothing to send.
+    /// No supplier knows fences: what leaves in the moment in which its lease ends cannot be
+    /// stopped any more. Everywhere else a process may stand still.
     fn may_stand(&self, place: usize) -> bool {
-        let own = |task: &&Task| task.turn.process == place;
-        let mut own = self.tasks.iter().filter(own);
-        own.all(|task| SAFE_PLACES.contains(&task.place))
+        let mut own = self.tasks.iter().filter(|task| task.turn.process == place);
+        own.all(|task| task.place != post::LEAVING)
     }
 
     fn stand_still(&mut self, place: usize, beyond: Duration) {

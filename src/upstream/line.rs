@@ -128,6 +128,11 @@ impl Line {
             let error = format!("too many requests wait for {} already; not sent", self.who);
             return Err(Setback::unavailable(error));
         }
+        if ask.expect.intent == Intent::Write && !(talk.scene.still_held)() {
+            // Another worker may have the run by now, and send beside this one.
+            let error = format!("the lease ended before {} was asked; not sent", self.who);
+            return Err(Setback::unavailable(error));
+        }
         let began = Instant::now();
         let received = self.exchange(ask).await;
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -40,6 +40,7 @@ impl Upstreams {
             entropy: &NoEntropy,
             now: Timestamp::default(),
             attempt: 1,
+            still_held: &|| true,
         };
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let mut talk = Talk {

@@ -285,6 +285,7 @@ impl Set {
             entropy: &Counting,
             now: self.now,
             attempt: self.attempt,
+            still_held: &|| true,
         };
         let outcome = upstreams
             .perform(action, self.permit, &scene, &mut trace, &mut learned)

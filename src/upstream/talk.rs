@@ -28,6 +28,9 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// Which attempt at the step this is, from 1.
     pub attempt: u32,
+    /// Whether the run is still held by whoever makes this attempt. No supplier knows fences, so
+    /// this is asked before every request that changes something.
+    pub still_held: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What an attempt found out by the way, to be stored whatever its outcome.
