@@ -12,6 +12,7 @@
 //! | 4 | [`web`], [`worker`] | routes; the claim loop |
 //! | 5 | [`config`], [`sandbox`] | settings; stand-ins for the suppliers |
 //! | 6, 7 | [`app`], [`cli`] | composition root; commands |
+//! | 8 | `simulation` | tests only: all of it under a seed, without sockets or time |
 
 pub mod app;
 pub mod catalogue;
@@ -23,6 +24,8 @@ pub mod normalise;
 pub mod plan;
 pub mod receive;
 pub mod sandbox;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod upstream;
 pub mod verify;

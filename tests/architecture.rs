@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Module, rank, and the outside crates that only some may name.
-const RANKS: [(&str, u8); 15] = [
+const RANKS: [(&str, u8); 16] = [
     ("domain", 0),
     ("verify", 1),
     ("catalogue", 1),
@@ -24,6 +24,7 @@ const RANKS: [(&str, u8); 15] = [
     ("sandbox", 5),
     ("app", 6),
     ("cli", 7),
+    ("simulation", 8),
 ];
 
 /// The one edge inside a rank: planning reads the catalogue.

@@ -21,7 +21,7 @@ use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
 
-pub use parts::{engine, upstreams, with_sandbox};
+pub use parts::{Surroundings, engine, engine_in, sources, upstreams, with_sandbox};
 pub use system::{SystemClock, SystemEntropy};
 
 /// Why the service could not start.

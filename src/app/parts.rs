@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
+use crate::domain::entropy::Entropy;
 use crate::domain::id::IdSource;
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
@@ -16,8 +17,8 @@ use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
-    BreakerRules, HivelocitySettings, OneHSettings, OwnPace, Pace, ReportKind, ReportSettings,
-    UpstreamSettings, Upstreams,
+    BreakerRules, Carrier, HivelocitySettings, OneHSettings, OwnPace, Pace, ReportKind,
+    ReportSettings, UpstreamSettings, Upstreams,
 };
 use crate::verify::Keys;
 use crate::web::Web;
@@ -50,8 +51,38 @@ pub async fn with_sandbox(
     Ok(sandbox)
 }
 
+/// What the service has around itself: the time, chance, and the way to the suppliers.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How requests travel.
+    pub carrier: Carrier,
+}
+
+impl Surroundings {
+    /// The real ones.
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            carrier: Carrier::Network,
+        }
+    }
+}
+
 /// The suppliers' and platforms' clients.
-pub fn upstreams(config: &Config, store: Option<&Store>) -> Result<Upstreams, AppError> {
+pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
+    upstreams_by(config, None, Carrier::Network)
+}
+
+fn upstreams_by(
+    config: &Config,
+    store: Option<&Store>,
+    carrier: Carrier,
+) -> Result<Upstreams, AppError> {
     let hivelocity = &config.hivelocity;
     let one_h = &config.one_h;
     let reports = config.sources.iter().filter_map(|(name, source)| {
@@ -93,6 +124,7 @@ pub fn upstreams(config: &Config, store: Option<&Store>) -> Result<Upstreams, Ap
         },
         reports: reports.collect(),
         step_timeout: config.execution.step_timeout,
+        carrier,
     };
     Ok(Upstreams::paced(settings, &pace)?)
 }
@@ -132,8 +164,18 @@ pub fn engine(
     store: Store,
     stopping: CancellationToken,
 ) -> Result<Engine, AppError> {
+    engine_in(config, store, stopping, Surroundings::real())
+}
+
+/// The same in surroundings that are handed in.
+pub fn engine_in(
+    config: &Config,
+    store: Store,
+    stopping: CancellationToken,
+    surroundings: Surroundings,
+) -> Result<Engine, AppError> {
     Ok(Engine {
-        upstreams: upstreams(config, Some(&store))?,
+        upstreams: upstreams_by(config, Some(&store), surroundings.carrier)?,
         catalogue: Arc::new(config.catalogue.clone()),
         rules: rules(config),
         retry: RetryRules {
@@ -148,20 +190,17 @@ pub fn engine(
         require_approval: config.policy.require_approval.iter().cloned().collect(),
         dry_run: config.policy.dry_run,
         vault: Vault::new(config.admin.encryption_key),
-        clock: clock(&store),
+        // Processes that share a database must agree on the time: there it is the database's.
+        clock: store.clock().unwrap_or(surroundings.clock),
         store,
-        entropy: Arc::new(SystemEntropy),
+        entropy: surroundings.entropy,
         stopping,
         pauses: Pauses::default(),
     })
 }
 
-/// Processes that share a database must agree on the time: there it is the database's.
-fn clock(store: &Store) -> Arc<dyn Clock> {
-    store.clock().unwrap_or_else(|| Arc::new(SystemClock))
-}
-
-fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
+/// Who may send.
+pub fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
     let mut sources = BTreeMap::new();
     for (name, settings) in &config.sources {
         let keys = Keys::parse(&settings.secrets).map_err(|error| AppError::Source {

@@ -65,8 +65,15 @@ pub(super) fn darken(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<Ste
     }
 }
 
-/// The steps that bring the device back.
-pub(super) fn lighten(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<StepAction>) {
+/// The steps that bring the device back. Where the package has changed, the device may have gone
+/// dark in the way of another product: then every way is undone, since undoing what was not
+/// done finds nothing to do.
+pub(super) fn lighten(case: &Case<'_>, on_suspend: DeviceOnSuspend, steps: &mut Vec<StepAction>) {
+    let tag = &case.tag();
+    let on_suspend = match case.service().package_settled {
+        Some(_) => DeviceOnSuspend::ShutdownAndNullRoute,
+        None => on_suspend,
+    };
     let open = StepAction::RemoveNullRoute {
         tag: tag.to_owned(),
     };

@@ -39,9 +39,14 @@ fn settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
 }
 
 /// An order that was carried out before the package changed would bring the old package's
-/// licences back. While the build is unfinished a person decides instead.
+/// licences back. While the build is unfinished a person decides instead, and one that pays for
+/// a suspended service again brings it back as what it has become.
 fn package_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
-    package_settled_after(order, service).filter(|_| service.status != ServiceStatus::Building)
+    let open = matches!(
+        service.status,
+        ServiceStatus::Building | ServiceStatus::Suspended
+    );
+    package_settled_after(order, service).filter(|_| !open)
 }
 
 fn package_settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {

@@ -1,17 +1,20 @@
 //! `order.paid`: the service is to exist; a suspended one comes back. Pure.
 
 use crate::catalogue::{LicenceSpec, Product, SubUserPer};
-use crate::domain::{PauseReason, ServiceStatus, StepAction};
+use crate::domain::{OrderKey, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, device, licence, user};
+use super::{Plan, Planned, Stop, device, licence, suspend, user};
 
 /// The plan of a paid order.
 ///
 /// Everything is ensured: what is there already is found by its mark, so the same order planned
 /// again creates nothing twice.
 pub(super) fn plan(case: &Case<'_>) -> Planned {
+    if case.status() == ServiceStatus::Suspended && package_since(case).is_some() {
+        return suspend::unsuspended(case);
+    }
     let product = ordered_product(case)?;
     refuse(case, product)?;
     let mut steps = Vec::new();
@@ -20,7 +23,7 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         refuse_other_hardware(case, product, &spec)?;
         device::build(case, spec, &mut steps);
         if comes_back(case) {
-            device::lighten(hivelocity.on_suspend, &case.tag(), &mut steps);
+            device::lighten(case, hivelocity.on_suspend, &mut steps);
         }
     }
     let user = product.one_h.as_ref().and_then(|_| user::of(case));
@@ -136,13 +139,17 @@ fn refuse_quantity(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
     ))
 }
 
+/// The package change that is newer than this order, if there was one.
+fn package_since(case: &Case<'_>) -> Option<OrderKey> {
+    let settled = case.service().package_settled;
+    settled.filter(|settled| *settled > case.situation.order)
+}
+
 /// The package changed while the build stood still: which of the two is to be built?
 fn refuse_package(case: &Case<'_>) -> Result<(), Stop> {
-    let newer = case
-        .service()
-        .package_settled
-        .filter(|settled| *settled > case.situation.order);
-    let Some(newer) = newer else { return Ok(()) };
+    let Some(newer) = package_since(case) else {
+        return Ok(());
+    };
     Err(Stop::Hold(
         PauseReason::Difference,
         format!(

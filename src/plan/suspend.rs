@@ -50,7 +50,7 @@ pub(super) fn unsuspended(case: &Case<'_>) -> Planned {
     let product = case.known_product()?;
     let mut steps = Vec::new();
     if let Some(hivelocity) = &product.hivelocity {
-        device::lighten(hivelocity.on_suspend, &case.tag(), &mut steps);
+        device::lighten(case, hivelocity.on_suspend, &mut steps);
     }
     lighten_one_h(case, product, &mut steps);
     // A build that stands still is not finished by being unsuspended.

@@ -68,18 +68,19 @@ pub(super) fn kept_by<'a>(user: &str, siblings: &[Sibling<'a>]) -> Option<&'a st
 }
 
 /// Whether the sub-user may be suspended by what happened before this event: the customer was
-/// closed, or a service of it went dark and none is up.
+/// closed, this service went dark, or another service of it was there before.
+///
+/// That another one is active does not say that the sub-user is usable: it counts as active from
+/// the moment its return is planned, and a termination may end that before it is carried out.
 pub(super) fn perhaps_suspended(case: &Case<'_>, user: &str) -> bool {
-    let siblings = case.situation.siblings.iter().map(|sibling| sibling.state);
-    let users = std::iter::once(case.service()).chain(siblings);
-    let statuses: Vec<ServiceStatus> = users
-        .filter(|state| state.one_h_user.as_deref() == Some(user))
-        .map(|state| state.status)
-        .collect();
-    let dark = statuses
-        .iter()
-        .any(|status| matches!(status, ServiceStatus::Suspended | ServiceStatus::Terminated));
-    case.situation.customer.closed || (dark && !statuses.contains(&ServiceStatus::Active))
+    let of_user = |state: &ServiceState| state.one_h_user.as_deref() == Some(user);
+    let own = matches!(
+        case.status(),
+        ServiceStatus::Suspended | ServiceStatus::Terminated
+    ) && of_user(case.service());
+    let mut others = case.situation.siblings.iter();
+    let others = others.any(|other| of_user(other.state) && was_made(other.state));
+    case.situation.customer.closed || own || others
 }
 
 /// The customer's sub-users that are in use, for what concerns the customer as a whole.

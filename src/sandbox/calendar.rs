@@ -1,5 +1,5 @@
 //! The sandbox's calendar: the dates of moments counted from its beginning. It reads the real
-//! clock once, when the sandbox begins.
+//! clock once, when the sandbox begins, unless it is told when that was.
 
 use std::time::Duration;
 
@@ -14,6 +14,11 @@ impl Calendar {
     pub(super) fn beginning_now() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the stand-ins live in real time")]
         Self(Timestamp::now())
+    }
+
+    /// A calendar that begins at this moment.
+    pub(super) fn beginning(at: crate::domain::Timestamp) -> Self {
+        Self(Timestamp::from_microsecond(at.micros()).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
     /// RFC 3339.

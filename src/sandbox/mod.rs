@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `serve`, `wire` | threads, connections, HTTP |
+//! | `in_process` | the same suppliers without any of that, in a time that is told |
 //! | `world` | both suppliers and the fault plan behind one lock |
 //! | `fault` | what goes wrong, by chance or by script |
 //! | `hivelocity`, `fields` | who calls, which route, strict bodies |
@@ -28,6 +29,7 @@ mod fields;
 mod hivelocity;
 #[cfg(test)]
 mod hivelocity_tests;
+mod in_process;
 mod inventory;
 mod null_route;
 mod one_h;
@@ -50,6 +52,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use fault::Fault;
+pub use in_process::{Reply, Suppliers};
 pub use snapshot::{
     ClientSnapshot, DeviceSnapshot, EffectCounts, LicenceSnapshot, PortalSnapshot, SandboxSnapshot,
     SubUserSnapshot,

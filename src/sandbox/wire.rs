@@ -27,6 +27,26 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A request to a path with its query; header names are in lower case.
+    pub(super) fn new(
+        method: &str,
+        target: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let query = url::form_urlencoded::parse(query.as_bytes())
+            .into_owned()
+            .collect();
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query,
+            headers,
+            body,
+        }
+    }
+
     /// The first header of this name (given in lower case).
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -59,10 +79,10 @@ impl Request {
 /// An answer.
 #[derive(Clone, Debug)]
 pub(super) struct Response {
-    status: u16,
-    content_type: &'static str,
-    retry_after: Option<u64>,
-    body: Vec<u8>,
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) retry_after: Option<u64>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Response {
@@ -281,17 +301,7 @@ fn parse_head(head: &[u8]) -> Option<(Request, BodyLength)> {
         .map(|line| line.split_once(':'))
         .map(|pair| pair.map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned())))
         .collect::<Option<_>>()?;
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query = url::form_urlencoded::parse(query.as_bytes())
-        .into_owned()
-        .collect();
-    let request = Request {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query,
-        headers,
-        body: Vec::new(),
-    };
+    let request = Request::new(method, target, headers, Vec::new());
     let length = body_length(&request)?;
     Some((request, length))
 }

@@ -1,6 +1,7 @@
 //! Both suppliers and what befalls their requests, behind one lock. It answers requests; it never
 //! waits and knows no sockets.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,12 @@ pub(super) const HIVELOCITY_BASE: &str = "/api/v2";
 /// The licence supplier's one address.
 pub(super) const ONE_H_PATH: &str = "/partners";
 
+/// Tells how long ago the world began.
+pub(super) type Watch = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// Everything behind the sockets.
-#[derive(Debug)]
 pub(super) struct World {
-    began: Instant,
+    watch: Watch,
     calendar: Calendar,
     credentials: Credentials,
     state: Mutex<State>,
@@ -39,9 +42,22 @@ struct State {
     faults_met: u64,
 }
 
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
 impl World {
-    /// A world in which nothing has been ordered yet.
+    /// A world in which nothing has been ordered yet, in real time.
     pub(super) fn new(options: &SandboxOptions) -> Self {
+        let began = Instant::now();
+        let watch = Box::new(move || began.elapsed());
+        Self::timed(options, Calendar::beginning_now(), watch)
+    }
+
+    /// The same in a time that the watch tells.
+    pub(super) fn timed(options: &SandboxOptions, calendar: Calendar, watch: Watch) -> Self {
         let pace = Pace {
             build: options.build_time,
             hidden: options.hidden_for,
@@ -61,9 +77,8 @@ impl World {
             auth_code: options.one_h_auth_code.clone(),
             api_key: options.one_h_api_key.clone(),
         };
-        let (began, calendar) = (Instant::now(), Calendar::beginning_now());
         Self {
-            began,
+            watch,
             calendar,
             credentials,
             state: Mutex::new(state),
@@ -82,7 +97,7 @@ impl World {
 
     /// Lets the request take effect and answers it.
     pub(super) fn perform(&self, request: &Request) -> Response {
-        let now = self.began.elapsed();
+        let now = (self.watch)();
         let mut state = self.state();
         let State {
             estate,
@@ -129,7 +144,7 @@ impl World {
 
     /// Everything held at this moment.
     pub(super) fn snapshot(&self) -> SandboxSnapshot {
-        let now: Duration = self.began.elapsed();
+        let now = (self.watch)();
         let state = self.state();
         SandboxSnapshot {
             clients: state.estate.client_snapshots(),

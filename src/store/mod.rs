@@ -10,8 +10,11 @@ mod backup;
 mod claim;
 mod claims;
 mod counts;
+mod facade;
 mod intervene;
 mod lanes;
+#[cfg(test)]
+mod memory;
 mod node;
 mod open;
 mod outcomes;
@@ -41,6 +44,9 @@ use tokio::task::JoinHandle;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::{Clock, Timestamp};
 
+pub use facade::Store;
+#[cfg(test)]
+pub use memory::{Gate, Memory, Passing, Rows, RunRow};
 use node::Node;
 use open::Reads;
 pub use outcomes::Outcomes;
@@ -89,9 +95,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
     }
 }
 
-/// The store: cheap to clone, closed by [`StoreGuard::closed`].
+/// A database: cheap to clone, closed by [`StoreGuard::closed`].
 #[derive(Clone, Debug)]
-pub struct Store {
+struct Database {
     writes: mpsc::Sender<Write>,
     reads: Reads,
     signals: Arc<Signals>,
@@ -123,7 +129,7 @@ impl StoreGuard {
     }
 }
 
-impl Store {
+impl Database {
     /// Opens the database that `url` names and brings it up to date. An `SQLite` file is made if
     /// there is none.
     pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {

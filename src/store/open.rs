@@ -20,7 +20,7 @@ use super::node::{self, Node};
 use super::session::Session;
 use super::sql::{Link, statement};
 use super::writer::{self, Inbox, Signals};
-use super::{Store, StoreError, StoreGuard};
+use super::{Database, StoreError, StoreGuard};
 
 static SQLITE: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -77,7 +77,7 @@ pub(super) enum Address {
 }
 
 /// Opens the database for reading and writing.
-pub(super) async fn open(url: &str) -> Result<(Store, StoreGuard), StoreError> {
+pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError> {
     match address(url)? {
         Address::Sqlite(path) => open_sqlite(&path).await,
         Address::Postgres(options) => open_postgres(*options).await,
@@ -85,7 +85,7 @@ pub(super) async fn open(url: &str) -> Result<(Store, StoreGuard), StoreError> {
 }
 
 /// Opens the database for reading only.
-pub(super) async fn peek(url: &str) -> Result<Store, StoreError> {
+pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     let reads = match address(url)? {
         Address::Sqlite(path) => {
             let options = SqliteConnectOptions::new().filename(&path).read_only(true);
@@ -100,7 +100,7 @@ pub(super) async fn peek(url: &str) -> Result<Store, StoreError> {
         .await?;
     // Nobody listens at the other end: every write answers that the store is closed.
     let (writes, _) = mpsc::channel(1);
-    Ok(Store {
+    Ok(Database {
         writes,
         reads,
         signals: Arc::new(Signals::default()),
@@ -108,7 +108,7 @@ pub(super) async fn peek(url: &str) -> Result<Store, StoreError> {
     })
 }
 
-async fn open_sqlite(path: &Path) -> Result<(Store, StoreGuard), StoreError> {
+async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -137,7 +137,7 @@ async fn open_sqlite(path: &Path) -> Result<(Store, StoreGuard), StoreError> {
     Ok((store, guard))
 }
 
-async fn open_postgres(options: PgConnectOptions) -> Result<(Store, StoreGuard), StoreError> {
+async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuard), StoreError> {
     let mut connection = options.connect().await?;
     POSTGRES.run(&mut connection).await?;
     let (node, keeper) = node::join(connection, options.clone()).await?;
@@ -153,7 +153,7 @@ async fn open_postgres(options: PgConnectOptions) -> Result<(Store, StoreGuard),
     Ok((store, guard))
 }
 
-fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Store, StoreGuard) {
+fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Database, StoreGuard) {
     let signals = Arc::new(Signals::default());
     let (writes, requests) = mpsc::channel(WAITING_ROOM);
     let inbox: Inbox = Arc::new(Mutex::new(requests));
@@ -175,7 +175,7 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Stor
         _lock: None,
         node: None,
     };
-    let store = Store {
+    let store = Database {
         writes,
         reads,
         signals,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::sql::statement;
-use super::{Store, StoreError};
+use super::{Database, StoreError};
 
 // $1 upstream, $2 interval, $3 how far ahead requests may leave, $4 the longest wait; in microseconds.
 const RESERVE: &str = "WITH t AS (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now_at) \
@@ -22,7 +22,7 @@ const HOLD: &str = "WITH t AS (SELECT CAST(extract(epoch FROM clock_timestamp())
      INSERT INTO paces AS p (upstream, next_at) SELECT $1, until_at FROM t \
      ON CONFLICT (upstream) DO UPDATE SET next_at = greatest(p.next_at, excluded.next_at)";
 
-impl Store {
+impl Database {
     /// Takes the next place in the queue of a supplier and answers how long to wait for it; an
     /// error says how long it would have been, where that is longer than `longest`.
     pub async fn reserve(
@@ -82,12 +82,12 @@ fn duration(micros: i64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::scene;
+    use super::super::tests::{Backend, scene};
     use super::*;
 
     #[tokio::test]
     async fn all_processes_share_one_count() {
-        let scene = scene().await;
+        let scene = scene(Backend::Database).await;
         if !scene.store.is_shared() {
             return; // one process counts in memory
         }

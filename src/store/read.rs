@@ -14,7 +14,7 @@ use super::sql::{Link, Row, Statement, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
-use super::{Store, StoreError};
+use super::{Database, StoreError};
 
 const RUN_COLUMNS: &str = "SELECT id, delivery_id, origin, occurred_at, lane, source, type, \
      customer_id, service_id, status, planned, due_at, waiting_for, error, replay_of, created_at, \
@@ -22,7 +22,7 @@ const RUN_COLUMNS: &str = "SELECT id, delivery_id, origin, occurred_at, lane, so
 const DELIVERY_COLUMNS: &str = "SELECT id, received_at, source, verdict, cause, type, \
      duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, ";
 
-impl Store {
+impl Database {
     /// Lists deliveries, newest first, without their bytes.
     pub async fn deliveries(
         &self,

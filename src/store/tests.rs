@@ -20,26 +20,63 @@ use crate::domain::state::ServiceStatus;
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 
+/// What keeps the rows in a test.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Backend {
+    /// The one that the environment names: a file, or PostgreSQL.
+    Database,
+    Memory,
+}
+
+/// Makes each of these tests one test per backend.
+macro_rules! on_every_backend {
+    ($($name:ident,)+) => {
+        mod in_a_database {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Backend::Database).await;
+            })+
+        }
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Backend::Memory).await;
+            })+
+        }
+    };
+}
+pub(super) use on_every_backend;
+
 /// A fresh store with a clock that stands still unless moved.
 pub(super) struct Scene {
     pub(super) store: Store,
     pub(super) now: Timestamp,
-    url: String,
-    _folder: tempfile::TempDir,
-    guard: StoreGuard,
+    database: Option<Opened>,
     last: i64,
 }
 
-pub(super) async fn scene() -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let url = fresh(&folder).await;
-    let (store, guard) = Store::open(&url).await.unwrap();
+/// What a database needs beside itself.
+struct Opened {
+    folder: tempfile::TempDir,
+    url: String,
+    guard: StoreGuard,
+}
+
+pub(super) async fn scene(on: Backend) -> Scene {
+    let (store, database) = match on {
+        Backend::Memory => (Store::in_memory(), None),
+        Backend::Database => {
+            let folder = tempfile::tempdir().unwrap();
+            let url = fresh(&folder).await;
+            let (store, guard) = Store::open(&url).await.unwrap();
+            let opened = Opened { folder, url, guard };
+            (store, Some(opened))
+        }
+    };
     Scene {
         store,
         now: Timestamp::from_seconds(1_000_000),
-        url,
-        _folder: folder,
-        guard,
+        database,
         last: 0,
     }
 }
@@ -127,7 +164,10 @@ impl Scene {
 
     /// What is counted along the way must be what counting would find.
     async fn check_counts(&self) {
-        let mut reader = self.store.reads.reader().await.unwrap();
+        let Some(database) = self.store.database() else {
+            return; // memory counts
+        };
+        let mut reader = database.reads.reader().await.unwrap();
         let rows = statement(
             "SELECT 'runs' AS kind, status AS name, CAST(count(*) AS BIGINT) AS n FROM runs \
              GROUP BY 2 UNION ALL SELECT 'deliveries', verdict, CAST(count(*) AS BIGINT) \
@@ -171,14 +211,18 @@ impl Scene {
         self.store.run_status(run).await.unwrap().unwrap().0
     }
 
-    /// Ends the store and opens it again.
+    /// Ends the store and opens it again; what is in memory stays there.
     async fn reopen(self) -> Self {
+        let Some(Opened { folder, url, guard }) = self.database else {
+            return self;
+        };
         drop(self.store);
-        self.guard.closed().await;
-        let (store, guard) = Store::open(&self.url).await.unwrap();
+        guard.closed().await;
+        let (store, guard) = Store::open(&url).await.unwrap();
+        let database = Some(Opened { folder, url, guard });
         Self {
             store,
-            guard,
+            database,
             ..self
         }
     }
@@ -231,9 +275,8 @@ pub(super) fn acquiring(run: &Claimed, now: Timestamp) -> Advance {
     }
 }
 
-#[tokio::test]
-async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept() {
-    let mut scene = scene().await;
+async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.delivery(EventType::OrderPaid, "501", 1);
     let mut again = scene.delivery(EventType::OrderPaid, "501", 1);
     (again.dedupe, again.body) = (first.dedupe, first.body.clone());
@@ -269,9 +312,8 @@ async fn the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept() {
     );
 }
 
-#[tokio::test]
-async fn copies_that_share_a_transaction_are_told_apart() {
-    let mut scene = scene().await;
+async fn copies_that_share_a_transaction_are_told_apart(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.delivery(EventType::OrderPaid, "501", 1);
     let copies: Vec<NewDelivery> = (0..20)
         .map(|_| {
@@ -290,9 +332,8 @@ async fn copies_that_share_a_transaction_are_told_apart() {
     assert_eq!((stored, scene.claim().await.len()), (1, 1));
 }
 
-#[tokio::test]
-async fn a_write_with_an_old_fence_changes_nothing() {
-    let mut scene = scene().await;
+async fn a_write_with_an_old_fence_changes_nothing(on: Backend) {
+    let mut scene = scene(on).await;
     let run = scene.accept(EventType::OrderPaid, "501", 1).await;
     let old = scene.claim_one().await;
     scene.now = scene.now.plus(Duration::from_secs(601));
@@ -331,9 +372,8 @@ async fn a_write_with_an_old_fence_changes_nothing() {
     );
 }
 
-#[tokio::test]
-async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease() {
-    let mut scene = scene().await;
+async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease(on: Backend) {
+    let mut scene = scene(on).await;
     scene.accept(EventType::OrderPaid, "501", 1).await;
     assert_eq!(scene.claim().await.len(), 1);
     assert_eq!(scene.claim().await.len(), 0);
@@ -343,9 +383,8 @@ async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease() {
     assert_eq!(scene.claim().await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not() {
-    let mut scene = scene().await;
+async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not(on: Backend) {
+    let mut scene = scene(on).await;
     let patch =
         json!({"status": "terminated", "ip": null, "licenses_suspended": null, "licenses": null});
     for _ in 0..2 {
@@ -370,9 +409,8 @@ async fn a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_
     }
 }
 
-#[tokio::test]
-async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time() {
-    let mut scene = scene().await;
+async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time(on: Backend) {
+    let mut scene = scene(on).await;
     let cut_off = scene.accept(EventType::OrderPaid, "501", 1).await;
     let waiting = scene.accept(EventType::OrderPaid, "502", 1).await;
     let claimed = scene.claim().await;
@@ -392,9 +430,10 @@ async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_t
 
 #[tokio::test]
 async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
-    let scene = scene().await;
+    let scene = scene(Backend::Database).await;
     if !scene.store.is_shared() {
-        let second = Store::open(&scene.url).await;
+        let url = &scene.database.as_ref().unwrap().url;
+        let second = Store::open(url).await;
         assert!(matches!(second, Err(StoreError::InUse(_))), "{second:?}");
     }
     for wrong in [
@@ -411,4 +450,13 @@ async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
     }
     let scene = scene.reopen().await;
     scene.store.reachable().await.unwrap();
+}
+
+on_every_backend! {
+    the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept,
+    copies_that_share_a_transaction_are_told_apart,
+    a_write_with_an_old_fence_changes_nothing,
+    a_run_is_taken_by_one_worker_and_again_only_after_its_lease,
+    a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not,
+    what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time,
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use super::tests::{acquiring, advance, scene};
+use super::tests::{Backend, acquiring, advance, on_every_backend, scene};
 use super::{ClaimChange, Intervened, Intervention, NewRun};
 use crate::domain::event::EventType;
 use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
 
-#[tokio::test]
-async fn one_run_has_the_customers_claim_and_the_next_is_woken_when_it_is_given_back() {
-    let mut scene = scene().await;
+async fn one_run_has_the_customers_claim_and_the_next_is_woken_when_it_is_given_back(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.accept(EventType::OrderPaid, "501", 1).await;
     let second = scene.accept(EventType::OrderPaid, "502", 1).await;
     let claimed = scene.claim().await;
@@ -43,10 +42,9 @@ async fn one_run_has_the_customers_claim_and_the_next_is_woken_when_it_is_given_
     assert!(scene.write(acquiring(&again, scene.now)).await.claimed);
 }
 
-#[tokio::test]
-async fn a_claim_ends_with_its_run_however_that_ends() {
+async fn a_claim_ends_with_its_run_however_that_ends(on: Backend) {
     for cancelled in [false, true] {
-        let mut scene = scene().await;
+        let mut scene = scene(on).await;
         let first = scene.accept(EventType::OrderPaid, "501", 1).await;
         let second = scene.accept(EventType::OrderPaid, "502", 1).await;
         let claimed = scene.claim().await;
@@ -76,9 +74,8 @@ async fn a_claim_ends_with_its_run_however_that_ends() {
     }
 }
 
-#[tokio::test]
-async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces() {
-    let mut scene = scene().await;
+async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces(on: Backend) {
+    let mut scene = scene(on).await;
     let delivery = scene.delivery(EventType::OrderPaid, "501", 1);
     scene.store.accept(delivery.clone()).await.unwrap();
     let run = scene.claim_one().await;
@@ -116,9 +113,15 @@ async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces() {
     assert_eq!(scene.status(run.id).await, "paused");
 }
 
-#[tokio::test]
-async fn whoever_has_the_claim_keeps_it_when_others_ask_at_the_same_moment() {
-    let mut scene = scene().await;
+on_every_backend! {
+    one_run_has_the_customers_claim_and_the_next_is_woken_when_it_is_given_back,
+    a_claim_ends_with_its_run_however_that_ends,
+    a_replay_takes_the_claim_of_the_paused_run_that_it_replaces,
+    whoever_has_the_claim_keeps_it_when_others_ask_at_the_same_moment,
+}
+
+async fn whoever_has_the_claim_keeps_it_when_others_ask_at_the_same_moment(on: Backend) {
+    let mut scene = scene(on).await;
     for service in ["501", "502", "503"] {
         scene.accept(EventType::OrderPaid, service, 1).await;
     }

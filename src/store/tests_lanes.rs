@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{Scene, advance, scene};
+use super::tests::{Backend, Scene, advance, on_every_backend, scene};
 use super::{Advance, Claimed, Intervened, Intervention, NewRun};
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;
@@ -21,9 +21,8 @@ async fn hold(scene: &Scene, run: &Claimed) {
     assert!(scene.write(write).await.applied);
 }
 
-#[tokio::test]
-async fn the_event_that_occurred_first_is_next_whatever_came_first() {
-    let mut scene = scene().await;
+async fn the_event_that_occurred_first_is_next_whatever_came_first(on: Backend) {
+    let mut scene = scene(on).await;
     let late = scene.accept(E::ServiceUnsuspended, "501", 30).await;
     let early = scene.accept(E::OrderPaid, "501", 10).await;
     let middle = scene.accept(E::ServiceSuspended, "501", 20).await;
@@ -40,9 +39,8 @@ async fn the_event_that_occurred_first_is_next_whatever_came_first() {
     assert_eq!(scene.due().await, []);
 }
 
-#[tokio::test]
-async fn with_equal_times_the_first_to_come_is_next() {
-    let mut scene = scene().await;
+async fn with_equal_times_the_first_to_come_is_next(on: Backend) {
+    let mut scene = scene(on).await;
     let (first, second) = (
         scene.accept(E::OrderPaid, "501", 5).await,
         scene.accept(E::ServiceSuspended, "501", 5).await,
@@ -53,9 +51,8 @@ async fn with_equal_times_the_first_to_come_is_next() {
     assert_eq!(scene.due().await, [second]);
 }
 
-#[tokio::test]
-async fn lanes_do_not_wait_for_each_other() {
-    let mut scene = scene().await;
+async fn lanes_do_not_wait_for_each_other(on: Backend) {
+    let mut scene = scene(on).await;
     let runs = [
         scene.accept(E::OrderPaid, "501", 1).await,
         scene.accept(E::OrderPaid, "502", 1).await,
@@ -63,9 +60,8 @@ async fn lanes_do_not_wait_for_each_other() {
     assert_eq!(scene.due().await, runs);
 }
 
-#[tokio::test]
-async fn an_older_event_does_not_pass_a_run_that_is_under_way_or_planned() {
-    let mut scene = scene().await;
+async fn an_older_event_does_not_pass_a_run_that_is_under_way_or_planned(on: Backend) {
+    let mut scene = scene(on).await;
     let newer = scene.accept(E::ServiceSuspended, "501", 20).await;
     let run = scene.claim_one().await;
     let older = scene.accept(E::OrderPaid, "501", 10).await;
@@ -81,9 +77,8 @@ async fn an_older_event_does_not_pass_a_run_that_is_under_way_or_planned() {
     assert_eq!(scene.due().await, [older]);
 }
 
-#[tokio::test]
-async fn a_paused_run_without_a_plan_is_asked_again_after_an_older_one_ended() {
-    let mut scene = scene().await;
+async fn a_paused_run_without_a_plan_is_asked_again_after_an_older_one_ended(on: Backend) {
+    let mut scene = scene(on).await;
     let early = scene.accept(E::ServiceSuspended, "501", 20).await;
     let run = scene.claim_one().await;
     hold(&scene, &run).await;
@@ -95,10 +90,9 @@ async fn a_paused_run_without_a_plan_is_asked_again_after_an_older_one_ended() {
     assert_eq!(scene.due().await, [early]);
 }
 
-#[tokio::test]
-async fn a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it() {
+async fn a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it(on: Backend) {
     for status in [RunStatus::Waiting, RunStatus::Paused] {
-        let mut scene = scene().await;
+        let mut scene = scene(on).await;
         let order = scene.accept(E::OrderPaid, "501", 10).await;
         let run = scene.claim_one().await;
         let far = scene.now.plus(Duration::from_mins(15));
@@ -121,10 +115,9 @@ async fn a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it()
     }
 }
 
-#[tokio::test]
-async fn a_run_that_waits_or_pauses_after_a_termination_came_is_woken_at_once() {
+async fn a_run_that_waits_or_pauses_after_a_termination_came_is_woken_at_once(on: Backend) {
     for status in [RunStatus::Waiting, RunStatus::Paused] {
-        let mut scene = scene().await;
+        let mut scene = scene(on).await;
         let order = scene.accept(E::OrderPaid, "501", 10).await;
         let run = scene.claim_one().await;
         // Its plan is stored and its call is under way.
@@ -149,9 +142,8 @@ async fn a_run_that_waits_or_pauses_after_a_termination_came_is_woken_at_once() 
     }
 }
 
-#[tokio::test]
-async fn an_older_termination_overtakes_nothing() {
-    let mut scene = scene().await;
+async fn an_older_termination_overtakes_nothing(on: Backend) {
+    let mut scene = scene(on).await;
     scene.accept(E::OrderPaid, "501", 20).await;
     let run = scene.claim_one().await;
     let far = scene.now.plus(Duration::from_mins(15));
@@ -165,9 +157,8 @@ async fn an_older_termination_overtakes_nothing() {
     assert_eq!(scene.due().await, []);
 }
 
-#[tokio::test]
-async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other() {
-    let mut scene = scene().await;
+async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend) {
+    let mut scene = scene(on).await;
     let delivery = scene.delivery(E::OrderPaid, "501", 10);
     scene.store.accept(delivery.clone()).await.unwrap();
     let paused = scene.claim_one().await;
@@ -203,9 +194,8 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other() {
     );
 }
 
-#[tokio::test]
-async fn interventions_are_allowed_by_status_and_wake_or_end_the_run() {
-    let mut scene = scene().await;
+async fn interventions_are_allowed_by_status_and_wake_or_end_the_run(on: Backend) {
+    let mut scene = scene(on).await;
     let first = scene.accept(E::OrderPaid, "501", 10).await;
     let second = scene.accept(E::ServiceSuspended, "501", 20).await;
     let store = scene.store.clone();
@@ -245,4 +235,17 @@ async fn interventions_are_allowed_by_status_and_wake_or_end_the_run() {
         intervene(first, Intervention::Cancel).await,
         Intervened::NotNow(RunStatus::Cancelled)
     );
+}
+
+on_every_backend! {
+    the_event_that_occurred_first_is_next_whatever_came_first,
+    with_equal_times_the_first_to_come_is_next,
+    lanes_do_not_wait_for_each_other,
+    an_older_event_does_not_pass_a_run_that_is_under_way_or_planned,
+    a_paused_run_without_a_plan_is_asked_again_after_an_older_one_ended,
+    a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it,
+    a_run_that_waits_or_pauses_after_a_termination_came_is_woken_at_once,
+    an_older_termination_overtakes_nothing,
+    a_replay_takes_the_place_of_its_paused_run_and_of_no_other,
+    interventions_are_allowed_by_status_and_wake_or_end_the_run,
 }

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::breaker::BreakerRules;
+use super::carrier::Carrier;
 use super::fields::text;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address};
@@ -52,10 +53,11 @@ impl Billing {
     pub(super) fn new(
         reports: &BTreeMap<String, ReportSettings>,
         pace: &Arc<dyn Pace>,
+        carrier: &Carrier,
     ) -> Result<Self, UpstreamError> {
         let mut ways = BTreeMap::new();
         for (source, settings) in reports {
-            ways.insert(source.clone(), Way::new(source, settings, pace)?);
+            ways.insert(source.clone(), Way::new(source, settings, pace, carrier)?);
         }
         Ok(Self { ways })
     }
@@ -110,6 +112,7 @@ impl Way {
         source: &str,
         settings: &ReportSettings,
         pace: &Arc<dyn Pace>,
+        carrier: &Carrier,
     ) -> Result<Self, UpstreamError> {
         let url = address(&format!("sources.{source}.report.url"), &settings.url)?;
         let protocol = match settings.kind {
@@ -128,7 +131,7 @@ impl Way {
             },
         };
         Ok(Self {
-            line: Line::new(terms(format!("billing:{source}")), &url, pace)?,
+            line: Line::new(terms(format!("billing:{source}")), &url, pace, carrier)?,
             url,
             protocol,
         })

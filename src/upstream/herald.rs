@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::billing::signature;
+use super::carrier::Carrier;
 use super::line::{Ask, Cargo, Line, address};
 use super::mask::Mask;
 use super::pace::{OwnPace, Pace};
@@ -35,7 +36,12 @@ impl Herald {
             }
         })?;
         let pace: Arc<dyn Pace> = Arc::new(OwnPace::default());
-        let line = Line::new(super::billing::terms("alerts"), &url, &pace)?;
+        let line = Line::new(
+            super::billing::terms("alerts"),
+            &url,
+            &pace,
+            &Carrier::Network,
+        )?;
         Ok(Self { line, url, keys })
     }
 
@@ -46,7 +52,7 @@ impl Herald {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<(), String> {
-        let nobody = Nothing::holding(now);
+        let nobody = Nothing::default();
         let scene = nobody.scene(now, entropy);
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let mask = Mask::default();

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::breaker::BreakerRules;
+use super::carrier::{Carrier, Carry, Parcel};
 use super::gate::Gate;
 use super::pace::{Pace, Rate, Turn};
 use super::settings::UpstreamError;
@@ -70,10 +71,16 @@ pub(super) struct Terms {
     pub(super) breaker: BreakerRules,
 }
 
+/// How its requests get there.
+enum Way {
+    Http(Client),
+    InProcess(Arc<dyn Carry>),
+}
+
 /// The line to one upstream.
 pub(super) struct Line {
     terms: Terms,
-    client: Client,
+    way: Way,
     pace: Arc<dyn Pace>,
     gate: Gate,
     timeout: Duration,
@@ -85,32 +92,17 @@ impl Line {
         terms: Terms,
         address: &Url,
         pace: &Arc<dyn Pace>,
+        carrier: &Carrier,
     ) -> Result<Self, UpstreamError> {
         let timeout = terms.timeout;
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let mut client = Client::builder()
-            .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // A request that is sent twice may be a server that is paid for twice.
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // The connection's own limit comes first, so that it is known that nothing left.
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
-            .timeout(timeout);
-        if is_loopback(address) {
-            client = client.no_proxy();
-        }
-        if address.scheme() == "http" {
-            // Never any TLS, as no redirect is followed: the system's certificates stay unread.
-            client = client.tls_certs_only(std::iter::empty());
-        }
-        let client = client
-            .build()
-            .map_err(|error| UpstreamError::Client(chain(&error)))?;
+        let way = match carrier {
+            Carrier::Network => Way::Http(client(address, timeout)?),
+            Carrier::InProcess(carry) => Way::InProcess(Arc::clone(carry)),
+        };
         let gate = Gate::new(&terms.upstream, terms.breaker, terms.per_second, timeout);
         Ok(Self {
             terms,
-            client,
+            way,
             pace: Arc::clone(pace),
             gate,
             timeout,
@@ -151,7 +143,7 @@ impl Line {
 
     async fn send_once(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
         self.turn(talk).await?;
-        if ask.expect.intent == Intent::Write && !talk.lease_holds() {
+        if ask.expect.intent == Intent::Write && !talk.still_held() {
             // Another worker may have the run by now, and may be looking for what this one sent.
             let error =
                 "not sent: this worker had the run for too long without word from the store";
@@ -186,6 +178,15 @@ impl Line {
 
     /// Waits for the request's turn, if that is not too far away.
     async fn turn(&self, talk: &Talk<'_>) -> Result<(), Setback> {
+        let held = self.gate.held(talk.now());
+        if matches!(self.way, Way::InProcess(_)) {
+            // The time in which turns are counted is not the carrier's: nothing waits here.
+            return if held.is_zero() {
+                Ok(())
+            } else {
+                Err(self.not_sent(talk, held))
+            };
+        }
         match self.pace.reserve(self.rate(), self.timeout).await {
             Turn::After(wait) => tokio::time::sleep(wait).await,
             Turn::TooLate(wait) => return Err(self.not_sent(talk, wait)),
@@ -219,7 +220,11 @@ impl Line {
     }
 
     async fn exchange(&self, ask: &Ask) -> Received {
-        let response = match self.request(ask).send().await {
+        let client = match &self.way {
+            Way::Http(client) => client,
+            Way::InProcess(carry) => return carry.carry(Parcel::of(ask)).await,
+        };
+        let response = match request(client, ask).send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
                 return Received::Unsent(chain(&error.without_url()));
@@ -246,34 +251,56 @@ impl Line {
         }
     }
 
-    fn request(&self, ask: &Ask) -> RequestBuilder {
-        let request = self
-            .client
-            .request(ask.method.clone(), ask.url.clone())
-            .headers(ask.keys.clone())
-            .header(
-                reqwest::header::ACCEPT,
-                HeaderValue::from_static("application/json"),
-            );
-        match &ask.cargo {
-            Cargo::Nothing => request,
-            Cargo::Json(value) => request.json(value),
-            Cargo::Form { fields, .. } => request.form(fields),
-            Cargo::Signed { text, headers } => headers
-                .iter()
-                .fold(request, |request, (name, value)| {
-                    request.header(*name, value)
-                })
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(text.clone()),
-        }
-    }
-
     fn lost(&self, error: reqwest::Error) -> String {
         if error.is_timeout() {
             return format!("nothing came within {:?}", self.timeout);
         }
         chain(&error.without_url())
+    }
+}
+
+fn client(address: &Url, timeout: Duration) -> Result<Client, UpstreamError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let mut client = Client::builder()
+        .user_agent(concat!("billhook/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        // A request that is sent twice may be a server that is paid for twice.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        // The connection's own limit comes first, so that it is known that nothing left.
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout.mul_f64(0.8)))
+        .timeout(timeout);
+    if is_loopback(address) {
+        client = client.no_proxy();
+    }
+    if address.scheme() == "http" {
+        // Never any TLS, as no redirect is followed: the system's certificates stay unread.
+        client = client.tls_certs_only(std::iter::empty());
+    }
+    client
+        .build()
+        .map_err(|error| UpstreamError::Client(chain(&error)))
+}
+
+fn request(client: &Client, ask: &Ask) -> RequestBuilder {
+    let request = client
+        .request(ask.method.clone(), ask.url.clone())
+        .headers(ask.keys.clone())
+        .header(
+            reqwest::header::ACCEPT,
+            HeaderValue::from_static("application/json"),
+        );
+    match &ask.cargo {
+        Cargo::Nothing => request,
+        Cargo::Json(value) => request.json(value),
+        Cargo::Form { fields, .. } => request.form(fields),
+        Cargo::Signed { text, headers } => headers
+            .iter()
+            .fold(request, |request, (name, value)| {
+                request.header(*name, value)
+            })
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(text.clone()),
     }
 }
 

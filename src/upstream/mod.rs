@@ -7,6 +7,7 @@
 
 mod billing;
 mod breaker;
+mod carrier;
 mod fields;
 mod gate;
 mod herald;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use self::billing::Billing;
 use self::breaker::Admission;
+pub use self::carrier::{Carrier, Carry, Parcel, Raw, Received};
 use self::gate::Gate;
 pub use self::herald::Herald;
 use self::hivelocity::Hivelocity;
@@ -70,6 +72,7 @@ impl Upstreams {
             one_h,
             reports,
             step_timeout,
+            carrier,
         } = settings;
         let mut secrets = Mask::default();
         for secret in [&hivelocity.api_key, &one_h.auth_code, &one_h.api_key] {
@@ -80,9 +83,9 @@ impl Upstreams {
             secrets.add(&report.secret);
         }
         Ok(Self {
-            hivelocity: Hivelocity::new(&hivelocity, pace)?,
-            one_h: OneH::new(&one_h, pace)?,
-            billing: Billing::new(&reports, pace)?,
+            hivelocity: Hivelocity::new(&hivelocity, pace, &carrier)?,
+            one_h: OneH::new(&one_h, pace, &carrier)?,
+            billing: Billing::new(&reports, pace, &carrier)?,
             secrets,
             step_timeout,
         })

@@ -3,9 +3,7 @@
 use super::Upstreams;
 use super::talk::{Learned, Scene, Talk};
 use super::wire::Setback;
-use crate::domain::{
-    CustomerState, Entropy, Lease, Outcome, Permit, ServiceState, Timestamp, Vault,
-};
+use crate::domain::{CustomerState, Entropy, Outcome, Permit, ServiceState, Timestamp, Vault};
 
 /// What one harmless read brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +30,6 @@ pub(super) struct Nothing {
     service: ServiceState,
     customer: CustomerState,
     vault: Vault,
-    lease: Lease,
 }
 
 impl Default for Nothing {
@@ -41,20 +38,11 @@ impl Default for Nothing {
             service: ServiceState::default(),
             customer: CustomerState::default(),
             vault: Vault::new([0; 32]),
-            lease: Lease::until(Timestamp::default()),
         }
     }
 }
 
 impl Nothing {
-    /// The same with a lease that holds for what is to be sent.
-    pub(super) fn holding(now: Timestamp) -> Self {
-        Self {
-            lease: Lease::until(now.plus(std::time::Duration::from_mins(5))),
-            ..Self::default()
-        }
-    }
-
     pub(super) fn scene<'a>(&'a self, now: Timestamp, entropy: &'a dyn Entropy) -> Scene<'a> {
         Scene {
             source: "",
@@ -66,7 +54,7 @@ impl Nothing {
             entropy,
             now,
             attempt: 1,
-            lease: &self.lease,
+            still_held: &|| true,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use super::breaker::BreakerRules;
+use super::carrier::Carrier;
 use crate::domain::Secret;
 
 /// Where and how to reach every upstream.
@@ -18,6 +19,8 @@ pub struct UpstreamSettings {
     pub reports: BTreeMap<String, ReportSettings>,
     /// How long an attempt at a step may take, with all its requests and their turns.
     pub step_timeout: Duration,
+    /// How requests travel.
+    pub carrier: Carrier,
 }
 
 /// How to reach Hivelocity.

@@ -14,8 +14,8 @@ use super::{
     UpstreamSettings, Upstreams,
 };
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Lease, Outcome, Permit, Secret, ServiceState, StepAction,
-    Timestamp, Vault,
+    CustomerState, Entropy, Exchange, Outcome, Permit, Secret, ServiceState, StepAction, Timestamp,
+    Vault,
 };
 
 /// One request as it came.
@@ -234,6 +234,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
             },
         )]),
         step_timeout: Duration::from_secs(60),
+        carrier: super::Carrier::Network,
     }
 }
 
@@ -288,7 +289,7 @@ impl Set {
             entropy: &Counting,
             now: self.now,
             attempt: self.attempt,
-            lease: &Lease::until(self.now.plus(Duration::from_mins(1))),
+            still_held: &|| true,
         };
         let outcome = upstreams
             .perform(action, self.permit, &scene, &mut trace, &mut learned)

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::mask::Mask;
 use super::wire::{Intent, Setback};
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Lease, Permit, Secret, ServiceState, Timestamp, Vault,
+    CustomerState, Entropy, Exchange, Permit, Secret, ServiceState, Timestamp, Vault,
 };
 
 /// What an attempt knows when it begins.
@@ -32,8 +32,9 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// Which attempt at the step this is, from 1.
     pub attempt: u32,
-    /// The worker's claim on the run: nothing that changes anything is sent once it is over.
-    pub lease: &'a Lease,
+    /// Whether the run is still held by whoever makes this attempt. No supplier knows fences, so
+    /// this is asked before every request that changes something.
+    pub still_held: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What an attempt found out by the way, to be stored whatever its outcome.
@@ -130,8 +131,8 @@ impl<'t> Talk<'t> {
     }
 
     /// Whether the run is still this worker's.
-    pub(super) fn lease_holds(&self) -> bool {
-        self.scene.lease.holds(self.now())
+    pub(super) fn still_held(&self) -> bool {
+        (self.scene.still_held)()
     }
 
     /// Whether only looking is allowed.

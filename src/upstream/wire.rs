@@ -47,7 +47,7 @@ pub(super) struct Expect {
 
 /// What came of a request, before anything is made of it.
 #[derive(Clone, Debug)]
-pub(super) enum Received {
+pub enum Received {
     /// It never left: no connection, no name, no TLS.
     Unsent(String),
     /// It left, and no whole answer came.
@@ -58,7 +58,7 @@ pub(super) enum Received {
 
 /// An answer as it came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Raw {
+pub struct Raw {
     /// Status.
     pub status: u16,
     /// Content-Type, lower case.

@@ -118,6 +118,8 @@ impl Drive<'_> {
     async fn perform(&mut self, step: &Step, permit: Permit) -> (Outcome, Vec<Exchange>) {
         let mut exchanges = Vec::new();
         let mut learned = Learned::default();
+        let (lease, clock) = (&*self.run.lease, &self.engine.clock);
+        let still_held = || lease.holds(clock.now());
         let scene = Scene {
             source: &self.run.source,
             service_id: self.run.service_id.as_deref(),
@@ -128,7 +130,7 @@ impl Drive<'_> {
             entropy: &*self.engine.entropy,
             now: self.now(),
             attempt: step.attempts,
-            lease: &self.run.lease,
+            still_held: &still_held,
         };
         let outcome = self
             .engine

@@ -6,7 +6,7 @@ use crate::catalogue::{LicenceOnSuspend, SubUserPer};
 use crate::domain::{CustomerState, EventType, PauseReason, ServiceStatus};
 
 use super::super::Verdict;
-use super::fixtures::{BOTH, LICENCE, Shape, World, at, hive, state};
+use super::fixtures::{BOTH, DEVICE, LICENCE, Shape, World, at, hive, state};
 use super::{held, held_for, superseded};
 use EventType::{
     ServiceAction, ServicePackageChanged, ServiceSuspended, ServiceTerminated, ServiceUnsuspended,
@@ -87,6 +87,17 @@ fn licences_taken_by_a_suspension_come_back_whatever_the_catalogue_says_by_then(
     assert_eq!(
         world.plan().service_end,
         json!({"licenses_suspended": null})
+    );
+}
+
+#[test]
+fn what_went_dark_in_the_way_of_another_package_comes_back_from_every_darkness() {
+    let mut world = World::new(ServiceUnsuspended, Suspended, DEVICE);
+    assert_eq!(world.steps(), ["power:boot", "report:active"]);
+    world.service.package_settled = Some(at(5));
+    assert_eq!(
+        world.steps(),
+        ["remove_null_route", "power:boot", "report:active"]
     );
 }
 

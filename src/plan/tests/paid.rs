@@ -140,6 +140,25 @@ fn an_order_replayed_after_a_package_change_does_not_bring_old_licences_back() {
 }
 
 #[test]
+fn a_suspended_service_that_is_paid_again_comes_back_as_what_its_package_has_become() {
+    let order = World::new(OrderPaid, Suspended, BOTH);
+    let mut late = World::new(OrderPaid, Suspended, BOTH);
+    late.service.package_settled = Some(at(15));
+    let unsuspended = World::new(EventType::ServiceUnsuspended, Suspended, BOTH);
+    assert_ne!(order.steps(), unsuspended.steps());
+    late.order = at(12);
+    assert_eq!(
+        late.steps(),
+        [
+            "remove_null_route",
+            "power:boot",
+            "unsuspend_user",
+            "report:active"
+        ]
+    );
+}
+
+#[test]
 fn another_product_paid_for_a_service_that_has_a_device_is_no_success() {
     let mut bigger = product("43", BOTH);
     bigger.hivelocity.as_mut().unwrap().product_id = 585;
@@ -201,7 +220,10 @@ fn a_sub_user_suspended_with_another_service_is_usable_for_a_new_one() {
         .siblings
         .push(("502".into(), state(Suspended, LICENCE)));
     assert!(world.steps().contains(&"unsuspend_user".to_owned()));
+    // What is active may only be on its way back, and be terminated before it is.
     world.siblings.push(active_sibling("503"));
+    assert!(world.steps().contains(&"unsuspend_user".to_owned()));
+    world.siblings.clear();
     assert!(!world.steps().contains(&"unsuspend_user".to_owned()));
 }
 

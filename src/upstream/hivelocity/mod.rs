@@ -21,6 +21,7 @@ use url::Url;
 
 use self::acting::{Acting, Keyring};
 use self::power::Accepted;
+use super::carrier::Carrier;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address, key_header};
 use super::pace::Pace;
@@ -110,6 +111,7 @@ impl Hivelocity {
     pub(super) fn new(
         settings: &HivelocitySettings,
         pace: &Arc<dyn Pace>,
+        carrier: &Carrier,
     ) -> Result<Option<Self>, UpstreamError> {
         if settings.api_key.is_empty() {
             return Ok(None);
@@ -126,7 +128,7 @@ impl Hivelocity {
             breaker: settings.breaker,
         };
         Ok(Some(Self {
-            line: Line::new(terms, &base, pace)?,
+            line: Line::new(terms, &base, pace, carrier)?,
             base,
             key,
             multi: settings.multi,

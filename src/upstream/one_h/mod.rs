@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use self::errors::{Command, Meaning, meaning};
+use super::carrier::Carrier;
 use super::fields::{integer, text};
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address};
@@ -48,6 +49,7 @@ impl OneH {
     pub(super) fn new(
         settings: &OneHSettings,
         pace: &Arc<dyn Pace>,
+        carrier: &Carrier,
     ) -> Result<Option<Self>, UpstreamError> {
         if settings.auth_code.is_empty() || settings.api_key.is_empty() {
             return Ok(None);
@@ -61,7 +63,7 @@ impl OneH {
             breaker: settings.breaker,
         };
         Ok(Some(Self {
-            line: Line::new(terms, &url, pace)?,
+            line: Line::new(terms, &url, pace, carrier)?,
             url,
             auth_code: settings.auth_code.clone(),
             api_key: settings.api_key.clone(),

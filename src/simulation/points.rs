@@ -1,0 +1,98 @@
+//! The points of a plan at which something can go wrong, found by carrying the plan out, and what
+//! can go wrong there.
+
+use super::control::Control;
+
+/// A point that was passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    /// A change is about to be committed.
+    BeforeCommit(&'static str),
+    /// It is committed, and its caller does not know yet.
+    AfterCommit(&'static str),
+    /// A request is about to leave.
+    Call {
+        /// Method and path, or the command.
+        operation: String,
+        /// Whether it changes something.
+        writes: bool,
+        /// Whether it creates something that can be found by its mark.
+        creates: bool,
+    },
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    /// The process is killed before.
+    Killed,
+    /// The transaction fails, or its answer is lost.
+    Refused,
+    /// The lease ends, another process carries the run on, then this one goes on.
+    LeaseLost,
+    /// The request never leaves.
+    Unsent,
+    /// It leaves and is lost; nothing happens.
+    LostBefore,
+    /// It takes effect; its answer is lost.
+    LostAfter,
+    /// It takes effect; a gateway answers in its place.
+    Gateway,
+    /// Its answer is lost, and a while later it takes effect.
+    Late,
+    /// It is refused for the moment.
+    Unavailable,
+    /// It takes effect, and the process is killed before it learns of it.
+    KilledAfter,
+    /// It takes effect, is answered, and the lease is lost before that is recorded.
+    LeaseLostAfter,
+}
+
+impl Point {
+    /// Everything that can go wrong here.
+    pub(super) fn blows(&self) -> &'static [Blow] {
+        match self {
+            Self::BeforeCommit("advance") => &[Blow::Killed, Blow::Refused, Blow::LeaseLost],
+            Self::BeforeCommit(_) | Self::AfterCommit(_) => &[Blow::Killed, Blow::Refused],
+            Self::Call { creates: true, .. } => &[
+                Blow::Killed,
+                Blow::Unsent,
+                Blow::LostBefore,
+                Blow::LostAfter,
+                Blow::Gateway,
+                Blow::Late,
+                Blow::Unavailable,
+                Blow::KilledAfter,
+                Blow::LeaseLostAfter,
+            ],
+            Self::Call { writes: true, .. } => &[
+                Blow::Killed,
+                Blow::Unsent,
+                Blow::LostBefore,
+                Blow::LostAfter,
+                Blow::Gateway,
+                Blow::Unavailable,
+                Blow::KilledAfter,
+                Blow::LeaseLostAfter,
+            ],
+            Self::Call { .. } => &[Blow::Killed, Blow::LostBefore],
+        }
+    }
+
+    /// Notes that the point was reached; answers what is to happen here by the script.
+    pub(super) fn reached(self, control: &Control) -> Option<Blow> {
+        let mut inner = control.inner();
+        let script = inner.script.as_mut()?;
+        let index = script.points.len();
+        script.points.push(self);
+        let (at, blow) = script.strike?;
+        (at == index).then_some(blow)
+    }
+}
+
+/// Which point is struck, and the points that were passed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Script {
+    pub(super) strike: Option<(usize, Blow)>,
+    pub(super) points: Vec<Point>,
+}

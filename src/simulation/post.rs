@@ -1,0 +1,328 @@
+//! Requests on their way to the suppliers and back. What has left takes effect whatever becomes
+//! of the process that sent it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::domain::time::{Clock as _, Timestamp};
+use crate::sandbox::{Fault, Reply, Suppliers};
+use crate::store::Memory;
+use crate::upstream::{Carry, Parcel, Raw, Received};
+
+use super::control::Control;
+use super::points::{Blow, Point};
+
+/// Where reports go to.
+pub(super) const BILLING_HOST: &str = "billing.example";
+/// Where a request is about to leave.
+pub(super) const LEAVING: &str = "before a call";
+/// How long nobody waits longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request or an answer travels, mostly and at most.
+const USUAL: Duration = Duration::from_millis(80);
+const SLOW: Duration = Duration::from_millis(1_400);
+
+type Slot = Arc<Mutex<Option<Reply>>>;
+
+/// A request that has left.
+pub(super) struct Flight {
+    lands: Timestamp,
+    parcel: Parcel,
+    slot: Slot,
+}
+
+/// Requests that have left and are not there yet.
+#[derive(Default)]
+pub(super) struct Flights(Vec<Flight>);
+
+impl Flights {
+    /// When the next one lands.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.0.iter().map(|flight| flight.lands).min()
+    }
+
+    fn take_landed(&mut self, now: Timestamp) -> Option<Flight> {
+        let landed = self.0.iter().enumerate();
+        let landed = landed.filter(|(_, flight)| flight.lands <= now);
+        let (index, _) = landed.min_by_key(|(index, flight)| (flight.lands, *index))?;
+        Some(self.0.remove(index))
+    }
+}
+
+/// Lets every request take effect whose time has come.
+pub(super) fn land(control: &Control, suppliers: &Suppliers) {
+    loop {
+        let flight = control.inner().flights.take_landed(control.now());
+        let Some(flight) = flight else { return };
+        let reply = answer(suppliers, &flight.parcel);
+        if flight.parcel.writes {
+            control.tell(|| {
+                let operation = operation(&flight.parcel);
+                format!("  takes effect: {operation} → {}", reply.status)
+            });
+        }
+        *flight.slot.lock().expect("one thread") = Some(reply);
+    }
+}
+
+fn answer(suppliers: &Suppliers, parcel: &Parcel) -> Reply {
+    if parcel.url.host_str() == Some(BILLING_HOST) {
+        return Reply {
+            status: 200,
+            content_type: "application/json",
+            retry_after: None,
+            body: b"{}".to_vec(),
+        };
+    }
+    let query = parcel.url.query().map(|query| format!("?{query}"));
+    let target = format!("{}{}", parcel.url.path(), query.unwrap_or_default());
+    suppliers.perform(
+        &parcel.method,
+        &target,
+        parcel.headers.clone(),
+        parcel.body.clone(),
+    )
+}
+
+/// What becomes of a request.
+enum Fate {
+    /// It gets there and is answered.
+    Answered,
+    /// It never leaves.
+    Unsent,
+    /// It leaves and is lost.
+    LostBefore,
+    /// It takes effect, its answer is lost.
+    LostAfter,
+    /// It takes effect, another answer comes.
+    Replaced(Fault),
+    /// This answer comes, nothing happens.
+    Refused(Fault),
+    /// It seems lost and takes effect later, at most after this long.
+    Late(Duration),
+}
+
+/// The way of one process to the suppliers.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) control: Arc<Control>,
+    pub(super) memory: Memory,
+}
+
+impl Carry for Post {
+    fn carry(&self, parcel: Parcel) -> Pin<Box<dyn Future<Output = Received> + Send>> {
+        let (control, memory) = (Arc::clone(&self.control), self.memory.clone());
+        Box::pin(async move { carried(&control, &memory, parcel).await })
+    }
+}
+
+async fn carried(control: &Control, memory: &Memory, parcel: Parcel) -> Received {
+    let point = Point::Call {
+        operation: operation(&parcel),
+        writes: parcel.writes,
+        creates: latest(&parcel).is_some(),
+    };
+    let blow = point.reached(control);
+    if blow == Some(Blow::Killed) {
+        control.doom();
+    }
+    control.pause(usual(control), LEAVING).await;
+    check_recorded(control, memory, &parcel);
+    let fate = match blow {
+        Some(blow) => fate_of(blow, &parcel),
+        None => drawn(control, &parcel),
+    };
+    if parcel.writes {
+        control.tell(|| format!("  sends {} ({})", operation(&parcel), words(&fate)));
+    }
+    let received = travel(control, parcel, fate).await;
+    match blow {
+        Some(Blow::KilledAfter) => control.doom(),
+        Some(Blow::LeaseLostAfter) => control.rob(),
+        _ => return received,
+    }
+    control.pause(Duration::ZERO, "after a call").await;
+    received
+}
+
+async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
+    let (there, back) = (usual(control), usual(control));
+    match fate {
+        Fate::Unsent => Received::Unsent("no route to host".to_owned()),
+        Fate::Refused(fault) => {
+            control.pause(there + back, "during a call").await;
+            fault.reply().map_or_else(lost, answered)
+        }
+        Fate::LostBefore => {
+            let patience = if control.below(4) == 0 {
+                PATIENCE
+            } else {
+                there
+            };
+            control.pause(patience, "during a call").await;
+            lost()
+        }
+        Fate::Late(longest) => {
+            control.launch(there + control.up_to(longest), parcel);
+            control.pause(there, "during a call").await;
+            lost()
+        }
+        Fate::LostAfter => {
+            control.launch(there, parcel);
+            control.pause(there + back, "during a call").await;
+            lost()
+        }
+        Fate::Replaced(fault) => {
+            control.launch(there, parcel);
+            control.pause(there + back, "during a call").await;
+            fault.reply().map_or_else(lost, answered)
+        }
+        Fate::Answered => {
+            let slot = control.launch(there, parcel);
+            control.pause(there + back, "during a call").await;
+            let reply = slot.lock().expect("one thread").take();
+            reply.map_or_else(lost, answered)
+        }
+    }
+}
+
+impl Control {
+    fn launch(&self, there: Duration, parcel: Parcel) -> Slot {
+        let slot = Slot::default();
+        self.inner().flights.0.push(Flight {
+            lands: self.now().plus(there),
+            parcel,
+            slot: Arc::clone(&slot),
+        });
+        slot
+    }
+}
+
+fn usual(control: &Control) -> Duration {
+    let longest = if control.below(30) == 0 { SLOW } else { USUAL };
+    control.up_to(longest)
+}
+
+fn lost() -> Received {
+    Received::Lost("the connection broke off".to_owned())
+}
+
+fn answered(reply: Reply) -> Received {
+    Received::Answered(Raw {
+        status: reply.status,
+        content_type: reply.content_type.to_owned(),
+        retry_after: reply.retry_after.map(|seconds| seconds.to_string()),
+        body: String::from_utf8_lossy(&reply.body).into_owned(),
+    })
+}
+
+fn drawn(control: &Control, parcel: &Parcel) -> Fate {
+    let rate = control.inner().rates.call;
+    if !control.happens(rate) {
+        return Fate::Answered;
+    }
+    let pause = control.below(40);
+    match control.below(10) {
+        0 => Fate::Unsent,
+        1 => Fate::Refused(Fault::Refuse500),
+        2 => Fate::Refused(Fault::Unavailable503 {
+            retry_after_secs: pause,
+        }),
+        3 => Fate::Refused(Fault::RateLimited429 {
+            retry_after_secs: pause,
+        }),
+        4 => Fate::Refused(Fault::HtmlPage502),
+        5 => Fate::Refused(Fault::HtmlPage200),
+        6 => Fate::LostBefore,
+        7 => Fate::Replaced(Fault::HtmlPage502),
+        8 => latest(parcel).map_or(Fate::LostAfter, Fate::Late),
+        _ => Fate::LostAfter,
+    }
+}
+
+fn fate_of(blow: Blow, parcel: &Parcel) -> Fate {
+    match blow {
+        Blow::Unsent => Fate::Unsent,
+        Blow::LostBefore => Fate::LostBefore,
+        Blow::LostAfter => Fate::LostAfter,
+        Blow::Gateway => Fate::Replaced(Fault::HtmlPage502),
+        Blow::Late => latest(parcel).map_or(Fate::LostAfter, Fate::Late),
+        Blow::Unavailable => Fate::Refused(Fault::Refuse500),
+        Blow::Killed
+        | Blow::Refused
+        | Blow::LeaseLost
+        | Blow::KilledAfter
+        | Blow::LeaseLostAfter => Fate::Answered,
+    }
+}
+
+/// How late a create may take effect after its answer was given up, at most: shorter than the
+/// windows in which it is only looked for. None for what creates nothing.
+fn latest(parcel: &Parcel) -> Option<Duration> {
+    match operation(parcel).as_str() {
+        "POST /api/v2/bare-metal-devices/" => Some(Duration::from_secs(26)),
+        "POST /api/v2/account/controlled-client" => Some(Duration::from_secs(12)),
+        "add_user" | "add_license" => Some(Duration::from_millis(1_200)),
+        _ => None,
+    }
+}
+
+/// Method and path, or the command.
+pub(super) fn operation(parcel: &Parcel) -> String {
+    let path = parcel.url.path();
+    if path != "/partners" {
+        return format!("{} {path}", parcel.method);
+    }
+    let mut fields = url::form_urlencoded::parse(&parcel.body);
+    let call = fields.find(|(name, _)| name == "request");
+    let call: Value = call
+        .and_then(|(_, text)| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let command = call.pointer("/payload/command").and_then(Value::as_str);
+    command.unwrap_or("-").to_owned()
+}
+
+fn words(fate: &Fate) -> String {
+    match fate {
+        Fate::Answered => "answered".to_owned(),
+        Fate::Unsent => "never leaves".to_owned(),
+        Fate::LostBefore => "lost on its way".to_owned(),
+        Fate::LostAfter => "its answer is lost".to_owned(),
+        Fate::Replaced(fault) => format!("done, but {fault:?}"),
+        Fate::Refused(fault) => format!("{fault:?}"),
+        Fate::Late(_) => "seems lost, takes effect later".to_owned(),
+    }
+}
+
+/// Nothing that changes something leaves before its attempt is on record, and only by the hand
+/// of whoever has the run.
+fn check_recorded(control: &Control, memory: &Memory, parcel: &Parcel) {
+    let turn = control.inner().turn;
+    let Some((id, fence)) = turn.and_then(|turn| turn.run).filter(|_| parcel.writes) else {
+        return;
+    };
+    let rows = memory.rows();
+    let recorded = rows.steps_of(id).any(|step| {
+        let begun = step.status == crate::domain::StepStatus::Running;
+        let attempt = |row: &crate::store::AttemptRow| {
+            (row.seq, row.n, row.duration_ms) == (step.seq, step.attempts, None)
+        };
+        begun && rows.attempts_of(id).any(attempt)
+    });
+    let owner = rows.run(id).is_some_and(|run| run.fence == fence);
+    drop(rows);
+    if !recorded {
+        let what = operation(parcel);
+        control.break_law(format!(
+            "{what} left before its attempt of {id} was recorded"
+        ));
+    } else if !owner {
+        let what = operation(parcel);
+        control.break_law(format!(
+            "{what} was sent for {id} by who does not have it any more"
+        ));
+    }
+}

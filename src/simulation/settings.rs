@@ -1,0 +1,92 @@
+//! The settings of every simulation, read once; a seed changes a few of them. IO: one file.
+
+use std::io::Write as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::config::{self, Config};
+use crate::sandbox::{SandboxOptions, Suppliers};
+
+/// How long a process may stand still before others take its runs; nobody extends leases here.
+pub(super) const LEASE: Duration = Duration::from_hours(2);
+/// The source that sends.
+pub(super) const SOURCE: &str = "whmcs";
+
+const FILE: &str = r#"
+[admin]
+token = "an-admin-token-that-is-long-enough"
+encryption_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+[execution]
+lease = "2h"
+[hivelocity]
+api_key = "sandbox-hivelocity-key"
+owner_email = "ops@reseller.example"
+requests_per_second = 1000000
+[one_h]
+auth_code = "sandbox-1h-code"
+api_key = "sandbox-1h-key"
+requests_per_second = 1000000
+[sources.whmcs]
+platform = "whmcs"
+secrets = ["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]
+[sources.whmcs.report]
+kind = "webhook"
+url = "http://billing.example/report"
+secret = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
+
+# A server, a licence that goes dark with its sub-user, and a portal.
+[[products]]
+id = "42"
+[products.hivelocity]
+product_id = 584
+location = "TPA1"
+os = "Ubuntu 22.04"
+[products.one_h]
+licenses = ["Hive"]
+portal_domain = "panel.{{ service.hostname }}"
+
+# The same server with other licences, dark without them and without a route.
+[[products]]
+id = "43"
+[products.hivelocity]
+product_id = 584
+location = "TPA1"
+os = "Ubuntu 22.04"
+on_suspend = "shutdown_and_null_route"
+[products.one_h]
+licenses = ["Hawk", "Guardian"]
+portal_domain = "other.{{ service.hostname }}"
+on_suspend = "remove_license"
+
+# A licence alone.
+[[products]]
+id = "44"
+[products.one_h]
+licenses = ["Hive"]
+on_suspend = "remove_license"
+"#;
+
+/// The settings, their own copy.
+pub(super) fn settings() -> Config {
+    static READ: OnceLock<Config> = OnceLock::new();
+    READ.get_or_init(|| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(FILE.as_bytes()).unwrap();
+        let mut config = config::load(Some(file.path()), [], false).unwrap();
+        config.hivelocity.base_url = Suppliers::hivelocity_url();
+        config.one_h.base_url = Suppliers::one_h_url();
+        config
+    })
+    .clone()
+}
+
+/// Suppliers that take their time, but not hours.
+pub(super) fn suppliers(seed: u64) -> SandboxOptions {
+    SandboxOptions {
+        build_time: Duration::from_secs(45),
+        hidden_for: Duration::from_secs(5),
+        power_time: Duration::from_secs(2),
+        seed,
+        ..SandboxOptions::default()
+    }
+}

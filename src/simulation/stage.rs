@@ -1,0 +1,446 @@
+//! All of it together, one turn after the other: processes that start, work, stand still and are
+//! killed, requests under way, messages to be sent, and people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use crate::config::Config;
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::time::{Clock as _, Timestamp};
+use crate::receive::{Reception, Refused};
+use crate::sandbox::Suppliers;
+use crate::store::{Claimed, Intervention, Memory, Store};
+
+use super::billing::Mail;
+use super::control::{BEGINNING, Control, Turn};
+use super::post;
+use super::process::{Board, News, Process};
+use super::settings;
+use super::turns::{Errand, Task};
+
+/// More turns than any simulation needs; who needs more never comes to rest.
+const MOST_TURNS: u32 = 150_000;
+/// How often chance strikes a process. Who is killed for ever without ever being left alone for
+/// as long as an unclear create is only looked for never gets anywhere, and rightly so.
+const MOST_STRIKES: u32 = 20;
+/// How long a process that was killed stays down, at the most.
+const DOWN: Duration = Duration::from_secs(20);
+
+/// What happens from outside at a certain time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Happening {
+    /// The billing platform sends a message.
+    Sends(usize),
+    /// A person does something to some run.
+    Meddles,
+    /// A person does this to this run.
+    Intervenes(RunId, Intervention),
+    /// A person replays this message's delivery.
+    Replays(usize),
+}
+
+/// Room for one process.
+struct Place {
+    up: Option<Process>,
+    /// When it starts, if it is down.
+    starts: Timestamp,
+    /// Until when it stands still.
+    stands: Timestamp,
+}
+
+/// What may be done in a turn.
+enum Choice {
+    Task(usize),
+    Round(usize),
+    Happening((Timestamp, u64)),
+}
+
+/// Everything.
+pub(super) struct Stage {
+    pub(super) control: Arc<Control>,
+    pub(super) memory: Memory,
+    pub(super) suppliers: Arc<Suppliers>,
+    pub(super) mail: Mail,
+    config: Config,
+    places: Vec<Place>,
+    tasks: Vec<Task>,
+    board: Board,
+    happenings: BTreeMap<(Timestamp, u64), Happening>,
+    happened: u64,
+    pub(super) turns: u32,
+    struck: u32,
+    /// Whether a start makes what was cut off due at once; only where it is alone.
+    recovers: bool,
+    /// Whether the first process that is able to does all the work.
+    one_works: bool,
+}
+
+impl Stage {
+    /// A stage for this many processes.
+    pub(super) fn new(seed: u64, told: bool, config: Config, processes: usize) -> Self {
+        let control = Arc::new(Control::new(seed, told));
+        let time = Arc::clone(&control);
+        let watch = move || time.now().since(BEGINNING);
+        let options = settings::suppliers(seed);
+        let suppliers = Arc::new(Suppliers::new(&options, BEGINNING, watch));
+        let place = |_| Place {
+            up: None,
+            starts: BEGINNING,
+            stands: BEGINNING,
+        };
+        Self {
+            control,
+            memory: Memory::new(),
+            suppliers,
+            mail: Mail::default(),
+            config,
+            places: (0..processes).map(place).collect(),
+            tasks: Vec::new(),
+            board: Board::default(),
+            happenings: BTreeMap::new(),
+            happened: 0,
+            turns: 0,
+            struck: 0,
+            recovers: processes == 1,
+            one_works: false,
+        }
+    }
+
+    /// Two processes of which the second works only while the first cannot.
+    pub(super) fn with_a_spare(seed: u64, told: bool, config: Config) -> Self {
+        Self {
+            recovers: true,
+            one_works: true,
+            ..Self::new(seed, told, config, 2)
+        }
+    }
+
+    /// Lets something happen at a time.
+    pub(super) fn at(&mut self, moment: Timestamp, happening: Happening) {
+        self.happened += 1;
+        self.happenings.insert((moment, self.happened), happening);
+    }
+
+    /// Goes on until nothing is left to do, or a law was broken.
+    pub(super) fn come_to_rest(&mut self) {
+        while self.control.inner().broken.is_none() && self.turn() {
+            self.turns += 1;
+            if self.turns > MOST_TURNS {
+                self.control.break_law("it never comes to rest".to_owned());
+            }
+        }
+    }
+
+    /// One turn; false when nothing is left to do.
+    fn turn(&mut self) -> bool {
+        let now = self.control.now();
+        post::land(&self.control, &self.suppliers);
+        self.start_what_is_down(now);
+        let choices = self.choices(now);
+        if choices.is_empty() {
+            return self.next_moment(now).is_some_and(|next| {
+                self.control.advance_to(next);
+                true
+            });
+        }
+        let pick = usize::try_from(self.control.below(choices.len() as u64)).unwrap();
+        match &choices[pick] {
+            Choice::Task(index) => self.go_on(*index),
+            Choice::Round(place) => self.round(*place),
+            Choice::Happening(key) => {
+                let key = *key;
+                if let Some(happening) = self.happenings.remove(&key) {
+                    self.happens(happening);
+                }
+            }
+        }
+        self.strike();
+        true
+    }
+
+    fn stands(&self, place: usize, now: Timestamp) -> bool {
+        self.places[place].stands > now
+    }
+
+    fn works(&self, place: usize, now: Timestamp) -> bool {
+        self.places[place].up.is_some() && !self.stands(place, now)
+    }
+
+    /// Who may take runs. A spare takes over from who stands still, not from who starts again in
+    /// a moment and believes to be alone.
+    fn able(&self, now: Timestamp) -> Vec<usize> {
+        let all = 0..self.places.len();
+        if !self.one_works {
+            return all.filter(|place| self.works(*place, now)).collect();
+        }
+        let next = all.into_iter().find(|place| !self.stands(*place, now));
+        next.into_iter()
+            .filter(|place| self.works(*place, now))
+            .collect()
+    }
+
+    fn choices(&self, now: Timestamp) -> Vec<Choice> {
+        let ready = |task: &Task| task.wake <= now && !self.stands(task.turn.process, now);
+        let tasks = self.tasks.iter().enumerate();
+        let tasks = tasks.filter(|(_, task)| ready(task));
+        let mut choices: Vec<Choice> = tasks.map(|(index, _)| Choice::Task(index)).collect();
+        if self.memory.rows().next_due().is_some_and(|due| due <= now) {
+            let able = self.able(now);
+            let idle = |place: &usize| !self.tasks.iter().any(|task| is_round(task, *place));
+            choices.extend(able.into_iter().filter(idle).map(Choice::Round));
+        }
+        let due = self.happenings.range(..=(now, u64::MAX)).next();
+        choices.extend(due.map(|(key, _)| Choice::Happening(*key)));
+        choices
+    }
+
+    /// When something can go on.
+    fn next_moment(&self, now: Timestamp) -> Option<Timestamp> {
+        let tasks = self.tasks.iter().map(|task| {
+            let stands = self.places[task.turn.process].stands;
+            task.wake.max(stands)
+        });
+        let some_work = !self.able(now).is_empty();
+        let due = self.memory.rows().next_due().filter(|_| some_work);
+        let waiting = due.is_some() || self.memory.rows().next_due().is_some();
+        let back = self.places.iter().filter_map(|place| {
+            let back = if place.up.is_none() {
+                place.starts.max(place.stands)
+            } else {
+                place.stands
+            };
+            (back > now && (waiting || !self.happenings.is_empty())).then_some(back)
+        });
+        let happening = self.happenings.keys().next().map(|(moment, _)| *moment);
+        let flight = self.control.inner().flights.next();
+        let moments = tasks.chain(due).chain(back).chain(happening).chain(flight);
+        // What is due now and has no one to take it waits for the next who can.
+        moments.filter(|moment| *moment > now).min()
+    }
+
+    fn start_what_is_down(&mut self, now: Timestamp) {
+        for index in 0..self.places.len() {
+            let place = &self.places[index];
+            if place.up.is_some() || place.starts > now || place.stands > now {
+                continue;
+            }
+            if self.recovers {
+                let store: Store = self.memory.clone().into();
+                let recovered = store.recover(now).now_or_never();
+                recovered.expect("nobody is in the way").expect("memory");
+            }
+            let (config, board) = (&self.config, &self.board);
+            let process = Process::start(index, config, &self.control, &self.memory, board);
+            self.places[index].up = Some(process);
+            self.control.tell(|| format!("process {index} starts"));
+        }
+    }
+
+    fn spawn(&mut self, turn: Turn, errand: Errand, future: impl Future<Output = ()> + 'static) {
+        let wake = self.control.now();
+        self.tasks.push(Task::new(turn, errand, wake, future));
+    }
+
+    fn round(&mut self, place: usize) {
+        let Some(process) = self.places[place].up.clone() else {
+            return;
+        };
+        self.spawn(nobodys(place), Errand::Round, process.take());
+    }
+
+    fn go_on(&mut self, index: usize) {
+        if self.tasks[index].go_on(&self.control) {
+            self.tasks.swap_remove(index);
+        }
+        let news: Vec<News> = self.board.lock().expect("one thread").drain(..).collect();
+        for news in news {
+            match news {
+                News::Taken(place, run) => self.carry_on(place, *run),
+                News::Answered(message, answer) => self.answered(message, answer),
+            }
+        }
+    }
+
+    fn carry_on(&mut self, place: usize, run: Claimed) {
+        let Some(process) = self.places[place].up.clone() else {
+            return;
+        };
+        self.control.tell(|| {
+            let (id, fence, kind, lane) = (run.id, run.fence, run.kind, &run.lane);
+            format!("process {place} takes {id} ({kind} of {lane}, fence {fence})")
+        });
+        let turn = Turn {
+            process: place,
+            run: Some((run.id, run.fence)),
+        };
+        self.spawn(turn, Errand::Drive, process.drive(run));
+    }
+
+    /// An answer has left: what it promises must be kept.
+    fn answered(&mut self, message: usize, answer: Result<Reception, Refused>) {
+        self.control
+            .tell(|| format!("message {message} is answered: {answer:?}"));
+        let delivery = match answer {
+            Ok(Reception::Accepted { delivery, .. } | Reception::Ignored { delivery, .. }) => {
+                delivery
+            }
+            Ok(Reception::Duplicate { of, .. }) => of,
+            Err(Refused::Store(_)) => return self.send_again(message),
+            Err(refused) => {
+                if !self.mail.expects_conflict(message) {
+                    let words = format!("message {message} was refused: {refused}");
+                    self.control.break_law(words);
+                }
+                return;
+            }
+        };
+        if !self.memory.rows().keeps(delivery) {
+            let words =
+                format!("message {message} was acknowledged as {delivery}, which is not kept");
+            self.control.break_law(words);
+        }
+        self.mail.acknowledged(message, delivery);
+    }
+
+    fn send_again(&mut self, message: usize) {
+        let soon = self.control.now().plus(self.control.up_to(DOWN));
+        self.at(soon, Happening::Sends(message));
+    }
+
+    /// Some process that works, by chance; by itself a stage without any waits for one.
+    fn some_process(&self) -> Option<(usize, Process)> {
+        let now = self.control.now();
+        let able = self.able(now);
+        if able.is_empty() {
+            return None;
+        }
+        let pick = usize::try_from(self.control.below(able.len() as u64)).unwrap();
+        let place = able[pick];
+        Some((place, self.places[place].up.clone()?))
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        let Some((place, process)) = self.some_process() else {
+            let later = self.control.now().plus(DOWN);
+            return self.at(later, happening);
+        };
+        match happening {
+            Happening::Sends(message) => {
+                let (id, body) = self.mail.letter(message);
+                self.control.tell(|| {
+                    let body = String::from_utf8_lossy(&body).into_owned();
+                    format!("message {message} ({id}) is sent to process {place}: {body}")
+                });
+                let errand = Errand::Receive(message);
+                self.spawn(nobodys(place), errand, process.receive(message, id, body));
+            }
+            Happening::Intervenes(run, what) => {
+                self.spawn(nobodys(place), Errand::Person, process.intervene(run, what));
+            }
+            Happening::Replays(message) => {
+                if let Some(delivery) = self.mail.delivery(message) {
+                    self.spawn(nobodys(place), Errand::Person, process.replay(delivery));
+                }
+            }
+            Happening::Meddles => self.meddle(place, process),
+        }
+    }
+
+    /// A person does something that is not wrong, but was perhaps not needed either.
+    fn meddle(&mut self, place: usize, process: Process) {
+        let runs: Vec<(RunId, DeliveryId)> = {
+            let rows = self.memory.rows();
+            let open = rows.runs().filter(|run| run.replay_of.is_none());
+            open.map(|run| (run.id, run.delivery)).collect()
+        };
+        if runs.is_empty() {
+            return;
+        }
+        let pick = usize::try_from(self.control.below(runs.len() as u64)).unwrap();
+        let (run, delivery) = runs[pick];
+        match self.control.below(8) {
+            0..=2 => self.spawn(
+                nobodys(place),
+                Errand::Person,
+                process.intervene(run, Intervention::Retry),
+            ),
+            3 => self.spawn(
+                nobodys(place),
+                Errand::Person,
+                process.intervene(run, Intervention::Approve),
+            ),
+            _ => self.spawn(nobodys(place), Errand::Person, process.replay(delivery)),
+        }
+    }
+
+    /// What befalls processes after a turn: by script, or by chance.
+    fn strike(&mut self) {
+        let (doomed, robbed, rates) = {
+            let mut inner = self.control.inner();
+            let doomed = std::mem::take(&mut inner.doomed);
+            (doomed, std::mem::take(&mut inner.robbed), inner.rates)
+        };
+        for place in doomed {
+            self.kill(place);
+        }
+        for (place, _) in robbed {
+            self.stand_still(place, Duration::from_hours(12));
+        }
+        if self.struck >= MOST_STRIKES {
+            return;
+        }
+        if self.control.happens(rates.kill)
+            && let Some((place, _)) = self.some_process()
+        {
+            self.struck += 1;
+            self.kill(place);
+        }
+        if self.places.len() > 1
+            && self.control.happens(rates.stall)
+            && let Some((place, _)) = self.some_process()
+            && self.may_stand(place)
+        {
+            self.struck += 1;
+            self.stand_still(place, self.control.up_to(Duration::from_hours(2)));
+        }
+    }
+
+    /// No supplier knows fences: what leaves in the moment in which its lease ends cannot be
+    /// stopped any more. Everywhere else a process may stand still.
+    fn may_stand(&self, place: usize) -> bool {
+        let mut own = self.tasks.iter().filter(|task| task.turn.process == place);
+        own.all(|task| task.place != post::LEAVING)
+    }
+
+    fn stand_still(&mut self, place: usize, beyond: Duration) {
+        self.control
+            .tell(|| format!("process {place} stands still"));
+        self.places[place].stands = self.control.now().plus(settings::LEASE).plus(beyond);
+    }
+
+    fn kill(&mut self, place: usize) {
+        self.control.tell(|| format!("process {place} is killed"));
+        self.places[place].up = None;
+        self.places[place].starts = self.control.now().plus(self.control.up_to(DOWN));
+        let (dead, alive): (Vec<Task>, Vec<Task>) = std::mem::take(&mut self.tasks)
+            .into_iter()
+            .partition(|task| task.turn.process == place);
+        self.tasks = alive;
+        for task in dead {
+            if let Errand::Receive(message) = task.errand {
+                self.send_again(message);
+            }
+        }
+    }
+}
+
+fn nobodys(process: usize) -> Turn {
+    Turn { process, run: None }
+}
+
+fn is_round(task: &Task, place: usize) -> bool {
+    task.turn.process == place && task.errand == Errand::Round
+}

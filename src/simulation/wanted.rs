@@ -1,0 +1,268 @@
+//! What the suppliers must hold in the end, from nothing but what the billing platform told: no
+//! more than once, and as the newest events ask for it. Written without a look at the planner.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalogue::SubUserPer;
+use crate::domain::event::{Action, EventType};
+use crate::domain::id::DeliveryId;
+use crate::domain::run::RunStatus;
+use crate::domain::time::Timestamp;
+use crate::plan;
+use crate::sandbox::{DeviceSnapshot, SandboxSnapshot};
+
+use super::billing::{Event, Sold};
+use super::settings::SOURCE;
+use super::stage::Stage;
+
+/// What a service is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Up,
+    Dark,
+    Gone,
+}
+
+/// What the newest events ask for.
+#[derive(Clone, Debug)]
+struct Service {
+    sold: Sold,
+    wish: Wish,
+    product: &'static str,
+    /// Whether a person has switched its device by hand, in whatever order.
+    switched: bool,
+    /// Whether its package changed, so that it may have gone dark in the way of another one.
+    changed: bool,
+}
+
+type Told<'e> = ((Timestamp, DeliveryId), &'e Event);
+
+fn services(stage: &Stage) -> Vec<Service> {
+    let mut told: BTreeMap<String, Vec<Told<'_>>> = BTreeMap::new();
+    for (event, delivery) in stage.mail.told() {
+        for (sold, _) in &event.services {
+            let place = (event.occurred, delivery);
+            told.entry(sold.id.clone())
+                .or_default()
+                .push((place, event));
+        }
+    }
+    told.into_iter()
+        .filter_map(|(id, mut events)| {
+            events.sort_by_key(|(place, _)| *place);
+            folded(&id, &events)
+        })
+        .collect()
+}
+
+fn folded(id: &str, events: &[Told<'_>]) -> Option<Service> {
+    let mut service: Option<Service> = None;
+    for (_, event) in events {
+        let (sold, product) = event.services.iter().find(|(sold, _)| sold.id == id)?;
+        let known = service.get_or_insert_with(|| Service {
+            sold: sold.clone(),
+            wish: Wish::Up,
+            product,
+            switched: false,
+            changed: false,
+        });
+        match event.kind {
+            EventType::OrderPaid | EventType::ServiceUnsuspended => known.wish = Wish::Up,
+            EventType::ServiceSuspended => known.wish = Wish::Dark,
+            EventType::ServiceTerminated => known.wish = Wish::Gone,
+            EventType::ServicePackageChanged => (known.product, known.changed) = (product, true),
+            EventType::ServiceAction => known.switched |= event.action == Some(Action::Shutdown),
+            EventType::ServiceRenewed
+            | EventType::CustomerCreated
+            | EventType::CustomerUpdated
+            | EventType::CustomerClosed
+            | EventType::TestPing => {}
+        }
+    }
+    service
+}
+
+/// Everything that is not as it must be.
+pub(super) fn differences(stage: &Stage) -> Vec<String> {
+    let held = stage.suppliers.snapshot();
+    let mut wrong = Vec::new();
+    for number in stage.mail.unheard() {
+        wrong.push(format!("message {number} was never acknowledged"));
+    }
+    wrong.extend(
+        held.violations
+            .iter()
+            .map(|words| format!("malformed: {words}")),
+    );
+    twice(&held, &mut wrong);
+    let untouched = settled_by_themselves(stage, &mut wrong);
+    let mut services = services(stage);
+    services.retain(|service| untouched(&service.sold.id));
+    for service in &services {
+        one(service, &held, &mut wrong);
+    }
+    users(stage, &services, &held, &mut wrong);
+    wrong
+}
+
+/// Nothing that leaves a mark was made twice.
+fn twice(held: &SandboxSnapshot, wrong: &mut Vec<String>) {
+    let effects = &held.effects;
+    let mut clients: BTreeMap<&str, u64> = BTreeMap::new();
+    for (company, count) in &effects.clients {
+        let mark = company.rfind('[').map_or("", |at| &company[at..]);
+        *clients.entry(mark).or_default() += count;
+    }
+    let cancelled = effects.actions.iter();
+    let cancelled = cancelled.filter(|(action, _)| action.starts_with("cancel "));
+    let marks = (effects.devices.iter())
+        .chain(&effects.users)
+        .chain(&effects.portals)
+        .chain(cancelled)
+        .map(|(mark, count)| (mark.as_str(), *count))
+        .chain(clients);
+    wrong.extend(
+        marks
+            .filter(|(_, count)| *count > 1)
+            .map(|(mark, count)| format!("{mark}: {count} times")),
+    );
+    for (licence, count) in &effects.licences {
+        let removed = effects.actions.get(&format!("remove_license {licence}"));
+        if *count > removed.copied().unwrap_or(0) + 1 {
+            wrong.push(format!("licence {licence}: {count} times"));
+        }
+    }
+}
+
+/// Reasons for which a person is asked although nothing is broken.
+const HUMAN: [&str; 6] = [
+    "changed on",
+    "would bring its device up",
+    "retry this run once it has one",
+    "was refused",
+    "never ordered",
+    "is not active",
+];
+
+/// No run is left unfinished, but for those that rightly ask a person; answers which services
+/// came through without a person's decision.
+fn settled_by_themselves(stage: &Stage, wrong: &mut Vec<String>) -> impl Fn(&str) -> bool + use<> {
+    let rows = stage.memory.rows();
+    let mut touched = BTreeSet::new();
+    for run in rows.runs() {
+        let held_back = run.status == RunStatus::Paused && run.blocks;
+        let error = run.error.clone().unwrap_or_default();
+        let human = HUMAN.iter().any(|words| error.contains(words));
+        if held_back && human || run.status == RunStatus::Cancelled {
+            touched.extend(run.service_id.clone());
+        }
+    }
+    for run in rows
+        .runs()
+        .filter(|run| run.blocks && !run.status.is_final())
+    {
+        let service = run.service_id.clone().unwrap_or_default();
+        if !touched.contains(&service) {
+            let (id, kind, status) = (run.id, run.kind, run.status);
+            let error = run.error.as_deref().unwrap_or_default();
+            let waiting = run.waiting_for.as_deref().unwrap_or_default();
+            wrong.push(format!(
+                "{id} ({kind} of {service}) is {status}: {error} {waiting}"
+            ));
+        }
+    }
+    move |service| !touched.contains(service)
+}
+
+fn one(service: &Service, held: &SandboxSnapshot, wrong: &mut Vec<String>) {
+    let id = &service.sold.id;
+    let tag = format!("billhook:{SOURCE}:{id}");
+    let own: Vec<&DeviceSnapshot> = (held.devices.iter())
+        .filter(|device| device.tags.contains(&tag))
+        .collect();
+    let live: Vec<&&DeviceSnapshot> = own
+        .iter()
+        .filter(|device| !device.cancelled && !device.gone)
+        .collect();
+    let has_device = service.product != "44";
+    let wanted = usize::from(has_device && service.wish != Wish::Gone);
+    if live.len() != wanted {
+        wrong.push(format!(
+            "service {id} is to be {:?} and has {} devices",
+            service.wish,
+            live.len()
+        ));
+    }
+    for device in live {
+        let power = device.power_status.as_str();
+        let fits = match service.wish {
+            Wish::Up => (power == "ON" || service.switched) && device.null_routed.is_empty(),
+            Wish::Dark => power == "OFF",
+            Wish::Gone => true,
+        };
+        if !fits {
+            let routes = &device.null_routed;
+            wrong.push(format!(
+                "service {id} is to be {:?}, its device is {power}, null-routed {routes:?}",
+                service.wish
+            ));
+        }
+    }
+    licences(service, &own, held, wrong);
+}
+
+fn licences(
+    service: &Service,
+    devices: &[&DeviceSnapshot],
+    held: &SandboxSnapshot,
+    wrong: &mut Vec<String>,
+) {
+    let mut addresses: BTreeSet<String> = devices
+        .iter()
+        .filter_map(|device| device.primary_ip.clone())
+        .collect();
+    addresses.insert(service.sold.address());
+    let present: BTreeSet<&str> = (held.licences.iter())
+        .filter(|licence| addresses.contains(&licence.ip))
+        .map(|licence| licence.product.as_str())
+        .collect();
+    let (products, removed_when_dark): (&[&str], bool) = match service.product {
+        "42" => (&["Hive"], false),
+        "43" => (&["Hawk", "Guardian"], true),
+        _ => (&["Hive"], true),
+    };
+    let wanted: BTreeSet<&str> = match service.wish {
+        Wish::Gone => BTreeSet::new(),
+        Wish::Dark if removed_when_dark => BTreeSet::new(),
+        Wish::Dark if service.changed && present.is_empty() => BTreeSet::new(),
+        Wish::Up | Wish::Dark => products.iter().copied().collect(),
+    };
+    if present != wanted {
+        let (id, wish) = (&service.sold.id, service.wish);
+        wrong.push(format!(
+            "service {id} is to be {wish:?} with licences {wanted:?}, it has {present:?}"
+        ));
+    }
+}
+
+/// A sub-user is usable as long as a service of it is up, unless its customer was closed.
+fn users(stage: &Stage, services: &[Service], held: &SandboxSnapshot, wrong: &mut Vec<String>) {
+    let closed: BTreeSet<&str> = stage
+        .mail
+        .told()
+        .filter(|(event, _)| event.kind == EventType::CustomerClosed)
+        .map(|(event, _)| event.customer.as_str())
+        .collect();
+    let up = services.iter().filter(|service| service.wish == Wish::Up);
+    for service in up.filter(|service| !closed.contains(service.sold.customer.as_str())) {
+        let customer = &service.sold.customer;
+        let name = plan::username("bh", SOURCE, customer, SubUserPer::Customer);
+        let user = held.sub_users.iter().find(|user| user.username == name);
+        if user.is_some_and(|user| user.suspended) {
+            let id = &service.sold.id;
+            wrong.push(format!(
+                "service {id} is to be up, its sub-user is suspended"
+            ));
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The store as everybody else sees it, whatever keeps the rows: a database, or in tests the
+//! memory of this process. It only hands over.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::time::{Clock, Timestamp};
+
+#[cfg(test)]
+use super::Memory;
+use super::{
+    Advance, Advanced, Alert, Claimed, Database, DeliveryFilter, DeliveryView, Held, Intervened,
+    Intervention, NewDelivery, NewRun, Outcomes, Page, Receipt, Retained, RunFilter, RunSummary,
+    RunView, StateView, StoreError, StoreGuard,
+};
+
+/// The store: cheap to clone, closed by [`StoreGuard::closed`].
+#[derive(Clone, Debug)]
+pub struct Store(Backend);
+
+/// What keeps the rows.
+#[derive(Clone, Debug)]
+enum Backend {
+    Database(Database),
+    #[cfg(test)]
+    Memory(Memory),
+}
+
+/// Hands a call over to whatever keeps the rows.
+macro_rules! handed {
+    ($store:ident.$method:ident($($argument:expr),*)) => {
+        match &$store.0 {
+            Backend::Database(rows) => rows.$method($($argument),*),
+            #[cfg(test)]
+            Backend::Memory(rows) => rows.$method($($argument),*),
+        }
+    };
+    ($store:ident.$method:ident($($argument:expr),*).await) => {
+        match &$store.0 {
+            Backend::Database(rows) => rows.$method($($argument),*).await,
+            #[cfg(test)]
+            Backend::Memory(rows) => rows.$method($($argument),*).await,
+        }
+    };
+}
+
+/// The same for what only a database does; in memory there is nothing to ask.
+macro_rules! database {
+    ($store:ident.$method:ident($($argument:expr),*).await) => {
+        match &$store.0 {
+            Backend::Database(rows) => rows.$method($($argument),*).await,
+            #[cfg(test)]
+            Backend::Memory(_) => Err(StoreError::Closed),
+        }
+    };
+}
+
+#[cfg(test)]
+impl From<Memory> for Store {
+    fn from(memory: Memory) -> Self {
+        Self(Backend::Memory(memory))
+    }
+}
+
+impl Store {
+    /// The database, where the rows are in one.
+    #[cfg(test)]
+    pub(super) fn database(&self) -> Option<&Database> {
+        match &self.0 {
+            Backend::Database(rows) => Some(rows),
+            Backend::Memory(_) => None,
+        }
+    }
+
+    /// Opens (and makes, and brings up to date) the `SQLite` file that `url` names.
+    pub async fn open(url: &str) -> Result<(Self, StoreGuard), StoreError> {
+        let (database, guard) = Database::open(url).await?;
+        Ok((Self(Backend::Database(database)), guard))
+    }
+
+    /// Opens the `SQLite` file that `url` names for reading only, beside whoever serves it.
+    pub async fn peek(url: &str) -> Result<Self, StoreError> {
+        Ok(Self(Backend::Database(Database::peek(url).await?)))
+    }
+
+    /// Keeps a delivery with its runs; answers once they are on disk. When too much waits
+    /// already, it answers [`StoreError::Full`] at once.
+    pub async fn accept(&self, delivery: NewDelivery) -> Result<Receipt, StoreError> {
+        handed!(self.accept(delivery).await)
+    }
+
+    /// Keeps a refused request if there is room; whoever sends rubbish must not slow down
+    /// whoever sends orders.
+    pub async fn keep_rejected(&self, delivery: NewDelivery) {
+        handed!(self.keep_rejected(delivery).await);
+    }
+
+    /// Takes up to `limit` due runs until `lease_end`.
+    pub async fn claim(
+        &self,
+        limit: usize,
+        now: Timestamp,
+        lease_end: Timestamp,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        handed!(self.claim(limit, now, lease_end).await)
+    }
+
+    /// Writes what became true of a run.
+    pub async fn advance(&self, write: Advance) -> Result<Advanced, StoreError> {
+        handed!(self.advance(write).await)
+    }
+
+    /// Makes runs for a delivery that is kept already.
+    pub async fn replay(
+        &self,
+        delivery: DeliveryId,
+        source: String,
+        runs: Vec<NewRun>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        handed!(self.replay(delivery, source, runs, now).await)
+    }
+
+    /// Does to a run what a person asked for.
+    pub async fn intervene(
+        &self,
+        run: RunId,
+        what: Intervention,
+        now: Timestamp,
+    ) -> Result<Intervened, StoreError> {
+        handed!(self.intervene(run, what, now).await)
+    }
+
+    /// Makes the runs that a stop cut off due at once; answers how many.
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
+        handed!(self.recover(now).await)
+    }
+
+    /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
+    pub async fn give_back(&self, held: Held, now: Timestamp) -> Result<(), StoreError> {
+        handed!(self.give_back(held, now).await)
+    }
+
+    /// Extends the leases of these runs; answers which of them are still this worker's.
+    pub async fn extend(
+        &self,
+        held: Vec<Held>,
+        until: Timestamp,
+    ) -> Result<HashSet<i64>, StoreError> {
+        handed!(self.extend(held, until).await)
+    }
+
+    /// Lets go of the next few deliveries behind `after` that came and ended before `before`.
+    pub async fn retain(&self, before: Timestamp, after: i64) -> Result<Retained, StoreError> {
+        database!(self.retain(before, after).await)
+    }
+
+    /// When the next alert is due.
+    pub async fn next_alert(&self) -> Result<Option<Timestamp>, StoreError> {
+        database!(self.next_alert().await)
+    }
+
+    /// Takes alerts that are due; nobody else takes them before `until`.
+    pub async fn take_alerts(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Alert>, StoreError> {
+        database!(self.take_alerts(now, until).await)
+    }
+
+    /// Notes how telling an alert went: heard of, or to be told again then.
+    pub async fn alert_told(
+        &self,
+        alert: Alert,
+        again: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        database!(self.alert_told(alert, again).await)
+    }
+
+    /// Takes the next place in the queue of a supplier and answers how long to wait for it; an
+    /// error says how long it would have been, where that is longer than `longest`.
+    pub async fn reserve(
+        &self,
+        upstream: &str,
+        per_second: u32,
+        longest: Duration,
+    ) -> Result<Result<Duration, Duration>, StoreError> {
+        database!(self.reserve(upstream, per_second, longest).await)
+    }
+
+    /// Nothing more leaves for this long, and one by one afterwards.
+    pub async fn hold(
+        &self,
+        upstream: &str,
+        per_second: u32,
+        pause: Duration,
+    ) -> Result<(), StoreError> {
+        database!(self.hold(upstream, per_second, pause).await)
+    }
+
+    /// How many runs are paused, by the word that says why.
+    pub async fn paused_by_reason(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        database!(self.paused_by_reason().await)
+    }
+
+    /// Whether several processes may serve this store at once.
+    pub const fn is_shared(&self) -> bool {
+        match &self.0 {
+            Backend::Database(rows) => rows.is_shared(),
+            #[cfg(test)]
+            Backend::Memory(_) => false,
+        }
+    }
+
+    /// The database's clock, where several processes must agree on the time.
+    pub fn clock(&self) -> Option<Arc<dyn Clock>> {
+        match &self.0 {
+            Backend::Database(rows) => rows.clock(),
+            #[cfg(test)]
+            Backend::Memory(_) => None,
+        }
+    }
+
+    /// What tells this process's ids from those of others.
+    pub fn node(&self) -> u8 {
+        match &self.0 {
+            Backend::Database(rows) => rows.node(),
+            #[cfg(test)]
+            Backend::Memory(_) => 0,
+        }
+    }
+
+    /// Resolves after a write that may have made something due.
+    pub async fn something_due(&self) {
+        handed!(self.something_due().await);
+    }
+
+    /// Wakes whoever waits in [`Store::something_due`].
+    pub fn wake(&self) {
+        handed!(self.wake());
+    }
+
+    /// The waiting rooms of runs.
+    pub fn outcomes(&self) -> &Outcomes {
+        handed!(self.outcomes())
+    }
+
+    /// How many writes wait now, for the metrics.
+    pub fn waiting_writes(&self) -> usize {
+        handed!(self.waiting_writes())
+    }
+
+    /// Lists deliveries, newest first, without their bytes.
+    pub async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+    ) -> Result<Page<DeliveryView>, StoreError> {
+        handed!(self.deliveries(filter).await)
+    }
+
+    /// One delivery with its bytes.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryView>, StoreError> {
+        handed!(self.delivery(id).await)
+    }
+
+    /// The runs of a delivery, replays included, oldest first.
+    pub async fn runs_of(&self, delivery: &DeliveryView) -> Result<Vec<RunSummary>, StoreError> {
+        handed!(self.runs_of(delivery).await)
+    }
+
+    /// Lists runs, newest first.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Page<RunSummary>, StoreError> {
+        handed!(self.runs(filter).await)
+    }
+
+    /// One run with its journal.
+    pub async fn run(&self, id: RunId) -> Result<Option<RunView>, StoreError> {
+        handed!(self.run(id).await)
+    }
+
+    /// The status and error of a run, for whoever waits for it.
+    pub async fn run_status(
+        &self,
+        id: RunId,
+    ) -> Result<Option<(String, Option<String>)>, StoreError> {
+        handed!(self.run_status(id).await)
+    }
+
+    /// Whether anything is known of a service: a state, or a run in its lane.
+    pub async fn knows_service(
+        &self,
+        source: &str,
+        service_id: &str,
+        lane: &str,
+    ) -> Result<bool, StoreError> {
+        handed!(self.knows_service(source, service_id, lane).await)
+    }
+
+    /// A service's state.
+    pub async fn service(
+        &self,
+        source: &str,
+        id: &str,
+    ) -> Result<Option<StateView<ServiceState>>, StoreError> {
+        handed!(self.service(source, id).await)
+    }
+
+    /// A customer's state.
+    pub async fn customer(
+        &self,
+        source: &str,
+        id: &str,
+    ) -> Result<Option<StateView<CustomerState>>, StoreError> {
+        handed!(self.customer(source, id).await)
+    }
+
+    /// The services of a customer.
+    pub async fn services_of(
+        &self,
+        source: &str,
+        customer: &str,
+    ) -> Result<Vec<(String, ServiceState)>, StoreError> {
+        handed!(self.services_of(source, customer).await)
+    }
+
+    /// The latest runs of a lane, newest first.
+    pub async fn history(&self, lane: &str, limit: i64) -> Result<Vec<RunSummary>, StoreError> {
+        handed!(self.history(lane, limit).await)
+    }
+
+    /// Every known service or customer id of a source, in order.
+    pub async fn known(
+        &self,
+        customers: bool,
+        filter: &RunFilter,
+    ) -> Result<Vec<(String, String, Value)>, StoreError> {
+        handed!(self.known(customers, filter).await)
+    }
+
+    /// How many rows there are by status or verdict: `("runs", "paused", 3)`.
+    pub async fn counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
+        handed!(self.counts().await)
+    }
+
+    /// The earliest due time of all runs.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        handed!(self.next_due().await)
+    }
+
+    /// The highest id in use.
+    pub async fn highest_id(&self) -> Result<i64, StoreError> {
+        handed!(self.highest_id().await)
+    }
+
+    /// Whether the database answers.
+    pub async fn reachable(&self) -> Result<(), StoreError> {
+        handed!(self.reachable().await)
+    }
+}

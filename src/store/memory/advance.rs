@@ -1,0 +1,195 @@
+//! Writing what became true of a run.
+
+use std::collections::btree_map::Entry;
+
+use serde_json::{Value, json};
+
+use crate::domain::id::RunId;
+use crate::domain::run::RunStatus;
+use crate::domain::state::merge;
+use crate::domain::time::Timestamp;
+use crate::store::{Advance, Advanced, AttemptRow, ClaimChange};
+
+use super::lanes::Because;
+use super::rows::{CustomerRow, Named, Rows, ServiceRow};
+
+impl Rows {
+    /// Writes the advance, unless its fence is old.
+    pub(super) fn advance(&mut self, write: Advance) -> Advanced {
+        let Some(overtaken) = self.write_run(&write) else {
+            return Advanced {
+                applied: false,
+                claimed: true,
+                overtaken: false,
+            };
+        };
+        let claimed = self.acquire(&write);
+        self.write_journal(&write, claimed);
+        self.write_states(&write);
+        if write.claim == ClaimChange::Release || write.status.is_final() {
+            self.release(customer_of(&write), write.run, write.now);
+        }
+        if write.status == RunStatus::Paused && !write.planned {
+            // An earlier one that came meanwhile goes first.
+            self.rebalance(&write.lane, Because::RunCame, write.now);
+        }
+        if write.status.is_final() {
+            self.rebalance(&write.lane, Because::RunEnded, write.now);
+        }
+        Advanced {
+            applied: true,
+            claimed,
+            overtaken,
+        }
+    }
+
+    /// Whether a termination waits behind it; none where the fence is old.
+    fn write_run(&mut self, write: &Advance) -> Option<bool> {
+        let run = self.run_mut(write.run)?;
+        if run.fence != write.fence || run.status != RunStatus::Running {
+            return None;
+        }
+        let stops = matches!(write.status, RunStatus::Waiting | RunStatus::Paused);
+        run.due_at = if run.overtaken == 1 && stops {
+            Some(write.now)
+        } else {
+            write.due_at
+        };
+        if run.overtaken == 1 {
+            run.overtaken = 2;
+        }
+        run.status = write.status;
+        run.blocks = !write.status.is_final();
+        run.planned |= write.planned;
+        run.waiting_for.clone_from(&write.waiting_for);
+        run.error.clone_from(&write.error);
+        run.pause_reason = write.pause_reason;
+        run.updated_at = write.now;
+        if write.at_end.is_some() {
+            run.at_end.clone_from(&write.at_end);
+        }
+        if run.customer_id.is_none() {
+            run.customer_id.clone_from(&write.customer_id);
+        }
+        Some(run.overtaken > 0)
+    }
+
+    /// Takes the customer's claim if it is wanted; whether the step may begin.
+    fn acquire(&mut self, write: &Advance) -> bool {
+        let Some(key) = customer_of(write).filter(|_| write.claim == ClaimChange::Acquire) else {
+            return true;
+        };
+        let customer = self.customer_row(key.clone(), write.now);
+        if customer.claimed_by.is_none_or(|holder| holder == write.run) {
+            customer.claimed_by = Some(write.run);
+            return true;
+        }
+        if let Some(run) = self.run_mut(write.run) {
+            run.status = RunStatus::Waiting;
+            // No due time: whoever gives the claim back wakes it.
+            run.due_at = (run.overtaken > 0).then_some(write.now);
+            run.waiting_for = Some(format!(
+                "another run of customer {} that is changing the same account",
+                key.1
+            ));
+            run.claim_wait = Some(key);
+        }
+        false
+    }
+
+    fn customer_row(&mut self, key: Named, now: Timestamp) -> &mut CustomerRow {
+        self.customers.entry(key).or_insert_with(|| CustomerRow {
+            doc: json!({}),
+            claimed_by: None,
+            updated_at: now,
+        })
+    }
+
+    /// Gives the customer's claim back, if the run has it, and wakes whoever waits for it.
+    pub(super) fn release(&mut self, key: Option<Named>, run: RunId, now: Timestamp) {
+        let Some(key) = key else { return };
+        let Some(customer) = self.customers.get_mut(&key) else {
+            return;
+        };
+        if customer.claimed_by != Some(run) {
+            return;
+        }
+        customer.claimed_by = None;
+        for (id, waiting) in &mut self.runs {
+            if waiting.claim_wait.as_ref() == Some(&key) {
+                (waiting.due_at, waiting.claim_wait) = (Some(now), None);
+                self.touched.insert(*id);
+            }
+        }
+    }
+
+    fn write_journal(&mut self, write: &Advance, claimed: bool) {
+        let begins = write.begins.as_ref().filter(|_| claimed);
+        for step in write.steps.iter().chain(begins.map(|(step, _)| step)) {
+            self.steps.insert((write.run, step.seq), step.clone());
+        }
+        let begun = begins.map(|(_, attempt)| attempt);
+        for attempt in write.attempts.iter().chain(begun) {
+            self.write_attempt(write.run, attempt);
+        }
+    }
+
+    fn write_attempt(&mut self, run: RunId, attempt: &AttemptRow) {
+        match self.attempts.entry((run, attempt.seq, attempt.n)) {
+            Entry::Vacant(place) => {
+                place.insert(attempt.clone());
+            }
+            Entry::Occupied(mut known) => {
+                let started_at = known.get().started_at;
+                *known.get_mut() = AttemptRow {
+                    started_at,
+                    ..attempt.clone()
+                };
+            }
+        }
+    }
+
+    fn write_states(&mut self, write: &Advance) {
+        if let Some(id) = write
+            .service_id
+            .clone()
+            .filter(|_| is_patch(&write.service_patch))
+        {
+            let row = self
+                .services
+                .entry((write.source.clone(), id))
+                .or_insert_with(|| ServiceRow {
+                    customer_id: None,
+                    doc: json!({}),
+                    updated_at: write.now,
+                });
+            patch(&mut row.doc, &write.service_patch);
+            row.updated_at = write.now;
+            if write.customer_id.is_some() {
+                row.customer_id.clone_from(&write.customer_id);
+            }
+        }
+        if let Some(key) = customer_of(write).filter(|_| is_patch(&write.customer_patch)) {
+            let row = self.customer_row(key, write.now);
+            patch(&mut row.doc, &write.customer_patch);
+            row.updated_at = write.now;
+        }
+    }
+}
+
+fn customer_of(write: &Advance) -> Option<Named> {
+    let customer = write.customer_id.clone()?;
+    Some((write.source.clone(), customer))
+}
+
+fn is_patch(value: &Value) -> bool {
+    value.as_object().is_some_and(|patch| !patch.is_empty())
+}
+
+/// Sets the patch's keys; null removes one.
+fn patch(doc: &mut Value, changes: &Value) {
+    merge(doc, changes);
+    if let Some(keys) = doc.as_object_mut() {
+        keys.retain(|_, value| !value.is_null());
+    }
+}

@@ -1,0 +1,128 @@
+//! What a person does to a run, and what a start does to runs that a stop cut off.
+
+use std::time::Duration;
+
+use crate::domain::id::RunId;
+use crate::domain::run::RunStatus;
+use crate::domain::step::StepStatus;
+use crate::domain::time::Timestamp;
+use crate::store::{Intervened, Intervention};
+
+use super::lanes::Because;
+use super::rows::Rows;
+
+/// How long a request whose end is unknown may still take effect, at the most.
+const LATE_EFFECT: Duration = Duration::from_secs(120);
+
+impl Rows {
+    /// Does it, if the run's status allows it.
+    pub(super) fn intervene(
+        &mut self,
+        id: RunId,
+        what: Intervention,
+        now: Timestamp,
+    ) -> Intervened {
+        let Some(run) = self.runs.get(&id) else {
+            return Intervened::NotFound;
+        };
+        let status = run.status;
+        let allowed = match what {
+            Intervention::Retry => {
+                run.blocks && matches!(status, RunStatus::Paused | RunStatus::Waiting)
+            }
+            Intervention::Approve => run.blocks && status == RunStatus::Paused,
+            Intervention::Cancel => !status.is_final(),
+        };
+        if !allowed {
+            return Intervened::NotNow(status);
+        }
+        match what {
+            Intervention::Retry => self.wake(id, now),
+            Intervention::Approve => {
+                self.approve(id);
+                self.wake(id, now);
+            }
+            Intervention::Cancel if self.unclear_until(id) > Some(now) => {
+                return Intervened::Unclear;
+            }
+            Intervention::Cancel => self.cancel(id, now),
+        }
+        Intervened::Done
+    }
+
+    fn approve(&mut self, id: RunId) {
+        for step in self.steps.range_mut((id, 0)..=(id, u32::MAX)) {
+            step.1.approved |= step.1.status == StepStatus::Paused;
+        }
+    }
+
+    /// A run with a plan goes on at once; one without goes back into its lane's order.
+    fn wake(&mut self, id: RunId, now: Timestamp) {
+        let Some(run) = self.run_mut(id) else {
+            return;
+        };
+        (run.status, run.due_at) = if run.planned {
+            (RunStatus::Waiting, Some(now))
+        } else {
+            (RunStatus::Pending, None)
+        };
+        run.blocks = true;
+        run.fence += 1;
+        run.claim_wait = None;
+        (run.error, run.waiting_for) = (None, None);
+        run.updated_at = now;
+        let lane = run.lane.clone();
+        self.rebalance(&lane, Because::RunCame, now);
+    }
+
+    /// Until when something that the run sent may still come true without anyone knowing.
+    pub(super) fn unclear_until(&self, id: RunId) -> Option<Timestamp> {
+        let updated_at = self.runs.get(&id)?.updated_at;
+        let open = self.steps_of(id).filter(|step| !step.status.is_over());
+        open.filter_map(|step| {
+            let began = (step.status == StepStatus::Running).then_some(updated_at);
+            step.unknown_since.max(began)
+        })
+        .map(|since| since.plus(LATE_EFFECT))
+        .max()
+    }
+
+    fn cancel(&mut self, id: RunId, now: Timestamp) {
+        for (_, step) in self.steps.range_mut((id, 0)..=(id, u32::MAX)) {
+            if !step.status.is_over() {
+                step.status = StepStatus::Cancelled;
+            }
+        }
+        let Some(run) = self.run_mut(id) else {
+            return;
+        };
+        (run.status, run.blocks, run.due_at) = (RunStatus::Cancelled, false, None);
+        run.fence += 1;
+        (run.claim_wait, run.waiting_for) = (None, None);
+        run.updated_at = now;
+        let (lane, customer) = (run.lane.clone(), run.customer());
+        // Whoever was to give way to it need not any more.
+        for other in self.lane(&lane) {
+            if let Some(other) = self.run_mut(other) {
+                other.overtaken = 0;
+            }
+        }
+        self.release(customer, id, now);
+        self.rebalance(&lane, Because::RunEnded, now);
+    }
+
+    /// Makes every run that was under way due at once, or only the one that its worker gives back.
+    pub(super) fn recover(&mut self, only: Option<(RunId, i64)>, now: Timestamp) -> u64 {
+        let mut count = 0;
+        for (id, run) in &mut self.runs {
+            let meant = only.is_none_or(|one| one == (run.id, run.fence));
+            let cut_off = run.status == RunStatus::Running && run.due_at > Some(now);
+            if meant && cut_off {
+                run.due_at = Some(now);
+                self.touched.insert(*id);
+                count += 1;
+            }
+        }
+        count
+    }
+}
