@@ -175,16 +175,14 @@ impl Bench {
             .verified
             .last()
             .map_or(f64::NAN, |figures| figures.rate);
-        let mut line = format!("verify-only {verified:>7.0}/s");
-        for kept in &self.durable {
+        let ratios = self.durable.iter().map(|kept| {
             let rate = kept.figures.last().map_or(f64::NAN, |figures| figures.rate);
-            line.push_str(&format!(
-                ", {} {rate:>7.0}/s ({:.2})",
-                kept.name,
-                rate / verified
-            ));
-        }
-        line
+            format!(", {} {rate:>7.0}/s ({:.2})", kept.name, rate / verified)
+        });
+        format!(
+            "verify-only {verified:>7.0}/s{}",
+            ratios.collect::<String>()
+        )
     }
 
     fn finish(self) -> anyhow::Result<()> {

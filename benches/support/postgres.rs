@@ -1,9 +1,9 @@
-//! A PostgreSQL for the time of a benchmark.
+//! A `PostgreSQL` for the time of a benchmark.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// A PostgreSQL of the benchmark's own, with fsync, gone when it is dropped.
+/// A `PostgreSQL` of the benchmark's own, with fsync, gone when it is dropped.
 #[derive(Debug)]
 pub struct Postgres {
     keeper: Child,

@@ -74,6 +74,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Carries a claimed run on until it ends, waits, or needs a person.
     pub async fn drive(&self, claimed: Claimed) -> Result<(), StoreError> {
-        drive::Drive::new(self, claimed).carry_on().await
+        // A run's story is long; on the heap it does not weigh on whoever waits for it.
+        Box::pin(drive::Drive::new(self, claimed).carry_on()).await
     }
 }

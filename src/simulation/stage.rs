@@ -93,7 +93,7 @@ impl Stage {
         };
         Self {
             control,
-            memory: Memory::new(),
+            memory: Memory::default(),
             suppliers,
             mail: Mail::default(),
             config,

@@ -88,6 +88,10 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a row of a bulk comes as a reference"
+)]
 fn id(row: &mut Rows, id: &i64) {
     row.push(*id);
 }

@@ -110,8 +110,8 @@ struct Database {
 pub struct StoreGuard {
     writers: Vec<JoinHandle<()>>,
     reads: Reads,
-    // Held as long as the store is open; the lock goes with the file handle.
-    _lock: Option<std::fs::File>,
+    /// Held as long as the store is open; the lock goes with the file handle.
+    lock: Option<std::fs::File>,
     node: Option<tokio_util::task::AbortOnDropHandle<()>>,
 }
 
@@ -126,6 +126,7 @@ impl StoreGuard {
         }
         drop(self.node);
         self.reads.close().await;
+        drop(self.lock);
     }
 }
 

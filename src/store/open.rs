@@ -133,7 +133,7 @@ async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> 
         .await?;
     let sessions = vec![Session::sqlite(connection)];
     let (store, mut guard) = start(sessions, Reads::Sqlite(pool), None);
-    guard._lock = Some(lock);
+    guard.lock = Some(lock);
     Ok((store, guard))
 }
 
@@ -168,11 +168,10 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Data
             Arc::clone(&signals),
         ))
     };
-    let writers = sessions.into_iter().map(start).collect();
     let guard = StoreGuard {
-        writers,
+        writers: sessions.into_iter().map(start).collect(),
         reads: reads.clone(),
-        _lock: None,
+        lock: None,
         node: None,
     };
     let store = Database {
@@ -226,6 +225,9 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
         .disable_statement_logging()
         .statement_cache_capacity(256)
         .options([
+            // Every statement is made for an index. A plan that was made while a table was small
+            // must not read all of it once it has grown.
+            ("enable_seqscan", "off"),
             // Whoever lost its connection must not hold locks for long.
             ("statement_timeout", "20s"),
             ("lock_timeout", "10s"),
@@ -278,7 +280,8 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(256)
         .disable_statement_logging()
         .pragma("cache_size", "-16384")
-        .pragma("wal_autocheckpoint", "1000")
+        // Pages that are written again and again are copied into the file once.
+        .pragma("wal_autocheckpoint", "4096")
         // What a long reader made the log grow to is given back.
-        .pragma("journal_size_limit", "67108864")
+        .pragma("journal_size_limit", "134217728")
 }

@@ -135,6 +135,10 @@ fn verdict(name: &str) -> &'static str {
     known.into_iter().find(|known| *known == name).unwrap_or("")
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a row of a bulk comes as a reference"
+)]
 fn value(row: &mut Rows, id: &i64) {
     row.push(*id);
 }

@@ -146,7 +146,9 @@ impl Session {
     pub(super) fn got_in_the_way(&self, error: &sqlx::Error) -> bool {
         // 40001 and 40P01: serialisation failure, deadlock. 23505: two made the same row at once;
         // one whose own id is taken would fail again and is told in the end.
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         matches!(&self.database, Database::Postgres { .. })
             && matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
     }

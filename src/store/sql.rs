@@ -310,7 +310,7 @@ impl Bulk {
         values: impl Fn(&mut Rows, &T),
     ) -> Result<u64, sqlx::Error> {
         let mut changed = 0;
-        for rows in rows.chunks(self.most(link)) {
+        for rows in rows.chunks(most(link)) {
             let (text, given) = self.given(link, rows, &values)?;
             changed += link.change(Cow::Owned(text), given).await?;
         }
@@ -325,15 +325,11 @@ impl Bulk {
         values: impl Fn(&mut Rows, &T),
     ) -> Result<Vec<Row>, sqlx::Error> {
         let mut returned = Vec::new();
-        for rows in rows.chunks(self.most(link)) {
+        for rows in rows.chunks(most(link)) {
             let (text, given) = self.given(link, rows, &values)?;
             returned.extend(link.fetch(Cow::Owned(text), given).await?);
         }
         Ok(returned)
-    }
-
-    fn most(&self, link: &Link<'_>) -> usize {
-        link.pick(MOST_ROWS, usize::MAX)
     }
 
     fn given<T>(
@@ -356,7 +352,7 @@ impl Bulk {
                 Ok((self.sqlite(rows.len().next_power_of_two()), given))
             }
             Given::Postgres(arguments) => {
-                self.add_arrays(arguments, written)
+                self.add_arrays(arguments, &written)
                     .map_err(sqlx::Error::Encode)?;
                 Ok((self.postgres(), given))
             }
@@ -384,16 +380,16 @@ impl Bulk {
     }
 
     fn postgres(&self) -> String {
-        let mut arrays = String::new();
-        for (n, (_, kind)) in (1..).zip(self.values) {
+        let array = |(n, (_, kind)): (usize, &(&str, Kind))| {
             let kind = match kind {
                 Kind::Int => "int8",
                 Kind::Text => "text",
                 Kind::Blob => "bytea",
             };
-            let comma = if n == 1 { "" } else { "," };
-            arrays.push_str(&format!("{comma}${n}::{kind}[]"));
-        }
+            format!("${n}::{kind}[]")
+        };
+        let arrays: Vec<String> = (1..).zip(self.values).map(array).collect();
+        let arrays = arrays.join(",");
         format!(
             "WITH w ({}) AS (SELECT * FROM unnest({arrays})) {}",
             self.names(),
@@ -404,7 +400,7 @@ impl Bulk {
     fn add_arrays(
         &self,
         arguments: &mut PgArguments,
-        rows: Rows,
+        rows: &Rows,
     ) -> Result<(), sqlx::error::BoxDynError> {
         let width = self.values.len();
         let column = |n: usize| rows.0.iter().skip(n).step_by(width);
@@ -417,6 +413,11 @@ impl Bulk {
         }
         Ok(())
     }
+}
+
+/// How many rows one statement takes.
+const fn most(link: &Link<'_>) -> usize {
+    link.pick(MOST_ROWS, usize::MAX)
 }
 
 fn int(value: &Value) -> Option<i64> {

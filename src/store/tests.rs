@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 /// What keeps the rows in a test.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Backend {
-    /// The one that the environment names: a file, or PostgreSQL.
+    /// The one that the environment names: a file, or `PostgreSQL`.
     Database,
     Memory,
 }

@@ -363,9 +363,6 @@ fn tell_other(write: Write, other: Other, signals: &Signals) {
         (Write::Extend { answer, .. }, Other::Extended(extended)) => {
             let _ = answer.send(Ok(extended));
         }
-        (Write::Replay { answer, .. }, Other::Replayed) => {
-            let _ = answer.send(Ok(()));
-        }
         (Write::Intervene { run, answer, .. }, Other::Intervened(intervened)) => {
             let _ = answer.send(Ok(intervened));
             signals.outcomes.settled(run);
@@ -376,7 +373,8 @@ fn tell_other(write: Write, other: Other, signals: &Signals) {
         (Write::TakeAlerts { answer, .. }, Other::Alerts(alerts)) => {
             let _ = answer.send(Ok(alerts));
         }
-        (Write::AlertTold { answer, .. }, Other::Told) => {
+        (Write::Replay { answer, .. }, Other::Replayed)
+        | (Write::AlertTold { answer, .. }, Other::Told) => {
             let _ = answer.send(Ok(()));
         }
         (Write::Recover { answer, .. }, Other::Recovered(count)) => {
@@ -392,11 +390,12 @@ fn refuse_other(write: Write, error: StoreError) {
         Write::Advance(_, answer) => drop(answer.send(Err(error))),
         Write::Claim { answer, .. } => drop(answer.send(Err(error))),
         Write::Extend { answer, .. } => drop(answer.send(Err(error))),
-        Write::Replay { answer, .. } => drop(answer.send(Err(error))),
         Write::Intervene { answer, .. } => drop(answer.send(Err(error))),
         Write::Retain { answer, .. } => drop(answer.send(Err(error))),
         Write::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
-        Write::AlertTold { answer, .. } => drop(answer.send(Err(error))),
+        Write::Replay { answer, .. } | Write::AlertTold { answer, .. } => {
+            drop(answer.send(Err(error)));
+        }
         Write::Recover { answer, .. } => drop(answer.send(Err(error))),
     }
 }

@@ -74,9 +74,11 @@ impl Herald {
         match self.line.send(&mut talk, ask).await {
             Ok(_) => Ok(()),
             Err(
-                Setback::KeyRefused(error) | Setback::Rejected(error) | Setback::Ambiguous(error),
+                Setback::KeyRefused(error)
+                | Setback::Rejected(error)
+                | Setback::Ambiguous(error)
+                | Setback::Unavailable { error, .. },
             ) => Err(error),
-            Err(Setback::Unavailable { error, .. }) => Err(error),
             Err(Setback::Held(away)) => Err(away.error.unwrap_or_default()),
             Err(Setback::Withheld) => Err("not sent".to_owned()),
         }

@@ -52,12 +52,11 @@ pub(super) async fn read<'w>(
         room: Vec::new(),
     };
     // Most bodies are there with the head; only the others need a limit to the patience.
-    let read = match collect(web, &mut payload, &mut body).now_or_never() {
-        Some(read) => Ok(read),
-        None => {
-            let reading = collect(web, &mut payload, &mut body);
-            tokio::time::timeout(PATIENCE, reading).await
-        }
+    let read = if let Some(read) = collect(web, &mut payload, &mut body).now_or_never() {
+        Ok(read)
+    } else {
+        let reading = collect(web, &mut payload, &mut body);
+        tokio::time::timeout(PATIENCE, reading).await
     };
     match read {
         Ok(Ok(())) => Ok(body),

@@ -1,4 +1,4 @@
-//! Several processes on one PostgreSQL: fed at the same time, killed at random, with suppliers
+//! Several processes on one `PostgreSQL`: fed at the same time, killed at random, with suppliers
 //! that fail, and a database that is restarted under them.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ use crate::support::{Setup, Story};
 
 const NODES: usize = 3;
 
-/// Whether there is a PostgreSQL to share; said by name when not.
+/// Whether there is a `PostgreSQL` to share; said by name when not.
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 fn has_server(test: &str) -> bool {
     let has = database::server().is_some();
     if !has {

@@ -71,16 +71,18 @@ pub struct Memory {
     signals: Arc<Signals>,
 }
 
-impl Memory {
+impl Default for Memory {
     /// No rows, and nobody in the way.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             rows: Arc::default(),
             gate: Arc::new(Open),
             signals: Arc::default(),
         }
     }
+}
 
+impl Memory {
     /// The same rows, seen by another process through its own gate.
     #[must_use]
     pub fn behind(&self, gate: Arc<dyn Gate>) -> Self {
@@ -135,7 +137,7 @@ impl Memory {
 
     pub(super) async fn advance(&self, write: Advance) -> Result<Advanced, StoreError> {
         let (run, settled) = (write.run, write.status.is_settled());
-        let advanced = self.write("advance", |rows| rows.advance(write)).await?;
+        let advanced = self.write("advance", |rows| rows.advance(&write)).await?;
         if advanced.applied && settled {
             self.signals.outcomes.settled(run);
         }
@@ -206,6 +208,6 @@ impl Memory {
 impl Store {
     /// A store that lives and dies with this process.
     pub fn in_memory() -> Self {
-        Memory::new().into()
+        Memory::default().into()
     }
 }

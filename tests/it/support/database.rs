@@ -1,12 +1,12 @@
 //! Where an app under test keeps its rows: a file of its own, or a database of its own in the
-//! PostgreSQL that the environment names. The whole suite runs on either. IO.
+//! `PostgreSQL` that the environment names. The whole suite runs on either. IO.
 
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// The PostgreSQL that the tests are to run on, if any.
+/// The `PostgreSQL` that the tests are to run on, if any.
 pub fn server() -> Option<String> {
     std::env::var("BILLHOOK_TEST_POSTGRES").ok()
 }
