@@ -156,7 +156,7 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
         Fate::Unsent => Received::Unsent("no route to host".to_owned()),
         Fate::Refused(fault) => {
             control.pause(there + back, "during a call").await;
-            fault.reply().map_or_else(lost, answered)
+            fault.reply().as_ref().map_or_else(lost, answered)
         }
         Fate::LostBefore => {
             let patience = if control.below(4) == 0 {
@@ -186,13 +186,13 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
         Fate::Replaced(fault) => {
             control.launch(there, parcel);
             control.pause(there + back, "during a call").await;
-            fault.reply().map_or_else(lost, answered)
+            fault.reply().as_ref().map_or_else(lost, answered)
         }
         Fate::Answered => {
             let slot = control.launch(there, parcel);
             control.pause(there + back, "during a call").await;
             let reply = slot.lock().expect("one thread").take();
-            reply.map_or_else(lost, answered)
+            reply.as_ref().map_or_else(lost, answered)
         }
     }
 }
@@ -218,7 +218,7 @@ fn lost() -> Received {
     Received::Lost("the connection broke off".to_owned())
 }
 
-fn answered(reply: Reply) -> Received {
+fn answered(reply: &Reply) -> Received {
     Received::Answered(Raw {
         status: reply.status,
         content_type: reply.content_type.to_owned(),

@@ -18,6 +18,8 @@ mod sql;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_alike;
+#[cfg(test)]
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;

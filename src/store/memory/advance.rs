@@ -15,19 +15,19 @@ use super::rows::{CustomerRow, Named, Rows, ServiceRow};
 
 impl Rows {
     /// Writes the advance, unless its fence is old.
-    pub(super) fn advance(&mut self, write: Advance) -> Advanced {
-        let Some(overtaken) = self.write_run(&write) else {
+    pub(super) fn advance(&mut self, write: &Advance) -> Advanced {
+        let Some(overtaken) = self.write_run(write) else {
             return Advanced {
                 applied: false,
                 claimed: true,
                 overtaken: false,
             };
         };
-        let claimed = self.acquire(&write);
-        self.write_journal(&write, claimed);
-        self.write_states(&write);
+        let claimed = self.acquire(write);
+        self.write_journal(write, claimed);
+        self.write_states(write);
         if write.claim == ClaimChange::Release || write.status.is_final() {
-            self.release(customer_of(&write), write.run, write.now);
+            self.release(customer_of(write), write.run, write.now);
         }
         if write.status == RunStatus::Paused && !write.planned {
             // An earlier one that came meanwhile goes first.

@@ -70,6 +70,12 @@ pub struct Memory {
     signals: Arc<Signals>,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Memory {
     /// No rows, and nobody in the way.
     pub fn new() -> Self {
@@ -134,7 +140,7 @@ impl Memory {
 
     pub(super) async fn advance(&self, write: Advance) -> Result<Advanced, StoreError> {
         let (run, settled) = (write.run, write.status.is_settled());
-        let advanced = self.write("advance", |rows| rows.advance(write)).await?;
+        let advanced = self.write("advance", |rows| rows.advance(&write)).await?;
         if advanced.applied && settled {
             self.signals.outcomes.settled(run);
         }
