@@ -224,10 +224,10 @@ async fn read(scene: &Scene) -> String {
         },
     );
     let runs = store.runs(&filter).await.unwrap();
-    let mut words = format!("due {:?}\n", store.next_due().await.unwrap());
+    let mut words = vec![format!("due {:?}", store.next_due().await.unwrap())];
     for run in &runs.items {
         let view = store.run(run.id).await.unwrap();
-        words.push_str(&format!("{view:?}\n"));
+        words.push(format!("{view:?}"));
     }
     for customers in [true, false] {
         for (_, id, doc) in store.known(customers, &filter).await.unwrap() {
@@ -236,10 +236,10 @@ async fn read(scene: &Scene) -> String {
                 doc.as_object().unwrap().clone().into_iter().collect();
             keys.retain(|(_, value)| !value.is_null());
             keys.sort_by(|one, two| one.0.cmp(&two.0));
-            words.push_str(&format!("{id} {keys:?}\n"));
+            words.push(format!("{id} {keys:?}"));
         }
     }
-    words
+    words.join("\n")
 }
 
 #[tokio::test]
