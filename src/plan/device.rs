@@ -65,14 +65,18 @@ pub(super) fn darken(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<Ste
     }
 }
 
-/// The steps that bring the device back. Where the package has changed, the device may have gone
-/// dark in the way of another product: then every way is undone, since undoing what was not
-/// done finds nothing to do.
+/// The steps that bring the device back. Where the package has changed, or is another one than
+/// the event says because the news of the change is late, the device may have gone dark in the
+/// way of another product: then every way is undone, since undoing what was not done finds
+/// nothing to do.
 pub(super) fn lighten(case: &Case<'_>, on_suspend: DeviceOnSuspend, steps: &mut Vec<StepAction>) {
     let tag = &case.tag();
-    let on_suspend = match case.service().package_settled {
-        Some(_) => DeviceOnSuspend::ShutdownAndNullRoute,
-        None => on_suspend,
+    let service = case.service();
+    let another = service.product_id.as_ref() != Some(&case.ordered.product_id);
+    let on_suspend = if service.package_settled.is_some() || another {
+        DeviceOnSuspend::ShutdownAndNullRoute
+    } else {
+        on_suspend
     };
     let open = StepAction::RemoveNullRoute {
         tag: tag.to_owned(),

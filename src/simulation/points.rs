@@ -40,6 +40,8 @@ pub(super) enum Blow {
     Gateway,
     /// Its answer is lost, and a while later it takes effect.
     Late,
+    /// It leaves, the process is killed and starts again, and only then it takes effect.
+    KilledLate,
     /// It is refused for the moment.
     Unavailable,
     /// It takes effect, and the process is killed before it learns of it.
@@ -61,6 +63,7 @@ impl Point {
                 Blow::LostAfter,
                 Blow::Gateway,
                 Blow::Late,
+                Blow::KilledLate,
                 Blow::Unavailable,
                 Blow::KilledAfter,
                 Blow::LeaseLostAfter,

@@ -103,6 +103,8 @@ enum Fate {
     Refused(Fault),
     /// It seems lost and takes effect later, at most after this long.
     Late(Duration),
+    /// The same, and the process does not live to see that it seems lost.
+    KilledLate(Duration),
 }
 
 /// The way of one process to the suppliers.
@@ -154,7 +156,7 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
         Fate::Unsent => Received::Unsent("no route to host".to_owned()),
         Fate::Refused(fault) => {
             control.pause(there + back, "during a call").await;
-            fault.reply().map_or_else(lost, |reply| answered(&reply))
+            fault.reply().as_ref().map_or_else(lost, answered)
         }
         Fate::LostBefore => {
             let patience = if control.below(4) == 0 {
@@ -170,6 +172,12 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
             control.pause(there, "during a call").await;
             lost()
         }
+        Fate::KilledLate(longest) => {
+            control.launch(there + control.up_to(longest), parcel);
+            control.doom();
+            control.pause(Duration::MAX, "during a call").await;
+            lost()
+        }
         Fate::LostAfter => {
             control.launch(there, parcel);
             control.pause(there + back, "during a call").await;
@@ -178,13 +186,13 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
         Fate::Replaced(fault) => {
             control.launch(there, parcel);
             control.pause(there + back, "during a call").await;
-            fault.reply().map_or_else(lost, |reply| answered(&reply))
+            fault.reply().as_ref().map_or_else(lost, answered)
         }
         Fate::Answered => {
             let slot = control.launch(there, parcel);
             control.pause(there + back, "during a call").await;
             let reply = slot.lock().expect("one thread").take();
-            reply.map_or_else(lost, |reply| answered(&reply))
+            reply.as_ref().map_or_else(lost, answered)
         }
     }
 }
@@ -220,7 +228,14 @@ fn answered(reply: &Reply) -> Received {
 }
 
 fn drawn(control: &Control, parcel: &Parcel) -> Fate {
-    let rate = control.inner().rates.call;
+    let rates = control.inner().rates;
+    let latest = latest(parcel);
+    if let Some(longest) = latest
+        && control.happens(rates.kill * 4.0)
+    {
+        return Fate::KilledLate(longest);
+    }
+    let rate = rates.call;
     if !control.happens(rate) {
         return Fate::Answered;
     }
@@ -238,7 +253,7 @@ fn drawn(control: &Control, parcel: &Parcel) -> Fate {
         5 => Fate::Refused(Fault::HtmlPage200),
         6 => Fate::LostBefore,
         7 => Fate::Replaced(Fault::HtmlPage502),
-        8 => latest(parcel).map_or(Fate::LostAfter, Fate::Late),
+        8 => latest.map_or(Fate::LostAfter, Fate::Late),
         _ => Fate::LostAfter,
     }
 }
@@ -250,6 +265,7 @@ fn fate_of(blow: Blow, parcel: &Parcel) -> Fate {
         Blow::LostAfter => Fate::LostAfter,
         Blow::Gateway => Fate::Replaced(Fault::HtmlPage502),
         Blow::Late => latest(parcel).map_or(Fate::LostAfter, Fate::Late),
+        Blow::KilledLate => latest(parcel).map_or(Fate::LostAfter, Fate::KilledLate),
         Blow::Unavailable => Fate::Refused(Fault::Refuse500),
         Blow::Killed
         | Blow::Refused
@@ -293,6 +309,7 @@ fn words(fate: &Fate) -> String {
         Fate::LostAfter => "its answer is lost".to_owned(),
         Fate::Replaced(fault) => format!("done, but {fault:?}"),
         Fate::Refused(fault) => format!("{fault:?}"),
+        Fate::KilledLate(_) => "takes effect after its sender was killed".to_owned(),
         Fate::Late(_) => "seems lost, takes effect later".to_owned(),
     }
 }

@@ -424,7 +424,9 @@ impl Stage {
     fn kill(&mut self, place: usize) {
         self.control.tell(|| format!("process {place} is killed"));
         self.places[place].up = None;
-        self.places[place].starts = self.control.now().plus(self.control.up_to(DOWN));
+        let soon = self.control.below(2) == 0;
+        let down = self.control.up_to(if soon { DOWN / 40 } else { DOWN });
+        self.places[place].starts = self.control.now().plus(down);
         let (dead, alive): (Vec<Task>, Vec<Task>) = std::mem::take(&mut self.tasks)
             .into_iter()
             .partition(|task| task.turn.process == place);

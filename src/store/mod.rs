@@ -28,6 +28,8 @@ mod states;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_alike;
+#[cfg(test)]
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;

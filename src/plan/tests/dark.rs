@@ -94,10 +94,15 @@ fn licences_taken_by_a_suspension_come_back_whatever_the_catalogue_says_by_then(
 fn what_went_dark_in_the_way_of_another_package_comes_back_from_every_darkness() {
     let mut world = World::new(ServiceUnsuspended, Suspended, DEVICE);
     assert_eq!(world.steps(), ["power:boot", "report:active"]);
+    let all = ["remove_null_route", "power:boot", "report:active"];
     world.service.package_settled = Some(at(5));
+    assert_eq!(world.steps(), all);
+    world.service.package_settled = None;
+    world.service.product_id = Some("41".into());
     assert_eq!(
         world.steps(),
-        ["remove_null_route", "power:boot", "report:active"]
+        all,
+        "the news of the change are not here yet"
     );
 }
 
