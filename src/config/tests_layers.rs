@@ -48,7 +48,7 @@ fn the_shipped_file_has_every_key() {
         ("[store]", "url retention"),
         ("[admin]", "token encryption_key"),
         ("[execution]", "concurrency lease step_timeout"),
-        ("[alerts]", "url"),
+        ("[alerts]", "url secret"),
         ("[retry]", "initial max max_attempts"),
         (
             "[hivelocity]",

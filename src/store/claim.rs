@@ -16,8 +16,8 @@ use super::rows::{AtEnd, Claimed};
 use super::sql::{Bulk, Kind, Link, Row, Rows, statement};
 
 // What another process has at this moment is passed over, not waited for.
-const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
-const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at \
+const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
+const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id \
      LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 const TAKE: Bulk = Bulk {

@@ -47,7 +47,7 @@ CREATE TABLE runs (
     note         TEXT,
     pause_reason TEXT
 );
-CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX runs_due ON runs (due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX runs_lane ON runs (lane, blocks);
 CREATE INDEX runs_customer ON runs (customer_id, id);
 CREATE INDEX runs_open ON runs (status, id) WHERE status IN ('pending', 'running', 'waiting');
