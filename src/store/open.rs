@@ -139,6 +139,10 @@ async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> 
 
 async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuard), StoreError> {
     let mut connection = options.connect().await?;
+    // A migration takes as long as it takes; later this connection only keeps a number.
+    sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
+        .execute(&mut connection)
+        .await?;
     POSTGRES.run(&mut connection).await?;
     let (node, keeper) = node::join(connection, options.clone()).await?;
     let mut sessions = Vec::with_capacity(usize::from(WRITERS));

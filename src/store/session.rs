@@ -12,6 +12,8 @@ use super::sql::Link;
 /// After a connection that could not be made, this long none is tried: whoever asks meanwhile is
 /// told at once.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(500);
+/// A connection that nobody used for this long is asked whether it is still there.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 /// How long making a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a transaction may take. A database that hangs is as good as one that is down.
@@ -30,6 +32,8 @@ enum Database {
         connection: Option<PgConnection>,
         /// Set while a transaction is under way; still set if it was given up.
         unclear: bool,
+        /// When it was last used.
+        used: Instant,
         failed: Option<(Instant, String)>,
     },
 }
@@ -58,6 +62,7 @@ impl Session {
                 options: Box::new(options),
                 connection: Some(connection),
                 unclear: false,
+                used: Instant::now(),
                 failed: None,
             },
             shard,
@@ -80,6 +85,10 @@ impl Session {
     /// Begins a transaction, on a new connection if need be.
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
         self.connect().await?;
+        if self.is_dead().await {
+            // It broke while nobody used it; nothing was sent on it that could matter.
+            self.connect().await?;
+        }
         match &mut self.database {
             Database::Sqlite(connection) => {
                 let mut link = Link::Sqlite(connection);
@@ -102,12 +111,40 @@ impl Session {
         }
     }
 
+    /// Whether a connection to `PostgreSQL` does not answer any more. It is let go then.
+    async fn is_dead(&mut self) -> bool {
+        let Database::Postgres {
+            connection: place @ Some(_),
+            used,
+            ..
+        } = &mut self.database
+        else {
+            return false;
+        };
+        // One that was used a moment ago need not be asked each time.
+        if used.elapsed() < ASK_AFTER {
+            *used = Instant::now();
+            return false;
+        }
+        *used = Instant::now();
+        let Some(connection) = place else {
+            return false;
+        };
+        let answer = tokio::time::timeout(CONNECT_PATIENCE, connection.ping()).await;
+        let dead = !matches!(answer, Ok(Ok(())));
+        if dead {
+            *place = None;
+        }
+        dead
+    }
+
     async fn connect(&mut self) -> Result<(), sqlx::Error> {
         let Database::Postgres {
             options,
             connection,
             unclear,
             failed,
+            ..
         } = &mut self.database
         else {
             return Ok(());
