@@ -11,6 +11,7 @@ mod claim;
 mod claims;
 mod counts;
 mod facade;
+mod filters;
 mod intervene;
 mod lanes;
 #[cfg(test)]

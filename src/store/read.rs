@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::domain::id::{self, DeliveryId, RunId};
-use crate::domain::run::RunStatus;
+use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 
 use super::accept::read_run_ids;
 use super::claim::document;
 use super::counts;
-use super::sql::{Link, Row, Statement, statement};
+use super::filters::{about, between, equals, has_status, in_lanes, newest_first};
+use super::sql::{Link, Row, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
@@ -321,102 +321,6 @@ async fn steps(link: &mut Link<'_>, id: RunId) -> Result<Vec<StepView>, StoreErr
         });
     }
     Ok(steps)
-}
-
-/// The deliveries about a service or a customer: those that made runs for it, and of the few that
-/// made none those that name it.
-fn about(query: &mut Statement, filter: &DeliveryFilter) {
-    if let Some(service) = &filter.service {
-        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE service_id = ");
-        query.bind(service.clone());
-        in_lanes(query, &filter.lanes);
-        query.push(
-            " UNION ALL SELECT id FROM deliveries WHERE verdict <> 'accepted' \
-             AND service_ids LIKE ",
-        );
-        let named = serde_json::to_string(service).unwrap_or_default();
-        query.bind(format!("%{}%", named.replace('%', "_")));
-        query.push(")");
-    }
-    if let Some(customer) = &filter.customer {
-        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE customer_id = ");
-        query.bind(customer.clone());
-        query.push(
-            " UNION ALL SELECT id FROM deliveries WHERE verdict <> 'accepted' AND customer_id = ",
-        );
-        query.bind(customer.clone());
-        query.push(")");
-    }
-}
-
-/// A lane's index finds what a service id alone would not.
-fn in_lanes(query: &mut Statement, lanes: &[String]) {
-    for (n, lane) in lanes.iter().enumerate() {
-        query.push(if n == 0 { " AND lane IN (" } else { ", " });
-        query.bind(lane.clone());
-    }
-    if !lanes.is_empty() {
-        query.push(")");
-    }
-}
-
-/// The second condition is the one of the index over the runs that are few.
-fn has_status(query: &mut Statement, wanted: Option<&str>) {
-    let Some(wanted) = wanted else { return };
-    query.push(" AND status = ").bind(wanted.to_owned());
-    match wanted.parse() {
-        Ok(RunStatus::Pending | RunStatus::Running | RunStatus::Waiting) => {
-            query.push(" AND status IN ('pending', 'running', 'waiting')");
-        }
-        Ok(RunStatus::Paused | RunStatus::Cancelled | RunStatus::Superseded) => {
-            query.push(" AND status IN ('paused', 'cancelled', 'superseded')");
-        }
-        Ok(RunStatus::Succeeded) | Err(_) => {}
-    }
-}
-
-fn equals(query: &mut Statement, column: &'static str, wanted: Option<&String>) {
-    if let Some(wanted) = wanted {
-        query.push(" AND ").push(column).push(" = ");
-        query.bind(wanted.clone());
-    }
-}
-
-fn between(
-    query: &mut Statement,
-    column: &'static str,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) {
-    if let Some(since) = since {
-        query
-            .push(" AND ")
-            .push(column)
-            .push(" >= ")
-            .bind(since.micros());
-        // Ids grow with time and are never behind it: nothing older need be looked at.
-        query.push(" AND id >= ").bind(id::floor(since));
-    }
-    if let Some(until) = until {
-        query
-            .push(" AND ")
-            .push(column)
-            .push(" < ")
-            .bind(until.micros());
-        // They may be ahead of it where a clock was set back.
-        let set_back = std::time::Duration::from_hours(24);
-        query
-            .push(" AND id < ")
-            .bind(id::floor(until.plus(set_back)));
-    }
-}
-
-fn newest_first(query: &mut Statement, before: Option<i64>, limit: i64) {
-    if let Some(before) = before {
-        query.push(" AND id < ").bind(before);
-    }
-    // One more than asked tells whether there is a next page.
-    query.push(" ORDER BY id DESC LIMIT ").bind(limit + 1);
 }
 
 fn page<T>(
