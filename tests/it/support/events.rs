@@ -1,5 +1,6 @@
 //! Events as a billing plugin writes them. Pure, but for the clock.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use billhook::app::SystemClock;
@@ -73,13 +74,19 @@ impl Story {
             "hostname": format!("srv{}.example.com", self.service),
             "billing_cycle": "monthly",
             "quantity": 1,
-            "options": {"Location": "TPA1", "License IP": format!("198.51.100.{}", self.last_byte())},
+            "options": {"Location": "TPA1", "License IP": self.licence_ip().to_string()},
             "fields": {},
         })
     }
 
-    fn last_byte(&self) -> u32 {
-        self.service.bytes().map(u32::from).sum::<u32>() % 200 + 1
+    /// An address of 198.18.0.0/15 that no other service named by a number below 131,072 has.
+    fn licence_ip(&self) -> Ipv4Addr {
+        let number = self.service.bytes().fold(0_u32, |number, byte| {
+            number
+                .wrapping_mul(10)
+                .wrapping_add(u32::from(byte.wrapping_sub(b'0')))
+        });
+        Ipv4Addr::from_bits(0xC612_0000 | (number & 0x0001_FFFF))
     }
 }
 
