@@ -6,6 +6,7 @@
 pub mod away;
 pub mod entropy;
 pub mod event;
+pub mod headers;
 pub mod id;
 pub mod lease;
 pub mod pause;

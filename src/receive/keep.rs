@@ -1,12 +1,11 @@
 //! Writing a delivery: what is kept of a request beside its bytes.
 
-use std::borrow::Cow;
-
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::event::Event;
+use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::time::Timestamp;
 use crate::store::DedupeKey;
@@ -88,21 +87,13 @@ impl Receiver {
         );
         new.cause = Some(format!("{}: {refused}", refused.cause()));
         if verified.is_none() {
-            new.verification = json!({"result": "refused", "cause": refused.cause()}).to_string();
-            // What did not verify may hold anything, the secret itself included (it was seen).
-            new.headers = masked_signature(&new.headers);
+            new.verification = json!({"result": "refused", "cause": refused.cause()})
+                .to_string()
+                .into();
             new.body.truncate(STRANGERS_BYTES);
         }
         self.store.keep_rejected(new).await;
     }
-}
-
-fn masked_signature(headers: &str) -> String {
-    let mut headers: serde_json::Value = serde_json::from_str(headers).unwrap_or_default();
-    if let Some(signature) = headers.get_mut("webhook-signature") {
-        *signature = json!("***");
-    }
-    headers.to_string()
 }
 
 /// How the id begins, then 128 bits of a digest. The digest keeps any two keys apart; the
@@ -123,7 +114,7 @@ fn dedupe_key(source: &str, id: &str) -> DedupeKey {
 }
 
 fn describe(new: &mut NewDelivery, event: Event) {
-    new.kind = Some(event.kind.name().to_owned());
+    new.kind = Some(event.kind.name());
     new.customer_id = event.customer.map(|customer| customer.id);
     new.service_ids = event
         .services
@@ -140,6 +131,9 @@ fn row(
     verdict: DeliveryVerdict,
     now: Timestamp,
 ) -> NewDelivery {
+    // What did not verify may hold anything, the secret itself included (it was seen).
+    let secret = verified.is_none().then_some("webhook-signature");
+    let headers = headers::keep(&incoming.headers, secret);
     let verification = verified.map_or_else(String::new, |verified| {
         text(&Verification {
             result: "verified",
@@ -160,8 +154,8 @@ fn row(
         customer_id: None,
         service_ids: Vec::new(),
         signed_at: verified.map(|verified| verified.timestamp),
-        verification,
-        headers: text(&Shown(&incoming.headers)),
+        verification: verification.into(),
+        headers: headers.into(),
         body: incoming.body,
         runs: Vec::new(),
     }
@@ -183,71 +177,9 @@ fn text(shown: &impl Serialize) -> String {
     serde_json::to_string(shown).unwrap_or_default()
 }
 
-/// Headers for people to read: one entry a name, what could be a secret is masked.
-struct Shown<'a>(&'a [(&'a str, &'a [u8])]);
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut shown = serializer.serialize_map(None)?;
-        for (place, (name, value)) in self.0.iter().enumerate() {
-            let same = |(other, _): &&(&str, &[u8])| other.eq_ignore_ascii_case(name);
-            if self.0.iter().take(place).any(|header| same(&header)) {
-                continue; // it went with the first of its name
-            }
-            let name = lower(name);
-            let mut value = shown_value(&name, value);
-            for (_, again) in self.0.iter().skip(place + 1).filter(same) {
-                value = Cow::Owned(format!("{value}, {}", shown_value(&name, again)));
-            }
-            shown.serialize_entry(&*name, &*value)?;
-        }
-        shown.end()
-    }
-}
-
-fn lower(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Cow::Owned(name.to_ascii_lowercase());
-    }
-    Cow::Borrowed(name)
-}
-
-fn shown_value<'v>(name: &str, value: &'v [u8]) -> Cow<'v, str> {
-    if is_secret(name) {
-        return Cow::Borrowed("***");
-    }
-    String::from_utf8_lossy(value)
-}
-
-fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 7] = [
-        "authorization",
-        "cookie",
-        "token",
-        "secret",
-        "password",
-        "api-key",
-        "apikey",
-    ];
-    PARTS.iter().any(|part| name.contains(part))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_are_shown_once_a_name_in_their_order_and_without_secrets() {
-        let headers: [(&str, &[u8]); 5] = [
-            ("Accept", b"a"),
-            ("x-api-key", b"hidden"),
-            ("accept", b"b"),
-            ("host", b"\xffh"),
-            ("X-Api-Key", b"too"),
-        ];
-        let expected = "{\"accept\":\"a, b\",\"x-api-key\":\"***, ***\",\"host\":\"\u{fffd}h\"}";
-        assert_eq!(text(&Shown(&headers)), expected);
-    }
 
     #[test]
     fn dedupe_keys_differ_by_source_and_by_every_byte_of_the_id_and_keep_the_order_of_ids() {

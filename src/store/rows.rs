@@ -73,7 +73,7 @@ pub struct NewDelivery {
     /// Why it was ignored or rejected.
     pub cause: Option<String>,
     /// The event's type, where it is known.
-    pub kind: Option<String>,
+    pub kind: Option<&'static str>,
     /// A digest of source and dedupe key; only for accepted and ignored deliveries.
     pub dedupe: Option<DedupeKey>,
     /// Whose event it is.
@@ -83,9 +83,9 @@ pub struct NewDelivery {
     /// The time the sender signed.
     pub signed_at: Option<Timestamp>,
     /// How the verification went, as JSON text.
-    pub verification: String,
-    /// The request's headers as JSON text, secrets masked.
-    pub headers: String,
+    pub verification: Arc<str>,
+    /// The request's headers, as [`crate::domain::headers`] keeps them.
+    pub headers: Arc<str>,
     /// The bytes.
     pub body: Vec<u8>,
     /// The runs it makes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::id::RunId;
 use crate::domain::state::{CustomerState, ServiceState};
@@ -262,7 +263,7 @@ fn is_wanted(row: &DeliveryRow, filter: &DeliveryFilter) -> bool {
     let service = filter.service.as_ref();
     fits_text(filter.source.as_ref(), Some(&new.source))
         && fits_text(filter.verdict.as_ref(), Some(new.verdict.name()))
-        && fits_text(filter.kind.as_ref(), new.kind.as_deref())
+        && fits_text(filter.kind.as_ref(), new.kind)
         && fits_text(filter.customer.as_ref(), new.customer_id.as_deref())
         && service.is_none_or(|service| new.service_ids.contains(service))
         && text.is_none_or(|text| body.contains(text))
@@ -299,14 +300,14 @@ fn delivery(row: &DeliveryRow) -> DeliveryView {
         source: new.source.to_string(),
         verdict: new.verdict.name().to_owned(),
         cause: new.cause.clone(),
-        kind: new.kind.clone(),
+        kind: new.kind.map(str::to_owned),
         duplicate_of: row.duplicate_of,
         customer_id: new.customer_id.clone(),
         service_ids: new.service_ids.clone(),
         run_ids: new.runs.iter().map(|run| run.id).collect(),
         signed_at: new.signed_at,
         verification: read(&new.verification),
-        headers: read(&new.headers),
+        headers: headers::show(&new.headers),
         body: new.body.clone(),
     }
 }
