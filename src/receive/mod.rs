@@ -236,7 +236,9 @@ impl Receiver {
             return Ok(true);
         }
         let lane = lane(source, service).key();
-        Ok(self.store.knows_service(source, &service.id, &lane).await?)
+        // Boxed, or every request would carry the room for a query that few of them make.
+        let known = Box::pin(self.store.knows_service(source, &service.id, &lane));
+        Ok(known.await?)
     }
 
     /// The runs of an event for a delivery; `replay` tells what each repeats.

@@ -112,7 +112,7 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
     match reception {
         Reception::Accepted { delivery, runs } => {
             let settled = match wait {
-                Some(wait) => outcome(web, &runs, wait).await,
+                Some(wait) => Box::pin(outcome(web, &runs, wait)).await,
                 None => None,
             };
             match settled {
@@ -126,7 +126,7 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
         }
         Reception::Duplicate { of, runs } => {
             let known = match wait {
-                Some(wait) => outcome(web, &runs, wait).await,
+                Some(wait) => Box::pin(outcome(web, &runs, wait)).await,
                 None => None,
             };
             let runs = known.map_or_else(|| json!(runs), |shown| json!(shown));
