@@ -6,6 +6,21 @@ use crate::domain::id;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 
+/// The runs that are not at their end; the condition of an index.
+macro_rules! open {
+    () => {
+        "(status = 'pending' OR status = 'running' OR status = 'waiting')"
+    };
+}
+
+/// The runs that did not go the usual way; the condition of an index.
+macro_rules! rare {
+    () => {
+        "(status = 'paused' OR status = 'cancelled' OR status = 'superseded')"
+    };
+}
+pub(super) use rare;
+
 /// The deliveries about a service or a customer: those that made runs for it, and of the few that
 /// made none those that name it.
 pub(super) fn about(query: &mut Statement, filter: &DeliveryFilter) {
@@ -22,8 +37,8 @@ pub(super) fn about(query: &mut Statement, filter: &DeliveryFilter) {
         query.push(")");
     }
     if let Some(customer) = &filter.customer {
-        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE customer_id = ");
-        query.bind(customer.clone());
+        query.push(" AND id IN (SELECT delivery_id FROM runs WHERE 1 = 1");
+        of_customer(query, Some(customer));
         query.push(
             " UNION ALL SELECT id FROM deliveries WHERE verdict <> 'accepted' AND customer_id = ",
         );
@@ -32,27 +47,54 @@ pub(super) fn about(query: &mut Statement, filter: &DeliveryFilter) {
     }
 }
 
-/// A lane's index finds what a service id alone would not.
+/// A lane's indexes, of its unfinished runs and of its past, find what a service id alone would
+/// not.
 pub(super) fn in_lanes(query: &mut Statement, lanes: &[String]) {
-    for (n, lane) in lanes.iter().enumerate() {
-        query.push(if n == 0 { " AND lane IN (" } else { ", " });
-        query.bind(lane.clone());
+    if lanes.is_empty() {
+        return;
     }
-    if !lanes.is_empty() {
-        query.push(")");
+    let mut begin = " AND id IN (SELECT id FROM runs WHERE blocks = 1 AND lane IN (";
+    for _ in 0..2 {
+        query.push(begin);
+        for (n, lane) in lanes.iter().enumerate() {
+            query
+                .push(if n == 0 { "" } else { ", " })
+                .bind(lane.clone());
+        }
+        begin = ") UNION ALL SELECT id FROM runs WHERE blocks = 0 AND lane IN (";
     }
+    query.push("))");
 }
 
-/// The second condition is the one of the index over the runs that are few.
+/// A customer's runs: the ended ones have an index, the others are looked through.
+pub(super) fn of_customer(query: &mut Statement, customer: Option<&String>) {
+    let Some(customer) = customer else { return };
+    query.push(" AND id IN (SELECT id FROM runs WHERE blocks = 0 AND customer_id = ");
+    query.bind(customer.clone());
+    query.push(concat!(
+        " UNION ALL SELECT id FROM runs WHERE ",
+        open!(),
+        " AND customer_id = "
+    ));
+    query.bind(customer.clone());
+    query.push(concat!(
+        " UNION ALL SELECT id FROM runs WHERE ",
+        rare!(),
+        " AND blocks = 1 AND customer_id = "
+    ));
+    query.bind(customer.clone()).push(")");
+}
+
+/// The second condition is that of the index which finds the status.
 pub(super) fn has_status(query: &mut Statement, wanted: Option<&str>) {
     let Some(wanted) = wanted else { return };
     query.push(" AND status = ").bind(wanted.to_owned());
     match wanted.parse() {
         Ok(RunStatus::Pending | RunStatus::Running | RunStatus::Waiting) => {
-            query.push(" AND status IN ('pending', 'running', 'waiting')");
+            query.push(concat!(" AND ", open!()));
         }
         Ok(RunStatus::Paused | RunStatus::Cancelled | RunStatus::Superseded) => {
-            query.push(" AND status IN ('paused', 'cancelled', 'superseded')");
+            query.push(concat!(" AND ", rare!()));
         }
         Ok(RunStatus::Succeeded) | Err(_) => {}
     }

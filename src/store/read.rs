@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::domain::headers;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
@@ -9,7 +10,9 @@ use crate::domain::time::Timestamp;
 use super::accept::read_run_ids;
 use super::claim::document;
 use super::counts;
-use super::filters::{about, between, equals, has_status, in_lanes, newest_first};
+use super::filters::{
+    about, between, equals, has_status, in_lanes, newest_first, of_customer, rare,
+};
 use super::sql::{Link, Row, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
@@ -85,7 +88,7 @@ impl Database {
         equals(&mut query, "source", filter.source.as_ref());
         equals(&mut query, "service_id", filter.service.as_ref());
         in_lanes(&mut query, &filter.lanes);
-        equals(&mut query, "customer_id", filter.customer.as_ref());
+        of_customer(&mut query, filter.customer.as_ref());
         equals(&mut query, "type", filter.kind.as_ref());
         if let Some(delivery) = filter.delivery {
             query.push(" AND delivery_id = ").bind(delivery.0);
@@ -136,7 +139,8 @@ impl Database {
         let mut reader = self.reads.reader().await?;
         let row = statement(
             "SELECT 1 AS known FROM services WHERE source = $1 AND service_id = $2 \
-             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 LIMIT 1",
+             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 AND blocks = 1 \
+             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 AND blocks = 0 LIMIT 1",
         )
         .with(source.to_owned())
         .with(service_id.to_owned())
@@ -205,7 +209,8 @@ impl Database {
     pub async fn history(&self, lane: &str, limit: i64) -> Result<Vec<RunSummary>, StoreError> {
         let mut reader = self.reads.reader().await?;
         let mut query = statement(RUN_COLUMNS);
-        query.push(" WHERE lane = ").bind(lane.to_owned());
+        query.push(" WHERE 1 = 1");
+        in_lanes(&mut query, &[lane.to_owned()]);
         query.push(" ORDER BY id DESC LIMIT ").bind(limit);
         let rows = query.all(&mut reader.link()).await?;
         Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
@@ -245,11 +250,12 @@ impl Database {
     /// How many runs are paused, by the word that says why.
     pub async fn paused_by_reason(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let mut reader = self.reads.reader().await?;
-        let rows = statement(
+        let rows = statement(concat!(
             "SELECT coalesce(pause_reason, 'unknown') AS reason, CAST(count(*) AS BIGINT) AS n \
-             FROM runs WHERE status IN ('paused', 'cancelled', 'superseded') \
-             AND status = 'paused' GROUP BY 1 ORDER BY 1",
-        )
+             FROM runs WHERE ",
+            rare!(),
+            " AND status = 'paused' GROUP BY 1 ORDER BY 1",
+        ))
         .all(&mut reader.link())
         .await?;
         let read = |row: &Row| Ok((row.text("reason")?, row.int("n")?));
@@ -359,7 +365,7 @@ fn delivery(row: &Row) -> Result<DeliveryView, sqlx::Error> {
         run_ids: read_run_ids(runs.as_deref()),
         signed_at: time(row, "signed_at")?,
         verification: document(&row.text("verification")?)?,
-        headers: document(&row.text("headers")?)?,
+        headers: headers::show(&row.text("headers")?),
         body: row.blob("body")?,
     })
 }
