@@ -11,31 +11,30 @@ use super::counts::Counts;
 use super::intervene::unclear_until;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
-use super::sql::{Bulk, Kind, Link, statement};
+use super::sql::{Bulk, Kind, Link, Rows, statement};
 
-/// Keeps the deliveries; one receipt each, in their order. `busy` are the lanes that hold an
-/// unfinished run already.
+/// Keeps the deliveries; one receipt each, in their order. `busy` are the lanes that are known to
+/// hold an unfinished run.
 pub(super) async fn accept(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
     busy: &HashSet<String>,
     counts: &mut Counts,
 ) -> Result<Vec<Receipt>, sqlx::Error> {
-    let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
-    let inserted = insert(link, &rows).await?;
-    if inserted == deliveries.len() as u64 {
-        return keep_all(link, deliveries, busy, counts).await;
-    }
-    let stored = stored_among(link, deliveries).await?;
-    let fresh: Vec<&NewDelivery> = deliveries
-        .iter()
-        .filter(|new| stored.contains(&new.id.0))
-        .collect();
-    count(&fresh, counts);
-    add_runs(link, fresh.into_iter(), busy, counts).await?;
+    let kept = match link {
+        Link::Sqlite { .. } => keep_at_once(link, deliveries, counts).await?,
+        Link::Postgres(_) => keep(link, deliveries, busy, counts).await?,
+    };
+    let Some(stored) = kept else {
+        for new in deliveries {
+            counts.came(new.verdict, 1);
+        }
+        return Ok(vec![Receipt::Stored; deliveries.len()]);
+    };
     let mut receipts = Vec::with_capacity(deliveries.len());
     for new in deliveries {
         receipts.push(if stored.contains(&new.id.0) {
+            counts.came(new.verdict, 1);
             Receipt::Stored
         } else {
             repeated(link, new, counts).await?
@@ -44,22 +43,76 @@ pub(super) async fn accept(
     Ok(receipts)
 }
 
-async fn keep_all(
+/// Which deliveries were stored; none: all of them.
+type Kept = Option<HashSet<i64>>;
+
+/// Nobody else writes: everything goes in at once, each run as if its lane were idle. Lanes that
+/// were not are put in order before the transaction ends.
+async fn keep_at_once(
+    link: &mut Link<'_>,
+    deliveries: &[NewDelivery],
+    counts: &mut Counts,
+) -> Result<Kept, sqlx::Error> {
+    let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
+    let made: Vec<Made<'_>> = deliveries.iter().flat_map(runs_of).collect();
+    let ids = made.iter().map(|new| new.run.id.0);
+    let range = ids.clone().min().zip(ids.max());
+    let ranges: Vec<(i64, i64)> = range.into_iter().collect();
+    let groups = vec![
+        DELIVERIES.ready(link, &rows, delivery_row)?,
+        INSERT_KEPT.ready(link, &made, |row, new| run_row(row, new, true))?,
+        CROWDED.ready(link, &ranges, |row, (first, last)| {
+            row.push(*first).push(*last);
+        })?,
+    ];
+    let mut brought = link.together(groups).await?.into_iter();
+    let mut next = || brought.next().unwrap_or_default();
+    let (kept, runs, crowded) = (next().changed, next().changed, next().rows);
+    counts.made(i64::try_from(runs).unwrap_or(0));
+    let crowded = crowded.iter().map(|row| row.text("lane"));
+    let crowded = crowded.collect::<Result<Vec<_>, _>>()?;
+    settle_lanes(link, crowded, &made).await?;
+    if kept == deliveries.len() as u64 {
+        return Ok(None);
+    }
+    stored_among(link, deliveries).await.map(Some)
+}
+
+/// Others write, too: a run is due at once only where they cannot have made one in its lane.
+async fn keep(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
     busy: &HashSet<String>,
     counts: &mut Counts,
-) -> Result<Vec<Receipt>, sqlx::Error> {
-    let all: Vec<&NewDelivery> = deliveries.iter().collect();
-    count(&all, counts);
-    add_runs(link, all.into_iter(), busy, counts).await?;
-    Ok(vec![Receipt::Stored; deliveries.len()])
+) -> Result<Kept, sqlx::Error> {
+    let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
+    let kept = DELIVERIES.execute(link, &rows, delivery_row).await?;
+    let stored = if kept == deliveries.len() as u64 {
+        None
+    } else {
+        Some(stored_among(link, deliveries).await?)
+    };
+    let is_stored = |new: &&NewDelivery| {
+        stored
+            .as_ref()
+            .is_none_or(|stored| stored.contains(&new.id.0))
+    };
+    let made: Vec<Made<'_>> = deliveries
+        .iter()
+        .filter(is_stored)
+        .flat_map(runs_of)
+        .collect();
+    make(link, &made, busy, counts).await?;
+    Ok(stored)
 }
 
-fn count(stored: &[&NewDelivery], counts: &mut Counts) {
-    for new in stored {
-        counts.came(new.verdict, 1);
-    }
+fn runs_of(new: &NewDelivery) -> impl Iterator<Item = Made<'_>> {
+    new.runs.iter().map(|run| Made {
+        run,
+        delivery: new.id,
+        source: &new.source,
+        now: new.received_at,
+    })
 }
 
 const DELIVERIES: Bulk = Bulk {
@@ -86,29 +139,22 @@ const DELIVERIES: Bulk = Bulk {
          ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING",
 };
 
-async fn insert(
-    link: &mut Link<'_>,
-    rows: &[(&NewDelivery, Option<i64>)],
-) -> Result<u64, sqlx::Error> {
-    DELIVERIES
-        .execute(link, rows, |row, (new, duplicate_of)| {
-            row.push(new.id.0)
-                .push(new.received_at.micros())
-                .push(&new.source)
-                .push(new.verdict.name())
-                .push(&new.cause)
-                .push(&new.kind)
-                .push(new.dedupe)
-                .push(*duplicate_of)
-                .push(&new.customer_id)
-                .push(json_list(&new.service_ids))
-                .push(run_ids(&new.runs))
-                .push(new.signed_at.map(Timestamp::micros))
-                .push(&new.verification)
-                .push(&new.headers)
-                .push(new.body.clone());
-        })
-        .await
+fn delivery_row(row: &mut Rows, (new, duplicate_of): &(&NewDelivery, Option<i64>)) {
+    row.push(new.id.0)
+        .push(new.received_at.micros())
+        .push(&new.source)
+        .push(new.verdict.name())
+        .push(&new.cause)
+        .push(new.kind)
+        .push(new.dedupe)
+        .push(*duplicate_of)
+        .push(&new.customer_id)
+        .push(json_list(&new.service_ids))
+        .push(run_ids(&new.runs))
+        .push(new.signed_at.map(Timestamp::micros))
+        .push(&new.verification)
+        .push(&new.headers)
+        .push(new.body.clone());
 }
 
 fn json_list(texts: &[String]) -> Option<String> {
@@ -172,7 +218,9 @@ async fn repeated(
         again.cause = Some("the id was used before with another body".to_owned());
         Receipt::Conflict { of }
     };
-    insert(link, &[(&again, Some(of.0))]).await?;
+    DELIVERIES
+        .execute(link, &[(&again, Some(of.0))], delivery_row)
+        .await?;
     counts.came(again.verdict, 1);
     Ok(receipt)
 }
@@ -183,24 +231,6 @@ struct Made<'a> {
     delivery: DeliveryId,
     source: &'a str,
     now: Timestamp,
-}
-
-async fn add_runs<'a>(
-    link: &mut Link<'_>,
-    deliveries: impl Iterator<Item = &'a NewDelivery>,
-    busy: &HashSet<String>,
-    counts: &mut Counts,
-) -> Result<(), sqlx::Error> {
-    let mut made = Vec::new();
-    for new in deliveries {
-        made.extend(new.runs.iter().map(|run| Made {
-            run,
-            delivery: new.id,
-            source: &new.source,
-            now: new.received_at,
-        }));
-    }
-    make(link, &made, busy, counts).await
 }
 
 /// Makes runs for a delivery that is kept already: a replay. A paused run of the same event
@@ -301,16 +331,21 @@ const INSERT: Bulk = Bulk {
     statement: insert_runs!(),
 };
 
-/// Where somebody else makes a run of the same idle lane at this moment, theirs is the one that
-/// is due.
-const INSERT_NEXT: Bulk = Bulk {
+/// For the deliveries that were stored a moment ago.
+const INSERT_KEPT: Bulk = Bulk {
     values: RUNS,
-    statement: concat!(insert_runs!(), " ON CONFLICT DO NOTHING"),
+    statement: concat!(
+        insert_runs!(),
+        " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id = w.delivery_id)"
+    ),
 };
 
-const MADE: Bulk = Bulk {
-    values: &[("id", Kind::Int)],
-    statement: "SELECT r.id FROM runs r JOIN w ON w.id = r.id",
+/// The lanes of new runs in which another run is unfinished.
+const CROWDED: Bulk = Bulk {
+    values: &[("first", Kind::Int), ("last", Kind::Int)],
+    statement: "SELECT DISTINCT r.lane FROM w CROSS JOIN runs r \
+         WHERE r.id BETWEEN w.first AND w.last AND EXISTS (SELECT 1 FROM runs o \
+            WHERE o.lane = r.lane AND o.blocks = 1 AND o.id <> r.id)",
 };
 
 async fn make(
@@ -319,78 +354,57 @@ async fn make(
     busy: &HashSet<String>,
     counts: &mut Counts,
 ) -> Result<(), sqlx::Error> {
-    let Some(first) = made.first() else {
-        return Ok(());
-    };
     counts.made(i64::try_from(made.len()).unwrap_or(0));
     let mut shared: HashMap<&str, usize> = HashMap::with_capacity(made.len());
     for new in made {
         *shared.entry(&new.run.lane).or_default() += 1;
     }
     // By lane, so that two processes that make runs of the same lanes do not wait for each other.
-    let (mut idle, mut late): (Vec<&Made<'_>>, Vec<&Made<'_>>) = made.iter().partition(|new| {
+    let (mut idle, late): (Vec<&Made<'_>>, Vec<&Made<'_>>) = made.iter().partition(|new| {
         !busy.contains(&new.run.lane) && shared.get(new.run.lane.as_str()) == Some(&1)
     });
     idle.sort_by(|one, other| one.run.lane.cmp(&other.run.lane));
-    let next = link.pick(&INSERT, &INSERT_NEXT);
-    let inserted = insert_runs(link, next, &idle, true).await?;
-    if inserted < idle.len() as u64 {
-        late.extend(not_among_the_runs(link, &idle).await?);
-    }
-    insert_runs(link, &INSERT, &late, false).await?;
-    settle_lanes(link, &late, first.now).await
+    // Where another process makes a run of the same idle lane at this moment, the database lets
+    // one of the two through; the other's transaction is repeated and finds the lane busy.
+    insert_runs(link, &idle, true).await?;
+    insert_runs(link, &late, false).await?;
+    let lanes = late.iter().map(|new| new.run.lane.clone()).collect();
+    settle_lanes(link, lanes, made).await
 }
 
 async fn insert_runs(
     link: &mut Link<'_>,
-    bulk: &Bulk,
     made: &[&Made<'_>],
     due: bool,
-) -> Result<u64, sqlx::Error> {
-    bulk.execute(link, made, |row, new| {
-        row.push(new.run.id.0)
-            .push(new.delivery.0)
-            .push(new.run.order.origin.0)
-            .push(new.run.order.occurred_at.micros())
-            .push(&new.run.lane)
-            .push(new.source.to_owned())
-            .push(new.run.kind.name())
-            .push(&new.run.customer_id)
-            .push(&new.run.service_id)
-            .push(due.then_some(new.now.micros()))
-            .push(new.run.replay_of)
-            .push(new.now.micros());
-    })
-    .await
+) -> Result<(), sqlx::Error> {
+    let value = |row: &mut Rows, new: &&Made<'_>| run_row(row, new, due);
+    INSERT.execute(link, made, value).await.map(drop)
 }
 
-async fn not_among_the_runs<'m>(
-    link: &mut Link<'_>,
-    made: &[&'m Made<'m>],
-) -> Result<Vec<&'m Made<'m>>, sqlx::Error> {
-    let rows = MADE
-        .fetch(link, made, |row, new| {
-            row.push(new.run.id.0);
-        })
-        .await?;
-    let there: HashSet<i64> = rows
-        .iter()
-        .map(|row| row.int("id"))
-        .collect::<Result<_, _>>()?;
-    Ok(made
-        .iter()
-        .copied()
-        .filter(|new| !there.contains(&new.run.id.0))
-        .collect())
+fn run_row(row: &mut Rows, new: &Made<'_>, due: bool) {
+    row.push(new.run.id.0)
+        .push(new.delivery.0)
+        .push(new.run.order.origin.0)
+        .push(new.run.order.occurred_at.micros())
+        .push(&new.run.lane)
+        .push(new.source.to_owned())
+        .push(new.run.kind.name())
+        .push(&new.run.customer_id)
+        .push(&new.run.service_id)
+        .push(due.then_some(new.now.micros()))
+        .push(new.run.replay_of)
+        .push(new.now.micros());
 }
 
-/// Puts runs that came into lanes with others in their order.
+/// Puts the lanes that got runs beside others in order.
 async fn settle_lanes(
     link: &mut Link<'_>,
-    late: &[&Made<'_>],
-    now: Timestamp,
+    mut lanes: Vec<String>,
+    made: &[Made<'_>],
 ) -> Result<(), sqlx::Error> {
-    let mut lanes: Vec<String> = late.iter().map(|new| new.run.lane.clone()).collect();
+    let Some(now) = made.iter().map(|new| new.now).max() else {
+        return Ok(());
+    };
     lanes.sort_unstable();
     lanes.dedup();
     if lanes.is_empty() {
@@ -399,7 +413,7 @@ async fn settle_lanes(
     let names: Vec<&str> = lanes.iter().map(String::as_str).collect();
     lanes::lock(link, &names).await?;
     lanes::rebalance(link, &lanes, Because::RunCame, now).await?;
-    let terminated: HashSet<&str> = late
+    let terminated: HashSet<&str> = made
         .iter()
         .filter(|new| new.run.kind == EventType::ServiceTerminated)
         .map(|new| new.run.lane.as_str())

@@ -42,7 +42,7 @@ impl Store {
         let name = part.to_string_lossy().into_owned();
         statement("VACUUM INTO $1")
             .with(name)
-            .execute(&mut Link::Sqlite(&mut connection))
+            .execute(&mut Link::sqlite(&mut connection))
             .await?;
         let file = std::fs::File::open(&part).map_err(|error| unwritable(&part, error))?;
         file.sync_all().map_err(|error| unwritable(&part, error))?;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::rows::DeliveryVerdict;
-use super::sql::{Bulk, Kind, Link, statement};
+use super::sql::{Bulk, Kind, Link, Ready, statement};
 use crate::domain::run::RunStatus;
 
 /// What a transaction changes.
@@ -34,17 +34,12 @@ impl Counts {
         *self.0.entry((kind, name)).or_default() -= rows;
     }
 
-    /// Writes them down.
-    pub(super) async fn write(self, link: &mut Link<'_>, shard: i64) -> Result<(), sqlx::Error> {
+    /// What writes them down.
+    pub(super) fn ready(self, link: &Link<'_>, shard: i64) -> Result<Vec<Ready>, sqlx::Error> {
         let changed: Vec<_> = self.0.into_iter().filter(|(_, n)| *n != 0).collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        ADD.execute(link, &changed, |row, ((kind, name), n)| {
+        ADD.ready(link, &changed, |row, ((kind, name), n)| {
             row.push(*kind).push(*name).push(shard).push(*n);
         })
-        .await?;
-        Ok(())
     }
 }
 

@@ -28,7 +28,7 @@ static POSTGRES: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 /// How many writes may wait for a writer before new requests are told to come back later.
 pub(super) const WAITING_ROOM: usize = 16_384;
 /// How many writers `PostgreSQL` gets from one process.
-const WRITERS: u8 = 3;
+const WRITERS: u8 = 2;
 /// How long a reader waits for a connection.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -64,7 +64,7 @@ impl Reads {
 impl Reader {
     pub(super) fn link(&mut self) -> Link<'_> {
         match self {
-            Self::Sqlite(connection) => Link::Sqlite(connection),
+            Self::Sqlite(connection) => Link::sqlite(connection),
             Self::Postgres(connection) => Link::Postgres(connection),
         }
     }
@@ -129,7 +129,7 @@ async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> 
         .min_connections(1)
         .max_connections(4)
         .acquire_timeout(READ_PATIENCE)
-        .connect_with(options.read_only(true))
+        .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
         .await?;
     let sessions = vec![Session::sqlite(connection)];
     let (store, mut guard) = start(sessions, Reads::Sqlite(pool), None);
@@ -232,6 +232,8 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
             // Every statement is made for an index. A plan that was made while a table was small
             // must not read all of it once it has grown.
             ("enable_seqscan", "off"),
+            // Short statements; where a plan looks dear because of the line above, too.
+            ("jit", "off"),
             // Whoever lost its connection must not hold locks for long.
             ("statement_timeout", "20s"),
             ("lock_timeout", "10s"),
@@ -284,6 +286,8 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(256)
         .disable_statement_logging()
         .pragma("cache_size", "-16384")
+        // What a statement sets aside for itself is a few pages; no file for that.
+        .pragma("temp_store", "MEMORY")
         // Pages that are written again and again are copied into the file once.
         .pragma("wal_autocheckpoint", "4096")
         // What a long reader made the log grow to is given back.

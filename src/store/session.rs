@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::sql::Link;
+use super::sql::{Link, Ready};
 
 /// After a connection that could not be made, this long none is tried: whoever asks meanwhile is
 /// told at once.
@@ -91,8 +91,11 @@ impl Session {
         }
         match &mut self.database {
             Database::Sqlite(connection) => {
-                let mut link = Link::Sqlite(connection);
-                link.simple("BEGIN IMMEDIATE").await?;
+                // Its one writer begins with the first statement, in one message.
+                let link = Link::Sqlite {
+                    connection,
+                    ahead: Some("BEGIN IMMEDIATE"),
+                };
                 let unclear = None;
                 Ok(Transaction { link, unclear })
             }
@@ -222,10 +225,14 @@ impl<'s> Transaction<'s> {
         &mut self.link
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.link.simple("COMMIT").await?;
-        self.ended();
-        Ok(())
+    /// Runs the last statements and commits. What could not be committed is rolled back.
+    pub(super) async fn commit(mut self, last: Vec<Ready>) -> Result<(), sqlx::Error> {
+        let committed = self.link.commit(last).await;
+        match committed {
+            Ok(()) => self.ended(),
+            Err(_) => self.roll_back().await,
+        }
+        committed
     }
 
     pub(super) async fn roll_back(mut self) {

@@ -7,17 +7,32 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _};
 
 /// The largest number of rows in one statement on `SQLite`.
 const MOST_ROWS: usize = 512;
 
 /// A connection to one of the two databases.
 pub(super) enum Link<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite {
+        connection: &'c mut SqliteConnection,
+        /// What goes ahead of the next statement, in one message with it.
+        ahead: Option<&'static str>,
+    },
     Postgres(&'c mut PgConnection),
+}
+
+impl<'c> Link<'c> {
+    /// A connection to `SQLite` with nothing under way.
+    pub(super) const fn sqlite(connection: &'c mut SqliteConnection) -> Self {
+        Self::Sqlite {
+            connection,
+            ahead: None,
+        }
+    }
 }
 
 /// A value on its way into a statement. Nothing is a value of its type, too.
@@ -114,14 +129,37 @@ value_from! {
 
 /// The values of a statement, as each database wants them.
 enum Given {
-    Sqlite(SqliteArguments),
+    Sqlite(Vec<Value>),
     Postgres(PgArguments),
+}
+
+/// A statement with its values, ready to be sent.
+pub(super) struct Ready {
+    text: Cow<'static, str>,
+    given: Given,
+}
+
+/// What a statement brought.
+#[derive(Default)]
+pub(super) struct Brought {
+    /// How many rows of the store it changed.
+    pub(super) changed: u64,
+    /// The rows it returned.
+    pub(super) rows: Vec<Row>,
+}
+
+impl Brought {
+    fn add(mut self, other: Self) -> Self {
+        self.changed += other.changed;
+        self.rows.extend(other.rows);
+        self
+    }
 }
 
 impl Link<'_> {
     fn nothing(&self) -> Given {
         match self {
-            Self::Sqlite(_) => Given::Sqlite(SqliteArguments::default()),
+            Self::Sqlite { .. } => Given::Sqlite(Vec::new()),
             Self::Postgres(_) => Given::Postgres(PgArguments::default()),
         }
     }
@@ -129,51 +167,128 @@ impl Link<'_> {
     /// What only one of the two understands.
     pub(super) const fn pick<T: Copy>(&self, sqlite: T, postgres: T) -> T {
         match self {
-            Self::Sqlite(_) => sqlite,
+            Self::Sqlite { .. } => sqlite,
             Self::Postgres(_) => postgres,
         }
     }
 
-    async fn fetch(
-        &mut self,
-        text: Cow<'static, str>,
-        given: Given,
-    ) -> Result<Vec<Row>, sqlx::Error> {
-        match (self, given) {
-            (Self::Sqlite(link), Given::Sqlite(given)) => {
-                let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), given);
-                let rows = query.fetch_all(&mut **link).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
-            }
-            (Self::Postgres(link), Given::Postgres(given)) => {
-                let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), given);
-                let rows = query.fetch_all(&mut **link).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
-            }
-            _ => Err(mixed()),
-        }
+    async fn send(&mut self, ready: Ready) -> Result<Brought, sqlx::Error> {
+        let brought = self.send_all(vec![ready]).await?;
+        Ok(brought.into_iter().fold(Brought::default(), Brought::add))
     }
 
-    async fn change(&mut self, text: Cow<'static, str>, given: Given) -> Result<u64, sqlx::Error> {
-        match (self, given) {
-            (Self::Sqlite(link), Given::Sqlite(given)) => {
+    /// Sends groups of statements; answers what each group brought. `SQLite` gets them in one
+    /// message: its connection is a thread, and every message wakes two.
+    pub(super) async fn together(
+        &mut self,
+        groups: Vec<Vec<Ready>>,
+    ) -> Result<Vec<Brought>, sqlx::Error> {
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let all = groups.into_iter().flatten().collect();
+        let mut brought = self.send_all(all).await?.into_iter();
+        let group = |size| {
+            brought
+                .by_ref()
+                .take(size)
+                .fold(Brought::default(), Brought::add)
+        };
+        Ok(sizes.into_iter().map(group).collect())
+    }
+
+    async fn send_all(&mut self, all: Vec<Ready>) -> Result<Vec<Brought>, sqlx::Error> {
+        let mut brought = Vec::with_capacity(all.len());
+        match self {
+            Self::Sqlite { connection, ahead } => {
+                let first = ahead.take();
+                let (text, given) = one_message(first, all)?;
                 let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), given);
-                Ok(query.execute(&mut **link).await?.rows_affected())
+                let mut stream = connection.fetch_many(query);
+                let mut rows = Vec::new();
+                while let Some(item) = stream.try_next().await? {
+                    match item {
+                        Either::Right(row) => rows.push(Row::Sqlite(row)),
+                        Either::Left(done) => brought.push(Brought {
+                            changed: done.rows_affected(),
+                            rows: std::mem::take(&mut rows),
+                        }),
+                    }
+                }
+                if first.is_some() {
+                    brought.remove(0);
+                }
             }
-            (Self::Postgres(link), Given::Postgres(given)) => {
-                let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), given);
-                Ok(query.execute(&mut **link).await?.rows_affected())
+            Self::Postgres(connection) => {
+                for Ready { text, given } in all {
+                    let Given::Postgres(given) = given else {
+                        return Err(mixed());
+                    };
+                    let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), given);
+                    let mut stream = connection.fetch_many(query);
+                    let mut one = Brought::default();
+                    while let Some(item) = stream.try_next().await? {
+                        match item {
+                            Either::Right(row) => one.rows.push(Row::Postgres(row)),
+                            Either::Left(done) => one.changed += done.rows_affected(),
+                        }
+                    }
+                    brought.push(one);
+                }
             }
-            _ => Err(mixed()),
+        }
+        Ok(brought)
+    }
+
+    /// Runs the last statements of a transaction and commits it.
+    pub(super) async fn commit(&mut self, mut last: Vec<Ready>) -> Result<(), sqlx::Error> {
+        match self {
+            // Nothing was asked for: it has not even begun.
+            Self::Sqlite { ahead: Some(_), .. } if last.is_empty() => Ok(()),
+            Self::Sqlite { .. } => {
+                last.push(Ready {
+                    text: Cow::Borrowed("COMMIT"),
+                    given: Given::Sqlite(Vec::new()),
+                });
+                self.send_all(last).await.map(drop)
+            }
+            Self::Postgres(_) => {
+                self.send_all(last).await?;
+                self.simple("COMMIT").await
+            }
         }
     }
 
     /// Runs a statement without values that is not worth preparing.
     pub(super) async fn simple(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(link) => sqlx::raw_sql(text).execute(&mut **link).await.map(drop),
+            Self::Sqlite { connection, .. } => sqlx::raw_sql(text)
+                .execute(&mut **connection)
+                .await
+                .map(drop),
             Self::Postgres(link) => sqlx::raw_sql(text).execute(&mut **link).await.map(drop),
         }
+    }
+}
+
+/// The texts one behind the other, and the values of all.
+fn one_message(
+    ahead: Option<&'static str>,
+    all: Vec<Ready>,
+) -> Result<(Cow<'static, str>, SqliteArguments), sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    let mut texts: Vec<Cow<'static, str>> = ahead.map(Cow::Borrowed).into_iter().collect();
+    for Ready { text, given } in all {
+        let Given::Sqlite(values) = given else {
+            return Err(mixed());
+        };
+        arguments.reserve(values.len(), 0);
+        for value in values {
+            add_to_sqlite(&mut arguments, value).map_err(sqlx::Error::Encode)?;
+        }
+        texts.push(text);
+    }
+    match texts.len() {
+        1 => Ok((texts.remove(0), arguments)),
+        _ => Ok((Cow::Owned(texts.join(";")), arguments)),
     }
 }
 
@@ -216,24 +331,29 @@ impl Statement {
         self.push(&place)
     }
 
-    fn given(self, link: &Link<'_>) -> Result<(Cow<'static, str>, Given), sqlx::Error> {
-        let mut given = link.nothing();
-        for value in self.values {
-            add(&mut given, value).map_err(sqlx::Error::Encode)?;
+    fn ready(self, link: &Link<'_>) -> Result<Ready, sqlx::Error> {
+        let (text, mut given) = (self.text, link.nothing());
+        match &mut given {
+            Given::Sqlite(values) => *values = self.values,
+            Given::Postgres(arguments) => {
+                for value in &self.values {
+                    add_to_postgres(arguments, value).map_err(sqlx::Error::Encode)?;
+                }
+            }
         }
-        Ok((self.text, given))
+        Ok(Ready { text, given })
     }
 
     /// Answers how many rows were changed.
     pub(super) async fn execute(self, link: &mut Link<'_>) -> Result<u64, sqlx::Error> {
-        let (text, given) = self.given(link)?;
-        link.change(text, given).await
+        let ready = self.ready(link)?;
+        Ok(link.send(ready).await?.changed)
     }
 
     /// Answers every row.
     pub(super) async fn all(self, link: &mut Link<'_>) -> Result<Vec<Row>, sqlx::Error> {
-        let (text, given) = self.given(link)?;
-        link.fetch(text, given).await
+        let ready = self.ready(link)?;
+        Ok(link.send(ready).await?.rows)
     }
 
     /// Answers the first row.
@@ -247,21 +367,28 @@ impl Statement {
     }
 }
 
-fn add(given: &mut Given, value: Value) -> Result<(), sqlx::error::BoxDynError> {
+fn add_to_sqlite(
+    arguments: &mut SqliteArguments,
+    value: Value,
+) -> Result<(), sqlx::error::BoxDynError> {
+    match value {
+        Value::Int(value) => arguments.add(value),
+        Value::Text(None) => arguments.add(None::<String>),
+        Value::Text(Some(Text::Owned(text))) => arguments.add(text),
+        Value::Text(Some(Text::Shared(text))) => arguments.add(text),
+        Value::Text(Some(Text::Fixed(text))) => arguments.add(text),
+        Value::Blob(value) => arguments.add(value),
+    }
+}
+
+fn add_to_postgres(
+    arguments: &mut PgArguments,
+    given: &Value,
+) -> Result<(), sqlx::error::BoxDynError> {
     match given {
-        Given::Sqlite(given) => match value {
-            Value::Int(value) => given.add(value),
-            Value::Text(None) => given.add(None::<String>),
-            Value::Text(Some(Text::Owned(text))) => given.add(text),
-            Value::Text(Some(Text::Shared(text))) => given.add(text),
-            Value::Text(Some(Text::Fixed(text))) => given.add(text),
-            Value::Blob(value) => given.add(value),
-        },
-        Given::Postgres(given) => match value {
-            Value::Int(value) => given.add(value),
-            Value::Text(text) => given.add(text.as_ref().map(|text| without_nul(text.as_str()))),
-            Value::Blob(value) => given.add(value),
-        },
+        Value::Int(value) => arguments.add(*value),
+        Value::Text(_) => arguments.add(text(given)),
+        Value::Blob(_) => arguments.add(blob(given)),
     }
 }
 
@@ -310,9 +437,8 @@ impl Bulk {
         values: impl Fn(&mut Rows, &T),
     ) -> Result<u64, sqlx::Error> {
         let mut changed = 0;
-        for rows in rows.chunks(most(link)) {
-            let (text, given) = self.given(link, rows, &values)?;
-            changed += link.change(Cow::Owned(text), given).await?;
+        for ready in self.ready(link, rows, values)? {
+            changed += link.send(ready).await?.changed;
         }
         Ok(changed)
     }
@@ -325,36 +451,51 @@ impl Bulk {
         values: impl Fn(&mut Rows, &T),
     ) -> Result<Vec<Row>, sqlx::Error> {
         let mut returned = Vec::new();
-        for rows in rows.chunks(most(link)) {
-            let (text, given) = self.given(link, rows, &values)?;
-            returned.extend(link.fetch(Cow::Owned(text), given).await?);
+        for ready in self.ready(link, rows, values)? {
+            returned.extend(link.send(ready).await?.rows);
         }
         Ok(returned)
     }
 
-    fn given<T>(
+    /// The statements for all rows.
+    pub(super) fn ready<T>(
+        &self,
+        link: &Link<'_>,
+        rows: &[T],
+        values: impl Fn(&mut Rows, &T),
+    ) -> Result<Vec<Ready>, sqlx::Error> {
+        let part = |rows| self.part(link, rows, &values);
+        rows.chunks(most(link)).map(part).collect()
+    }
+
+    fn part<T>(
         &self,
         link: &Link<'_>,
         rows: &[T],
         values: &impl Fn(&mut Rows, &T),
-    ) -> Result<(String, Given), sqlx::Error> {
-        let mut written = Rows(Vec::with_capacity(rows.len() * self.values.len()));
+    ) -> Result<Ready, sqlx::Error> {
+        // `SQLite` has a statement for each power of two; the rows that stay empty are NULL.
+        let places = link.pick(rows.len().next_power_of_two(), rows.len());
+        let mut written = Rows(Vec::with_capacity(places * self.values.len()));
         for row in rows {
             values(&mut written, row);
         }
-        let mut given = link.nothing();
-        match &mut given {
-            Given::Sqlite(arguments) => {
-                arguments.reserve(written.0.len(), 0);
-                for value in written.0 {
-                    add(&mut given, value).map_err(sqlx::Error::Encode)?;
-                }
-                Ok((self.sqlite(rows.len().next_power_of_two()), given))
+        match link.nothing() {
+            Given::Sqlite(_) => {
+                let mut values = written.0;
+                values.resize(places * self.values.len(), Value::Int(None));
+                Ok(Ready {
+                    text: Cow::Owned(self.sqlite(places)),
+                    given: Given::Sqlite(values),
+                })
             }
-            Given::Postgres(arguments) => {
-                self.add_arrays(arguments, &written)
+            Given::Postgres(mut arguments) => {
+                self.add_arrays(&mut arguments, &written)
                     .map_err(sqlx::Error::Encode)?;
-                Ok((self.postgres(), given))
+                Ok(Ready {
+                    text: Cow::Owned(self.postgres()),
+                    given: Given::Postgres(arguments),
+                })
             }
         }
     }
@@ -364,7 +505,7 @@ impl Bulk {
         names.join(",")
     }
 
-    /// `SQLite` reads values that are not given as NULL: places that stay empty are passed over.
+    /// Places that stay empty are passed over.
     fn sqlite(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.values.len()].join(","));
         let mut places = String::with_capacity((row.len() + 1) * rows);
@@ -471,7 +612,7 @@ mod tests {
     async fn any_number_of_rows_is_written_once_and_empty_places_write_nothing() {
         for count in [0, 1, 2, 3, 127, 128, 129, 1500] {
             let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-            let mut link = Link::Sqlite(&mut connection);
+            let mut link = Link::sqlite(&mut connection);
             link.simple("CREATE TABLE t (id INTEGER, name TEXT)")
                 .await
                 .unwrap();

@@ -18,7 +18,7 @@ use super::rows::{
     NewRun, Receipt,
 };
 use super::session::Session;
-use super::sql::Link;
+use super::sql::{Link, Ready};
 use super::{StoreError, accept, advance, alerts, claim, intervene, lanes};
 
 /// The most writes that share one transaction.
@@ -211,7 +211,7 @@ impl Batch {
         let shard = session.shard();
         let mut transaction = session.begin().await?;
         match self.perform(transaction.link(), shard).await {
-            Ok(results) => transaction.commit().await.map(|()| results),
+            Ok((results, last)) => transaction.commit(last).await.map(|()| results),
             Err(error) => {
                 transaction.roll_back().await;
                 Err(error)
@@ -219,7 +219,12 @@ impl Batch {
         }
     }
 
-    async fn perform(&self, link: &mut Link<'_>, shard: i64) -> Result<Results, sqlx::Error> {
+    /// Everything but the last statements, which go with the commit.
+    async fn perform(
+        &self,
+        link: &mut Link<'_>,
+        shard: i64,
+    ) -> Result<(Results, Vec<Ready>), sqlx::Error> {
         let mut results = Results::default();
         let mut counts = Counts::default();
         let busy = self.lock_lanes(link).await?;
@@ -234,19 +239,21 @@ impl Batch {
                 .others
                 .extend(perform_other(link, other, &mut counts).await?);
         }
-        counts.write(link, shard).await?;
-        Ok(results)
+        let last = counts.ready(link, shard)?;
+        Ok((results, last))
     }
 
-    /// The lanes of new runs that hold an unfinished run. Where others write, too, these lanes and
+    /// Where others write, too: the lanes of new runs that hold an unfinished run. These lanes and
     /// those whose runs advance stay as they are until the end of the transaction.
     async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<HashSet<String>, sqlx::Error> {
+        if link.pick(true, false) {
+            return Ok(HashSet::new());
+        }
         let coming = self
             .deliveries
             .iter()
             .flat_map(|new| new.runs.iter().map(|run| run.lane.as_str()));
         let advancing = self.advances.iter().map(|write| write.lane.as_str());
-        let advancing = advancing.filter(|_| link.pick(false, true));
         let mut wanted: Vec<&str> = coming.chain(advancing).collect();
         wanted.sort_unstable();
         wanted.dedup();
