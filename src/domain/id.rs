@@ -31,8 +31,16 @@ impl IdSource {
 
     /// The same, beginning above an id that is in use, should the clock have been set back.
     pub fn after(node: u8, last: i64) -> Self {
+        let node = i64::from(node);
+        let of_another = (last >> COUNTER_BITS) & ((1 << NODE_BITS) - 1) != node;
+        // Counting on from another node's id would give out ids of its range.
+        let last = if of_another {
+            last | ((1 << (NODE_BITS + COUNTER_BITS)) - 1)
+        } else {
+            last
+        };
         Self {
-            node: i64::from(node),
+            node,
             last: AtomicI64::new(last),
         }
     }
@@ -155,6 +163,23 @@ id_type!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_begins_above_anothers_id_gives_out_only_its_own() {
+        let node = |id: i64| (id >> COUNTER_BITS) & 0xFF;
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let ahead = IdSource::new(7).next(now.plus(std::time::Duration::from_secs(60)));
+        for mine in [0, 3, 7, 255] {
+            let ids = IdSource::after(mine, ahead);
+            let mut last = ahead;
+            for _ in 0..3 {
+                let next = ids.next(now);
+                assert!(next > last, "{next} after {last}");
+                assert_eq!(node(next), i64::from(mine));
+                last = next;
+            }
+        }
+    }
 
     #[test]
     fn ids_never_go_down_even_when_the_clock_does() {
