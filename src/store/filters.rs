@@ -1,5 +1,6 @@
 //! What a list is asked for, as conditions of a statement that an index serves.
 
+use super::rows::DeliveryVerdict;
 use super::sql::Statement;
 use super::views::DeliveryFilter;
 use crate::domain::id;
@@ -97,6 +98,15 @@ pub(super) fn has_status(query: &mut Statement, wanted: Option<&str>) {
             query.push(concat!(" AND ", rare!()));
         }
         Ok(RunStatus::Succeeded) | Err(_) => {}
+    }
+}
+
+/// The same for a verdict: those that are few have an index.
+pub(super) fn has_verdict(query: &mut Statement, wanted: Option<&str>) {
+    let Some(wanted) = wanted else { return };
+    query.push(" AND verdict = ").bind(wanted.to_owned());
+    if wanted != DeliveryVerdict::Accepted.name() {
+        query.push(" AND verdict <> 'accepted'");
     }
 }
 

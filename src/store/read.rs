@@ -11,7 +11,7 @@ use super::accept::read_run_ids;
 use super::claim::document;
 use super::counts;
 use super::filters::{
-    about, between, equals, has_status, in_lanes, newest_first, of_customer, rare,
+    about, between, equals, has_status, has_verdict, in_lanes, newest_first, of_customer, rare,
 };
 use super::sql::{Link, Row, statement};
 use super::views::{
@@ -37,7 +37,7 @@ impl Database {
         query.push(link.pick("x'' AS body", "''::bytea AS body"));
         query.push(" FROM deliveries WHERE 1 = 1");
         equals(&mut query, "source", filter.source.as_ref());
-        equals(&mut query, "verdict", filter.verdict.as_ref());
+        has_verdict(&mut query, filter.verdict.as_deref());
         equals(&mut query, "type", filter.kind.as_ref());
         about(&mut query, filter);
         if let Some(text) = &filter.text {
