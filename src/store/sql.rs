@@ -474,8 +474,7 @@ impl Bulk {
         rows: &[T],
         values: &impl Fn(&mut Rows, &T),
     ) -> Result<Ready, sqlx::Error> {
-        // `SQLite` has a statement for each power of two; the rows that stay empty are NULL.
-        let places = link.pick(rows.len().next_power_of_two(), rows.len());
+        let places = link.pick(places(rows.len()), rows.len());
         let mut written = Rows(Vec::with_capacity(places * self.values.len()));
         for row in rows {
             values(&mut written, row);
@@ -556,6 +555,13 @@ impl Bulk {
     }
 }
 
+/// For how many rows `SQLite` prepares a statement that so many are to go into: a few sizes in
+/// every octave, so that there are few statements and few empty rows.
+fn places(rows: usize) -> usize {
+    let step = (rows.next_power_of_two() / 8).max(1);
+    rows.div_ceil(step) * step
+}
+
 /// How many rows one statement takes.
 const fn most(link: &Link<'_>) -> usize {
     link.pick(MOST_ROWS, usize::MAX)
@@ -610,7 +616,8 @@ mod tests {
 
     #[tokio::test]
     async fn any_number_of_rows_is_written_once_and_empty_places_write_nothing() {
-        for count in [0, 1, 2, 3, 127, 128, 129, 1500] {
+        assert_eq!([1, 7, 9, 33, 64, 65].map(places), [1, 7, 10, 40, 64, 80]);
+        for count in [0, 1, 2, 3, 33, 127, 128, 129, 1500] {
             let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
             let mut link = Link::sqlite(&mut connection);
             link.simple("CREATE TABLE t (id INTEGER, name TEXT)")
