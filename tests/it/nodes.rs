@@ -262,3 +262,56 @@ async fn a_database_that_drops_every_connection_again_and_again_loses_nothing() 
     check_order(&api.all("/runs").await, seed);
     check_suppliers(&suppliers, services, seed);
 }
+
+/// Sends until somebody has taken it; answers the delivery.
+async fn send_until_taken(nodes: &Nodes<'_>, message: &Message, first: usize) -> String {
+    loop {
+        if let Some(delivery) = send(nodes, message, first).await {
+            return delivery;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_crashes_and_comes_back_loses_nothing_and_senders_are_told_to_come_again() {
+    if !has_server("a_database_that_crashes_and_comes_back") {
+        return;
+    }
+    let seed = 13;
+    let setup = setup();
+    let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = database::Cluster::start(folder.path());
+    let mut nodes = Nodes::start(folder.path(), &setup, &suppliers);
+    let services = 9;
+    let mut acknowledged = Vec::new();
+    for (n, message) in lives(services).iter().enumerate() {
+        if n % 9 == 4 {
+            cluster.crash();
+            let reply = message.send(&http(), &nodes.alive().base).await.unwrap();
+            assert_eq!(reply.status, 503, "{reply:?}");
+            assert!(
+                reply.headers.iter().any(|(name, _)| name == "retry-after"),
+                "{reply:?}"
+            );
+            let ready = http().get(format!("{}/readyz", nodes.alive().base));
+            assert_eq!(ready.send().await.unwrap().status().as_u16(), 503);
+            // A node that dies meanwhile comes back with the database.
+            nodes.kill(n % NODES);
+            cluster.revive();
+            nodes.revive();
+        }
+        acknowledged.push(send_until_taken(&nodes, message, n).await);
+    }
+    until_settled(&nodes, seed).await;
+    let api = &nodes.alive().api;
+    for delivery in &acknowledged {
+        let kept = api.try_get(&format!("/deliveries/{delivery}")).await;
+        assert_eq!(kept.unwrap().status, 200, "seed {seed}: {delivery} is lost");
+    }
+    check_order(&api.all("/runs").await, seed);
+    check_suppliers(&suppliers, services, seed);
+    drop(nodes);
+    drop(cluster);
+}

@@ -1,7 +1,9 @@
 //! Where an app under test keeps its rows: a file of its own, or a database of its own in the
 //! `PostgreSQL` that the environment names. The whole suite runs on either. IO.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -77,6 +79,76 @@ pub async fn cut_connections(folder: &Path) {
     .execute(&mut connection)
     .await
     .unwrap();
+}
+
+/// A `PostgreSQL` of a test's own, which may be stopped and started.
+pub struct Cluster {
+    keeper: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Cluster {
+    /// Starts one and makes it the store of this folder.
+    pub fn start(folder: &Path) -> Self {
+        let obey = r#"
+            user=; [ "$(id -u)" != 0 ] || user="runuser -u postgres --"
+            data=$BILLHOOK_TEST_POSTGRES_DATA
+            echo "$BILLHOOK_TEST_POSTGRES"
+            cd /
+            while read -r order; do
+                $user "$BILLHOOK_TEST_POSTGRES_BIN/pg_ctl" -D "$data" -l "$data/log" -m immediate -w $order >&2
+                echo "$order"
+            done"#;
+        let mut keeper = Command::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/scripts/with-postgres"
+        ))
+        .args(["sh", "-c", obey])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+        let orders = keeper.stdin.take();
+        let answers = BufReader::new(keeper.stdout.take().unwrap());
+        let mut cluster = Self {
+            keeper,
+            orders,
+            answers,
+        };
+        std::fs::write(folder.join("postgres.url"), cluster.answer()).unwrap();
+        cluster
+    }
+
+    /// Stops it at once, as a crash does.
+    pub fn crash(&mut self) {
+        self.order("stop");
+    }
+
+    /// Starts it again.
+    pub fn revive(&mut self) {
+        self.order("start");
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders.as_mut().unwrap(), "{order}").unwrap();
+        assert_eq!(self.answer(), order);
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Its script removes the cluster when there is nothing more to read.
+        drop(self.orders.take());
+        let _ = self.keeper.wait();
+    }
 }
 
 /// Every row of every table as text, where the store is not a file that can be read as it is.
