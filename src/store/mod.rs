@@ -7,6 +7,7 @@ mod accept;
 mod advance;
 mod alerts;
 mod backup;
+mod bulk;
 mod claim;
 mod claims;
 mod counts;
