@@ -58,7 +58,7 @@ fn bench() -> anyhow::Result<()> {
         wait(async { open_once(&store_in(&folder.0)).await })?;
     }
     let began = Instant::now();
-    wait(filled::fill(&store_in(&full.0), deliveries, pending))?;
+    filled::fill(&store_in(&full.0), deliveries, pending)?;
     writeln!(
         stdout(),
         "{deliveries} deliveries with their runs, {pending} of them pending: filled in {:.0} s, {:.1} GiB{}",

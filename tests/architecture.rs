@@ -32,9 +32,10 @@ const SIDEWAYS: [(&str, &str); 1] = [("plan", "catalogue")];
 
 /// Pure modules name none of these.
 const PURE: [&str; 5] = ["domain", "verify", "catalogue", "plan", "normalise"];
-const IMPURE_WORDS: [&str; 10] = [
+const IMPURE_WORDS: [&str; 11] = [
     "tokio::",
     "sqlx::",
+    "rusqlite::",
     "reqwest::",
     "actix_web::",
     "std::fs",
@@ -46,8 +47,9 @@ const IMPURE_WORDS: [&str; 10] = [
 ];
 
 /// Who alone may name a crate.
-const OWNERS: [(&str, &[&str]); 3] = [
+const OWNERS: [(&str, &[&str]); 4] = [
     ("sqlx::", &["store"]),
+    ("rusqlite::", &["store"]),
     ("actix_web::", &["web", "app"]),
     // The command line is a client of our own API.
     ("reqwest::", &["upstream", "cli"]),

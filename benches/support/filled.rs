@@ -3,8 +3,7 @@
 use billhook::app::SystemClock;
 use billhook::domain::id;
 use billhook::domain::time::{Clock as _, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use rusqlite::Connection;
 
 /// How many events a service has had.
 pub const EVENTS_OF_A_SERVICE: u64 = 20;
@@ -13,56 +12,43 @@ const AT_ONCE: u64 = 200_000;
 
 /// Fills an `SQLite` store with a year's deliveries, the last `pending` of which wait to be
 /// carried out.
-pub async fn fill(url: &str, deliveries: u64, pending: u64) -> anyhow::Result<()> {
-    let mut store = SqliteConnectOptions::new()
-        .filename(url.trim_start_matches("sqlite://"))
-        .synchronous(SqliteSynchronous::Off)
-        .pragma("cache_size", "-200000")
-        .connect()
-        .await?;
+pub fn fill(url: &str, deliveries: u64, pending: u64) -> anyhow::Result<()> {
+    let store = Connection::open(url.trim_start_matches("sqlite://"))?;
+    store.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000")?;
     // Indexes over everything are made quicker at the end than row by row.
-    let indexes =
-        sqlx::query("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
-            .fetch_all(&mut store)
-            .await?;
-    for index in &indexes {
-        let name: String = index.try_get(0)?;
-        run(&mut store, format!("DROP INDEX {name}")).await?;
+    let indexes = indexes(&store)?;
+    for (name, _) in &indexes {
+        store.execute_batch(&format!("DROP INDEX {name}"))?;
     }
     let now = SystemClock.now();
     let begin = Timestamp::from_micros(now.micros() - i64::try_from(YEAR_MS * 1000)?);
     let mut from = 0;
     while from < deliveries {
         let to = (from + AT_ONCE).min(deliveries);
-        write(&mut store, begin, (from, to), deliveries, pending).await?;
+        write(&store, begin, (from, to), deliveries, pending)?;
         from = to;
     }
-    for index in &indexes {
-        run(&mut store, index.try_get::<String, _>(1)?).await?;
+    for (_, index) in &indexes {
+        store.execute_batch(index)?;
     }
     let ended = deliveries - pending;
-    run(
-        &mut store,
-        format!(
-            "INSERT INTO counts VALUES ('deliveries', 'accepted', 0, {deliveries}), \
-             ('runs', 'succeeded', 0, {ended}), ('runs', 'pending', 0, {pending})"
-        ),
-    )
-    .await?;
-    run(&mut store, "PRAGMA wal_checkpoint(TRUNCATE)".to_owned()).await?;
-    store.close().await?;
+    store.execute_batch(&format!(
+        "INSERT INTO counts VALUES ('deliveries', 'accepted', 0, {deliveries}), \
+         ('runs', 'succeeded', 0, {ended}), ('runs', 'pending', 0, {pending}); \
+         PRAGMA wal_checkpoint(TRUNCATE)"
+    ))?;
     Ok(())
 }
 
-async fn run(store: &mut SqliteConnection, statement: String) -> anyhow::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(store)
-        .await?;
-    Ok(())
+fn indexes(store: &Connection) -> anyhow::Result<Vec<(String, String)>> {
+    let mut found = store
+        .prepare("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")?;
+    let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
-async fn write(
-    store: &mut SqliteConnection,
+fn write(
+    store: &Connection,
     begin: Timestamp,
     (from, to): (u64, u64),
     all: u64,
@@ -107,9 +93,6 @@ async fn write(
              SELECT id + 1, 1, 1, at, 120, '\"{doc}\"' FROM w WHERE NOT pending"
         ),
     ];
-    run(store, "BEGIN".to_owned()).await?;
-    for statement in statements {
-        run(store, statement).await?;
-    }
-    run(store, "COMMIT".to_owned()).await
+    let all = format!("BEGIN; {}; COMMIT", statements.join("; "));
+    Ok(store.execute_batch(&all)?)
 }

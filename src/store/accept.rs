@@ -11,7 +11,7 @@ use super::counts::Counts;
 use super::intervene::unclear_until;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
-use super::sql::{Bulk, Kind, Link, Rows, statement};
+use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
 
 /// Keeps the deliveries; one receipt each, in their order. `busy` are the lanes that are known to
 /// hold an unfinished run.
@@ -20,9 +20,9 @@ pub(super) async fn accept(
     deliveries: &[NewDelivery],
     busy: &HashSet<String>,
     counts: &mut Counts,
-) -> Result<Vec<Receipt>, sqlx::Error> {
+) -> Result<Vec<Receipt>, SqlError> {
     let kept = match link {
-        Link::Sqlite { .. } => keep_at_once(link, deliveries, counts).await?,
+        Link::Sqlite(_) | Link::Aside(_) => keep_at_once(link, deliveries, counts).await?,
         Link::Postgres(_) => keep(link, deliveries, busy, counts).await?,
     };
     let Some(stored) = kept else {
@@ -52,23 +52,21 @@ async fn keep_at_once(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
     counts: &mut Counts,
-) -> Result<Kept, sqlx::Error> {
+) -> Result<Kept, SqlError> {
     let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
     let made: Vec<Made<'_>> = deliveries.iter().flat_map(runs_of).collect();
     let ids = made.iter().map(|new| new.run.id.0);
     let range = ids.clone().min().zip(ids.max());
     let ranges: Vec<(i64, i64)> = range.into_iter().collect();
-    let groups = vec![
-        DELIVERIES.ready(link, &rows, delivery_row)?,
-        INSERT_KEPT.ready(link, &made, |row, new| run_row(row, new, true))?,
-        CROWDED.ready(link, &ranges, |row, (first, last)| {
-            row.push(*first).push(*last);
-        })?,
-    ];
-    let mut brought = link.together(groups).await?.into_iter();
-    let mut next = || brought.next().unwrap_or_default();
-    let (kept, runs, crowded) = (next().changed, next().changed, next().rows);
+    let kept = DELIVERIES.execute(link, &rows, delivery_row).await?;
+    let runs = INSERT_KEPT
+        .execute(link, &made, |row, new| run_row(row, new, true))
+        .await?;
     counts.made(i64::try_from(runs).unwrap_or(0));
+    let range = |row: &mut Rows<'_>, (first, last): &(i64, i64)| {
+        row.push(*first).push(*last);
+    };
+    let crowded = CROWDED.fetch(link, &ranges, range).await?;
     let crowded = crowded.iter().map(|row| row.text("lane"));
     let crowded = crowded.collect::<Result<Vec<_>, _>>()?;
     settle_lanes(link, crowded, &made).await?;
@@ -84,7 +82,7 @@ async fn keep(
     deliveries: &[NewDelivery],
     busy: &HashSet<String>,
     counts: &mut Counts,
-) -> Result<Kept, sqlx::Error> {
+) -> Result<Kept, SqlError> {
     let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
     let kept = DELIVERIES.execute(link, &rows, delivery_row).await?;
     let stored = if kept == deliveries.len() as u64 {
@@ -139,14 +137,17 @@ const DELIVERIES: Bulk = Bulk {
          ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING",
 };
 
-fn delivery_row(row: &mut Rows, (new, duplicate_of): &(&NewDelivery, Option<i64>)) {
+fn delivery_row<'v>(
+    row: &mut Rows<'v>,
+    (new, duplicate_of): &(&'v NewDelivery, Option<i64>),
+) {
     row.push(new.id.0)
         .push(new.received_at.micros())
         .push(&new.source)
         .push(new.verdict.name())
         .push(&new.cause)
         .push(new.kind)
-        .push(new.dedupe)
+        .push(&new.dedupe)
         .push(*duplicate_of)
         .push(&new.customer_id)
         .push(json_list(&new.service_ids))
@@ -154,7 +155,7 @@ fn delivery_row(row: &mut Rows, (new, duplicate_of): &(&NewDelivery, Option<i64>
         .push(new.signed_at.map(Timestamp::micros))
         .push(&new.verification)
         .push(&new.headers)
-        .push(new.body.clone());
+        .push(&new.body);
 }
 
 fn json_list(texts: &[String]) -> Option<String> {
@@ -182,7 +183,7 @@ const STORED: Bulk = Bulk {
 async fn stored_among(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
-) -> Result<HashSet<i64>, sqlx::Error> {
+) -> Result<HashSet<i64>, SqlError> {
     let rows = STORED
         .fetch(link, deliveries, |row, new| {
             row.push(new.id.0);
@@ -197,9 +198,9 @@ async fn repeated(
     link: &mut Link<'_>,
     new: &NewDelivery,
     counts: &mut Counts,
-) -> Result<Receipt, sqlx::Error> {
+) -> Result<Receipt, SqlError> {
     let first = statement("SELECT id, body, run_ids FROM deliveries WHERE dedupe = $1")
-        .with(new.dedupe)
+        .with(&new.dedupe)
         .one(link)
         .await?;
     let of = DeliveryId(first.int("id")?);
@@ -242,7 +243,7 @@ pub(super) async fn replay(
     runs: &[NewRun],
     now: Timestamp,
     counts: &mut Counts,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let lanes: Vec<&str> = runs.iter().map(|run| run.lane.as_str()).collect();
     lanes::lock(link, &lanes).await?;
     let mut begin = None;
@@ -281,7 +282,7 @@ async fn pass(
     source: &str,
     run: &NewRun,
     now: Timestamp,
-) -> Result<Option<Timestamp>, sqlx::Error> {
+) -> Result<Option<Timestamp>, SqlError> {
     let passed = statement(
         "UPDATE runs SET blocks = 0, due_at = NULL \
          WHERE lane = $1 AND origin = $2 AND blocks = 1 AND status = 'paused' \
@@ -353,7 +354,7 @@ async fn make(
     made: &[Made<'_>],
     busy: &HashSet<String>,
     counts: &mut Counts,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     counts.made(i64::try_from(made.len()).unwrap_or(0));
     let mut shared: HashMap<&str, usize> = HashMap::with_capacity(made.len());
     for new in made {
@@ -376,18 +377,18 @@ async fn insert_runs(
     link: &mut Link<'_>,
     made: &[&Made<'_>],
     due: bool,
-) -> Result<(), sqlx::Error> {
-    let value = |row: &mut Rows, new: &&Made<'_>| run_row(row, new, due);
-    INSERT.execute(link, made, value).await.map(drop)
+) -> Result<(), SqlError> {
+    let insert = INSERT.execute(link, made, |row, new| run_row(row, new, due));
+    insert.await.map(drop)
 }
 
-fn run_row(row: &mut Rows, new: &Made<'_>, due: bool) {
+fn run_row<'v>(row: &mut Rows<'v>, new: &Made<'v>, due: bool) {
     row.push(new.run.id.0)
         .push(new.delivery.0)
         .push(new.run.order.origin.0)
         .push(new.run.order.occurred_at.micros())
         .push(&new.run.lane)
-        .push(new.source.to_owned())
+        .push(new.source)
         .push(new.run.kind.name())
         .push(&new.run.customer_id)
         .push(&new.run.service_id)
@@ -401,7 +402,7 @@ async fn settle_lanes(
     link: &mut Link<'_>,
     mut lanes: Vec<String>,
     made: &[Made<'_>],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let Some(now) = made.iter().map(|new| new.now).max() else {
         return Ok(());
     };

@@ -13,7 +13,7 @@ use super::claims;
 use super::counts::Counts;
 use super::lanes::{self, Because};
 use super::rows::{Advance, Advanced, AttemptRow, Held};
-use super::sql::{Bulk, Kind, Link};
+use super::sql::{Bulk, Kind, Link, SqlError};
 use super::states;
 
 /// Writes the advances; one answer each, in their order.
@@ -21,7 +21,7 @@ pub(super) async fn advance(
     link: &mut Link<'_>,
     writes: &[Advance],
     counts: &mut Counts,
-) -> Result<Vec<Advanced>, sqlx::Error> {
+) -> Result<Vec<Advanced>, SqlError> {
     let applied = update_runs(link, writes).await?;
     let live: Vec<&Advance> = writes
         .iter()
@@ -83,7 +83,7 @@ const UPDATE: Bulk = Bulk {
 async fn update_runs(
     link: &mut Link<'_>,
     writes: &[Advance],
-) -> Result<HashMap<i64, bool>, sqlx::Error> {
+) -> Result<HashMap<i64, bool>, SqlError> {
     let rows = UPDATE
         .fetch(link, writes, |row, write| {
             let at_end = write.at_end.as_ref();
@@ -97,7 +97,7 @@ async fn update_runs(
                 .push(&write.error)
                 .push(write.pause_reason)
                 .push(at_end.and_then(|end| serde_json::to_string(end).ok()))
-                .push(at_end.and_then(|end| end.note.clone()))
+                .push(at_end.and_then(|end| end.note.as_deref()))
                 .push(&write.customer_id)
                 .push(write.now.micros());
         })
@@ -123,7 +123,7 @@ pub(super) async fn extend(
     link: &mut Link<'_>,
     held: &[Held],
     until: Timestamp,
-) -> Result<HashSet<i64>, sqlx::Error> {
+) -> Result<HashSet<i64>, SqlError> {
     let rows = EXTEND
         .fetch(link, held, |row, held| {
             row.push(held.run.0).push(held.fence).push(until.micros());
@@ -136,7 +136,7 @@ async fn write_journal(
     link: &mut Link<'_>,
     live: &[&Advance],
     refused: &HashSet<i64>,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let mut steps: Vec<(i64, &Step)> = Vec::new();
     let mut attempts: Vec<(i64, &AttemptRow)> = Vec::new();
     for write in live {
@@ -172,7 +172,7 @@ const STEPS: Bulk = Bulk {
 pub(super) async fn write_steps(
     link: &mut Link<'_>,
     steps: &[(i64, &Step)],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     STEPS
         .execute(link, steps, |row, (run, step)| {
             row.push(*run)
@@ -202,7 +202,7 @@ const ATTEMPTS: Bulk = Bulk {
 async fn write_attempts(
     link: &mut Link<'_>,
     attempts: &[(i64, &AttemptRow)],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     ATTEMPTS
         .execute(link, attempts, |row, (run, attempt)| {
             row.push(*run)
@@ -217,7 +217,7 @@ async fn write_attempts(
     Ok(())
 }
 
-async fn end_runs(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), sqlx::Error> {
+async fn end_runs(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
     // A run held before it had a plan lets an earlier one that came meanwhile go first.
     let held = |write: &&&Advance| write.status == RunStatus::Paused && !write.planned;
     let held: Vec<&&Advance> = live.iter().filter(held).collect();

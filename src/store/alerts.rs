@@ -4,7 +4,7 @@ use crate::domain::id::RunId;
 use crate::domain::time::Timestamp;
 
 use super::rows::{Advance, Alert};
-use super::sql::{Bulk, Kind, Link, Row, statement};
+use super::sql::{Bulk, Kind, Link, Row, SqlError, statement};
 
 /// How many are taken at once.
 const AT_ONCE: i64 = 20;
@@ -23,7 +23,7 @@ const KEEP: Bulk = Bulk {
 };
 
 /// Keeps the alerts of these writes.
-pub(super) async fn keep(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), sqlx::Error> {
+pub(super) async fn keep(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
     let alerts: Vec<(&Advance, &String)> = live
         .iter()
         .filter_map(|write| Some((*write, write.alert.as_ref()?)))
@@ -40,7 +40,7 @@ pub(super) async fn take(
     link: &mut Link<'_>,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Vec<Alert>, sqlx::Error> {
+) -> Result<Vec<Alert>, SqlError> {
     let due = "SELECT id FROM alerts WHERE due_at <= $1 ORDER BY due_at LIMIT $2";
     let locked = "SELECT id FROM alerts WHERE due_at <= $1 ORDER BY due_at LIMIT $2 \
          FOR UPDATE SKIP LOCKED";
@@ -64,7 +64,7 @@ pub(super) async fn take(
     Ok(alerts)
 }
 
-fn read(row: &Row) -> Result<Alert, sqlx::Error> {
+fn read(row: &Row) -> Result<Alert, SqlError> {
     Ok(Alert {
         run: RunId(row.int("id")?),
         created_at: Timestamp::from_micros(row.int("created_at")?),
@@ -79,7 +79,7 @@ pub(super) async fn told(
     link: &mut Link<'_>,
     alert: &Alert,
     again: Option<Timestamp>,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     match again {
         None => {
             statement("DELETE FROM alerts WHERE id = $1 AND created_at = $2")

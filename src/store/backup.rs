@@ -3,11 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
-
 use super::open::{Address, address, make_private};
-use super::sql::{Link, statement};
+use super::sqlite::{Access, Connection};
 use super::{Store, StoreError};
 
 impl Store {
@@ -34,16 +31,9 @@ impl Store {
             std::fs::remove_file(&part).map_err(|error| unwritable(&part, error))?;
         }
         make_private(&part)?;
-        let mut connection = SqliteConnectOptions::new()
-            .filename(&path)
-            .read_only(true)
-            .connect()
-            .await?;
-        let name = part.to_string_lossy().into_owned();
-        statement("VACUUM INTO $1")
-            .with(name)
-            .execute(&mut Link::sqlite(&mut connection))
-            .await?;
+        let name = part.to_string_lossy();
+        let connection = Connection::open(&path, Access::Read)?;
+        connection.once("VACUUM INTO $1", &[name.as_ref().into()])?;
         let file = std::fs::File::open(&part).map_err(|error| unwritable(&part, error))?;
         file.sync_all().map_err(|error| unwritable(&part, error))?;
         std::fs::rename(&part, to).map_err(|error| unwritable(to, error))?;

@@ -1,17 +1,13 @@
-//! Statements over many rows. On `SQLite` they come in a few sizes, so that each is prepared once;
-//! `PostgreSQL` takes the rows as one array for each column.
-
-use std::borrow::Cow;
+//! Statements over many rows. `SQLite` runs them row by row, prepared once; `PostgreSQL` takes the
+//! rows as one array for each column.
 
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 
-use super::sql::{Given, Link, Ready, Row, Value, blob, int, text};
+use super::sql::{Brought, Link, Row, SqlError, Value, ask_postgres, blob, int, text};
 
-/// The largest number of rows in one statement on `SQLite`.
-const MOST_ROWS: usize = 512;
-
-/// A statement over many rows, which it sees as the table `w`.
+/// A statement over many rows, which it sees as the table `w`: on `SQLite` one after the other, on
+/// `PostgreSQL` all at once. What it does to one row must not depend on the others.
 pub(super) struct Bulk {
     /// The names and types of a row's values, in their order.
     pub(super) values: &'static [(&'static str, Kind)],
@@ -29,10 +25,10 @@ pub(super) enum Kind {
 
 /// The values of rows, one row after the other, each in the order of [`Bulk::values`].
 #[derive(Debug, Default)]
-pub(super) struct Rows(Vec<Value>);
+pub(super) struct Rows<'v>(Vec<Value<'v>>);
 
-impl Rows {
-    pub(super) fn push(&mut self, value: impl Into<Value>) -> &mut Self {
+impl<'v> Rows<'v> {
+    pub(super) fn push(&mut self, value: impl Into<Value<'v>>) -> &mut Self {
         self.0.push(value.into());
         self
     }
@@ -40,71 +36,50 @@ impl Rows {
 
 impl Bulk {
     /// Runs it over all rows; answers how many rows of the store were changed.
-    pub(super) async fn execute<T>(
+    pub(super) async fn execute<'v, T>(
         &self,
         link: &mut Link<'_>,
-        rows: &[T],
-        values: impl Fn(&mut Rows, &T),
-    ) -> Result<u64, sqlx::Error> {
-        let mut changed = 0;
-        for ready in self.ready(link, rows, values)? {
-            changed += link.send(ready).await?.changed;
-        }
-        Ok(changed)
+        rows: &'v [T],
+        values: impl Fn(&mut Rows<'v>, &'v T),
+    ) -> Result<u64, SqlError> {
+        Ok(self.send(link, rows, values).await?.changed)
     }
 
     /// The same for a statement that returns rows.
-    pub(super) async fn fetch<T>(
+    pub(super) async fn fetch<'v, T>(
         &self,
         link: &mut Link<'_>,
-        rows: &[T],
-        values: impl Fn(&mut Rows, &T),
-    ) -> Result<Vec<Row>, sqlx::Error> {
-        let mut returned = Vec::new();
-        for ready in self.ready(link, rows, values)? {
-            returned.extend(link.send(ready).await?.rows);
+        rows: &'v [T],
+        values: impl Fn(&mut Rows<'v>, &'v T),
+    ) -> Result<Vec<Row>, SqlError> {
+        Ok(self.send(link, rows, values).await?.rows)
+    }
+
+    async fn send<'v, T>(
+        &self,
+        link: &mut Link<'_>,
+        rows: &'v [T],
+        values: impl Fn(&mut Rows<'v>, &'v T),
+    ) -> Result<Brought, SqlError> {
+        if rows.is_empty() {
+            return Ok(Brought::default());
         }
-        Ok(returned)
-    }
-
-    /// The statements for all rows.
-    pub(super) fn ready<T>(
-        &self,
-        link: &Link<'_>,
-        rows: &[T],
-        values: impl Fn(&mut Rows, &T),
-    ) -> Result<Vec<Ready>, sqlx::Error> {
-        let part = |rows| self.part(link, rows, &values);
-        rows.chunks(most(link)).map(part).collect()
-    }
-
-    fn part<T>(
-        &self,
-        link: &Link<'_>,
-        rows: &[T],
-        values: &impl Fn(&mut Rows, &T),
-    ) -> Result<Ready, sqlx::Error> {
-        let places = link.pick(places(rows.len()), rows.len());
-        let mut written = Rows(Vec::with_capacity(places * self.values.len()));
+        let mut written = Rows(Vec::with_capacity(rows.len() * self.values.len()));
         for row in rows {
             values(&mut written, row);
         }
-        match link.nothing() {
-            Given::Sqlite(_) => {
-                let mut values = written.0;
-                values.resize(places * self.values.len(), Value::Int(None));
-                Ok(Ready {
-                    text: Cow::Owned(self.sqlite(places)),
-                    given: Given::Sqlite(values),
-                })
+        match link {
+            Link::Sqlite(connection) => {
+                connection.each(&self.sqlite(), &written.0, self.values.len())
             }
-            Given::Postgres(mut arguments) => {
+            Link::Aside(_) => Err(SqlError::Away("rows in bulk are for whoever writes")),
+            Link::Postgres(connection) => {
+                let mut arguments = PgArguments::default();
                 self.add_arrays(&mut arguments, &written)
                     .map_err(sqlx::Error::Encode)?;
-                Ok(Ready {
-                    text: Cow::Owned(self.postgres()),
-                    given: Given::Postgres(arguments),
-                })
+                // Its values are in the arguments now.
+                drop(written);
+                ask_postgres(connection, self.postgres(), arguments).await
             }
         }
     }
@@ -114,18 +89,17 @@ impl Bulk {
         names.join(",")
     }
 
-    /// Places that stay empty are passed over.
-    fn sqlite(&self, rows: usize) -> String {
-        let row = format!("({})", vec!["?"; self.values.len()].join(","));
-        let mut places = String::with_capacity((row.len() + 1) * rows);
-        for n in 0..rows {
-            places.push_str(if n == 0 { "" } else { "," });
-            places.push_str(&row);
-        }
+    /// What fails is rolled back with its whole transaction (`OR FAIL`): otherwise `SQLite` would
+    /// first copy every page that a statement changes, to be able to take that statement back.
+    fn sqlite(&self) -> String {
+        let places = vec!["?"; self.values.len()].join(",");
+        let statement = match self.statement.split_once(' ') {
+            Some((verb @ ("INSERT" | "UPDATE"), rest)) => format!("{verb} OR FAIL {rest}"),
+            _ => self.statement.to_owned(),
+        };
         format!(
-            "WITH w ({}) AS (SELECT * FROM (VALUES {places}) WHERE column1 IS NOT NULL) {}",
-            self.names(),
-            self.statement
+            "WITH w ({}) AS (VALUES ({places})) {statement}",
+            self.names()
         )
     }
 
@@ -150,7 +124,7 @@ impl Bulk {
     fn add_arrays(
         &self,
         arguments: &mut PgArguments,
-        rows: &Rows,
+        rows: &Rows<'_>,
     ) -> Result<(), sqlx::error::BoxDynError> {
         let width = self.values.len();
         let column = |n: usize| rows.0.iter().skip(n).step_by(width);
@@ -165,22 +139,9 @@ impl Bulk {
     }
 }
 
-/// For how many rows `SQLite` prepares a statement that so many are to go into: a few sizes in
-/// every octave, so that there are few statements and few empty rows.
-fn places(rows: usize) -> usize {
-    let step = (rows.next_power_of_two() / 8).max(1);
-    rows.div_ceil(step) * step
-}
-
-/// How many rows one statement takes.
-const fn most(link: &Link<'_>) -> usize {
-    link.pick(MOST_ROWS, usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection as _, SqliteConnection};
-
+    use super::super::sqlite::{Access, Connection};
     use super::*;
 
     const ADD: Bulk = Bulk {
@@ -195,8 +156,8 @@ mod tests {
     #[test]
     fn each_database_gets_a_place_for_every_value() {
         assert!(
-            ADD.sqlite(2)
-                .starts_with("WITH w (id,name) AS (SELECT * FROM (VALUES (?,?),(?,?)) WHERE")
+            ADD.sqlite()
+                .starts_with("WITH w (id,name) AS (VALUES (?,?)) INSERT OR FAIL INTO t")
         );
         assert!(ADD.postgres().starts_with(
             "WITH w (id,name) AS (SELECT * FROM unnest($1::int8[],$2::text[])) INSERT"
@@ -204,24 +165,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_number_of_rows_is_written_once_and_empty_places_write_nothing() {
-        assert_eq!([1, 7, 9, 33, 64, 65].map(places), [1, 7, 10, 40, 64, 80]);
-        for count in [0, 1, 2, 3, 33, 127, 128, 129, 1500] {
-            let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-            let mut link = Link::sqlite(&mut connection);
+    async fn any_number_of_rows_is_written_once_and_found() {
+        for count in [0, 1, 2, 1500] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("t.db");
+            let mut connection = Connection::open(&file, Access::Write).unwrap();
+            let mut link = Link::Sqlite(&mut connection);
             link.simple("CREATE TABLE t (id INTEGER, name TEXT)")
                 .await
                 .unwrap();
             let rows: Vec<i64> = (0..count).collect();
-            let add = |row: &mut Rows, id: &i64| {
-                row.push(*id).push(format!("n{id}"));
-            };
-            let changed = ADD.execute(&mut link, &rows, add).await.unwrap();
+            let changed = ADD
+                .execute(&mut link, &rows, |row, id| {
+                    row.push(*id).push(format!("n{id}"));
+                })
+                .await
+                .unwrap();
             assert_eq!(changed, u64::try_from(count).unwrap());
-            let find = |row: &mut Rows, id: &i64| {
-                row.push(*id);
-            };
-            let found = FIND.fetch(&mut link, &rows, find).await.unwrap();
+            let found = FIND
+                .fetch(&mut link, &rows, |row, id| {
+                    row.push(*id);
+                })
+                .await
+                .unwrap();
             assert_eq!(found.len(), rows.len());
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 
 use super::counts::Counts;
 use super::rows::{AtEnd, Claimed};
-use super::sql::{Bulk, Kind, Link, Row, Rows, statement};
+use super::sql::{Bulk, Kind, Link, Row, Rows, SqlError, statement};
 
 // What another process has at this moment is passed over, not waited for.
 const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
@@ -57,7 +57,7 @@ pub(super) async fn claim(
     now: Timestamp,
     lease_end: Timestamp,
     counts: &mut Counts,
-) -> Result<Vec<Claimed>, sqlx::Error> {
+) -> Result<Vec<Claimed>, SqlError> {
     let due = statement(link.pick(DUE, DUE_LOCKED))
         .with(now.micros())
         .with(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -92,11 +92,11 @@ pub(super) async fn claim(
     clippy::trivially_copy_pass_by_ref,
     reason = "a row of a bulk comes as a reference"
 )]
-fn id(row: &mut Rows, id: &i64) {
+fn id<'v>(row: &mut Rows<'v>, id: &'v i64) {
     row.push(*id);
 }
 
-fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, sqlx::Error> {
+fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, SqlError> {
     let kind = row.text("type")?;
     let at_end = row.maybe_text("at_end")?;
     let service = state::read::<ServiceState>(&row.text("service_doc")?);
@@ -151,11 +151,11 @@ fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, sqlx::Error> {
 }
 
 /// Parses a stored document.
-pub(super) fn document<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
-    serde_json::from_str(text).map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
+pub(super) fn document<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, SqlError> {
+    serde_json::from_str(text).map_err(SqlError::unreadable)
 }
 
-async fn add_journals(link: &mut Link<'_>, claimed: &mut [Claimed]) -> Result<(), sqlx::Error> {
+async fn add_journals(link: &mut Link<'_>, claimed: &mut [Claimed]) -> Result<(), SqlError> {
     let planned: Vec<i64> = claimed
         .iter()
         .filter(|run| run.planned)

@@ -4,14 +4,14 @@
 use std::collections::HashSet;
 
 use super::rows::{Advance, ClaimChange};
-use super::sql::{Bulk, Kind, Link, statement};
+use super::sql::{Bulk, Kind, Link, SqlError};
 use crate::domain::time::Timestamp;
 
 /// Takes the claims that are wanted; answers the runs that did not get theirs and now wait.
 pub(super) async fn acquire(
     link: &mut Link<'_>,
     live: &[&Advance],
-) -> Result<HashSet<i64>, sqlx::Error> {
+) -> Result<HashSet<i64>, SqlError> {
     let mut wanted: Vec<(&Advance, &str)> = live
         .iter()
         .filter(|write| write.claim == ClaimChange::Acquire)
@@ -30,7 +30,7 @@ pub(super) async fn acquire(
         let rows = ACQUIRE
             .fetch(link, &now, |row, (write, customer)| {
                 row.push(&write.source)
-                    .push((*customer).to_owned())
+                    .push(*customer)
                     .push(write.run.0)
                     .push(write.now.micros());
             })
@@ -104,7 +104,7 @@ fn key(source: &str, customer_id: &str) -> String {
 }
 
 /// Gives claims back where a write says so and where a run ended, and wakes who waits for them.
-pub(super) async fn give_back(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), sqlx::Error> {
+pub(super) async fn give_back(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
     let mut released: Vec<(&str, &str, i64, Timestamp)> = live
         .iter()
         .filter(|write| write.claim == ClaimChange::Release || write.status.is_final())
@@ -124,32 +124,31 @@ pub(super) async fn release(
     customer_id: &str,
     run: i64,
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     release_all(link, &[(source, customer_id, run, now)]).await
 }
 
 async fn release_all(
     link: &mut Link<'_>,
     released: &[(&str, &str, i64, Timestamp)],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let Some((.., now)) = released.last() else {
         return Ok(());
     };
     let rows = RELEASE
         .fetch(link, released, |row, (source, customer, run, _)| {
-            row.push((*source).to_owned())
-                .push((*customer).to_owned())
-                .push(*run);
+            row.push(*source).push(*customer).push(*run);
         })
         .await?;
+    let mut free = Vec::with_capacity(rows.len());
     for row in rows {
-        statement("UPDATE runs SET due_at = $1, claim_wait = NULL WHERE claim_wait = $2")
-            .with(now.micros())
-            .with(key(&row.text("source")?, &row.text("customer_id")?))
-            .execute(link)
-            .await?;
+        free.push(key(&row.text("source")?, &row.text("customer_id")?));
     }
-    Ok(())
+    WAKE.execute(link, &free, |row, claim| {
+        row.push(claim).push(now.micros());
+    })
+    .await
+    .map(drop)
 }
 
 const RELEASE: Bulk = Bulk {
@@ -161,4 +160,10 @@ const RELEASE: Bulk = Bulk {
     statement: "UPDATE customers SET claimed_by = NULL FROM w \
          WHERE customers.source = w.source AND customers.customer_id = w.customer_id \
          AND customers.claimed_by = w.run RETURNING customers.source, customers.customer_id",
+};
+
+const WAKE: Bulk = Bulk {
+    values: &[("claim", Kind::Text), ("now_at", Kind::Int)],
+    statement: "UPDATE runs SET due_at = w.now_at, claim_wait = NULL FROM w \
+         WHERE runs.claim_wait = w.claim",
 };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::rows::DeliveryVerdict;
-use super::sql::{Bulk, Kind, Link, Ready, statement};
+use super::sql::{Bulk, Kind, Link, SqlError, statement};
 use crate::domain::run::RunStatus;
 
 /// What a transaction changes.
@@ -34,12 +34,14 @@ impl Counts {
         *self.0.entry((kind, name)).or_default() -= rows;
     }
 
-    /// What writes them down.
-    pub(super) fn ready(self, link: &Link<'_>, shard: i64) -> Result<Vec<Ready>, sqlx::Error> {
+    /// Writes them down.
+    pub(super) async fn write(self, link: &mut Link<'_>, shard: i64) -> Result<(), SqlError> {
         let changed: Vec<_> = self.0.into_iter().filter(|(_, n)| *n != 0).collect();
-        ADD.ready(link, &changed, |row, ((kind, name), n)| {
+        ADD.execute(link, &changed, |row, ((kind, name), n)| {
             row.push(*kind).push(*name).push(shard).push(*n);
         })
+        .await
+        .map(drop)
     }
 }
 
@@ -55,7 +57,7 @@ const ADD: Bulk = Bulk {
 };
 
 /// All of them: `("runs", "paused", 3)`.
-pub(super) async fn read(link: &mut Link<'_>) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
+pub(super) async fn read(link: &mut Link<'_>) -> Result<Vec<(String, String, i64)>, SqlError> {
     let rows = statement(
         "SELECT kind, name, CAST(sum(n) AS BIGINT) AS total FROM counts GROUP BY kind, name \
          ORDER BY kind, name",

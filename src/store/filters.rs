@@ -24,7 +24,7 @@ pub(super) use rare;
 
 /// The deliveries about a service or a customer: those that made runs for it, and of the few that
 /// made none those that name it.
-pub(super) fn about(query: &mut Statement, filter: &DeliveryFilter) {
+pub(super) fn about(query: &mut Statement<'_>, filter: &DeliveryFilter) {
     if let Some(service) = &filter.service {
         query.push(" AND id IN (SELECT delivery_id FROM runs WHERE service_id = ");
         query.bind(service.clone());
@@ -50,7 +50,7 @@ pub(super) fn about(query: &mut Statement, filter: &DeliveryFilter) {
 
 /// A lane's indexes, of its unfinished runs and of its past, find what a service id alone would
 /// not.
-pub(super) fn in_lanes(query: &mut Statement, lanes: &[String]) {
+pub(super) fn in_lanes(query: &mut Statement<'_>, lanes: &[String]) {
     if lanes.is_empty() {
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn in_lanes(query: &mut Statement, lanes: &[String]) {
 }
 
 /// A customer's runs: the ended ones have an index, the others are looked through.
-pub(super) fn of_customer(query: &mut Statement, customer: Option<&String>) {
+pub(super) fn of_customer(query: &mut Statement<'_>, customer: Option<&String>) {
     let Some(customer) = customer else { return };
     query.push(" AND id IN (SELECT id FROM runs WHERE blocks = 0 AND customer_id = ");
     query.bind(customer.clone());
@@ -87,7 +87,7 @@ pub(super) fn of_customer(query: &mut Statement, customer: Option<&String>) {
 }
 
 /// The second condition is that of the index which finds the status.
-pub(super) fn has_status(query: &mut Statement, wanted: Option<&str>) {
+pub(super) fn has_status(query: &mut Statement<'_>, wanted: Option<&str>) {
     let Some(wanted) = wanted else { return };
     query.push(" AND status = ").bind(wanted.to_owned());
     match wanted.parse() {
@@ -102,7 +102,7 @@ pub(super) fn has_status(query: &mut Statement, wanted: Option<&str>) {
 }
 
 /// The same for a verdict: those that are few have an index.
-pub(super) fn has_verdict(query: &mut Statement, wanted: Option<&str>) {
+pub(super) fn has_verdict(query: &mut Statement<'_>, wanted: Option<&str>) {
     let Some(wanted) = wanted else { return };
     query.push(" AND verdict = ").bind(wanted.to_owned());
     if wanted != DeliveryVerdict::Accepted.name() {
@@ -110,7 +110,7 @@ pub(super) fn has_verdict(query: &mut Statement, wanted: Option<&str>) {
     }
 }
 
-pub(super) fn equals(query: &mut Statement, column: &'static str, wanted: Option<&String>) {
+pub(super) fn equals(query: &mut Statement<'_>, column: &'static str, wanted: Option<&String>) {
     if let Some(wanted) = wanted {
         query.push(" AND ").push(column).push(" = ");
         query.bind(wanted.clone());
@@ -118,7 +118,7 @@ pub(super) fn equals(query: &mut Statement, column: &'static str, wanted: Option
 }
 
 pub(super) fn between(
-    query: &mut Statement,
+    query: &mut Statement<'_>,
     column: &'static str,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -146,7 +146,7 @@ pub(super) fn between(
     }
 }
 
-pub(super) fn newest_first(query: &mut Statement, before: Option<i64>, limit: i64) {
+pub(super) fn newest_first(query: &mut Statement<'_>, before: Option<i64>, limit: i64) {
     if let Some(before) = before {
         query.push(" AND id < ").bind(before);
     }

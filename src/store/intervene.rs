@@ -13,7 +13,7 @@ use super::claims::release;
 use super::counts::Counts;
 use super::lanes::{self, Because};
 use super::rows::{Held, Intervened, Intervention};
-use super::sql::{Link, statement};
+use super::sql::{Link, SqlError, statement};
 
 struct Found {
     status: RunStatus,
@@ -33,7 +33,7 @@ pub(super) async fn intervene(
     what: Intervention,
     now: Timestamp,
     counts: &mut Counts,
-) -> Result<Intervened, sqlx::Error> {
+) -> Result<Intervened, SqlError> {
     let Some(found) = find_locked(link, run).await? else {
         return Ok(Intervened::NotFound);
     };
@@ -63,7 +63,7 @@ pub(super) async fn intervene(
 }
 
 /// The run, after nobody else can change its lane any more.
-async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, sqlx::Error> {
+async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError> {
     let Some(found) = find(link, run).await? else {
         return Ok(None);
     };
@@ -71,7 +71,7 @@ async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, s
     find(link, run).await
 }
 
-async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, sqlx::Error> {
+async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError> {
     let row = statement(
         "SELECT status, lane, source, customer_id, planned, blocks, updated_at FROM runs \
          WHERE id = $1",
@@ -84,7 +84,7 @@ async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, sqlx::Er
         status: row
             .text("status")?
             .parse()
-            .map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))?,
+            .map_err(SqlError::unreadable)?,
         lane: row.text("lane")?,
         source: row.text("source")?,
         customer_id: row.maybe_text("customer_id")?,
@@ -101,7 +101,7 @@ async fn wake(
     found: &Found,
     now: Timestamp,
     counts: &mut Counts,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let (status, due) = if found.planned {
         (RunStatus::Waiting, Some(now.micros()))
     } else {
@@ -124,7 +124,7 @@ async fn wake(
 }
 
 /// What a person allowed is the step that is shown as paused, and nothing after it.
-async fn approve(link: &mut Link<'_>, run: RunId) -> Result<(), sqlx::Error> {
+async fn approve(link: &mut Link<'_>, run: RunId) -> Result<(), SqlError> {
     let mut steps = unfinished(link, run).await?;
     steps.retain(|step| step.status == StepStatus::Paused);
     for step in &mut steps {
@@ -135,7 +135,7 @@ async fn approve(link: &mut Link<'_>, run: RunId) -> Result<(), sqlx::Error> {
 }
 
 /// The steps of a run that are not over; what this version cannot read is left as it is.
-async fn unfinished(link: &mut Link<'_>, run: RunId) -> Result<Vec<Step>, sqlx::Error> {
+async fn unfinished(link: &mut Link<'_>, run: RunId) -> Result<Vec<Step>, SqlError> {
     let rows = statement(
         "SELECT doc FROM steps WHERE run_id = $1 \
          AND status NOT IN ('succeeded', 'skipped', 'cancelled') ORDER BY seq",
@@ -158,7 +158,7 @@ const LATE_EFFECT: Duration = Duration::from_mins(2);
 pub(super) async fn unclear_until(
     link: &mut Link<'_>,
     run: RunId,
-) -> Result<Option<Timestamp>, sqlx::Error> {
+) -> Result<Option<Timestamp>, SqlError> {
     let Some(found) = find(link, run).await? else {
         return Ok(None);
     };
@@ -176,7 +176,7 @@ async fn cancel(
     found: &Found,
     now: Timestamp,
     counts: &mut Counts,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     statement(
         "UPDATE runs SET status = 'cancelled', blocks = 0, due_at = NULL, fence = fence + 1, \
          claim_wait = NULL, waiting_for = NULL, pause_reason = NULL, updated_at = $1 \
@@ -212,7 +212,7 @@ pub(super) async fn recover(
     link: &mut Link<'_>,
     only: Option<Held>,
     now: Timestamp,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, SqlError> {
     let all = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1";
     let one = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1 \
          AND id = $2 AND fence = $3";

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use crate::domain::time::Timestamp;
 
-use super::sql::{Bulk, Kind, Link, Rows};
+use super::sql::{Bulk, Kind, Link, Rows, SqlError};
 
 /// Why the lanes are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,13 @@ pub(super) enum Because {
 pub(super) async fn lock(
     link: &mut Link<'_>,
     lanes: &[&str],
-) -> Result<HashSet<String>, sqlx::Error> {
+) -> Result<HashSet<String>, SqlError> {
     let lock = link.pick(&BUSY, &BUSY_LOCKED);
-    let value = |row: &mut Rows, lane: &&str| {
-        row.push((*lane).to_owned());
-    };
-    let rows = lock.fetch(link, lanes, value).await?;
+    let rows = lock
+        .fetch(link, lanes, |row, lane| {
+            row.push(*lane);
+        })
+        .await?;
     rows.iter().map(|row| row.text("lane")).collect()
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn rebalance(
     lanes: &[String],
     because: Because,
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     if lanes.is_empty() {
         return Ok(());
     }
@@ -61,15 +62,15 @@ pub(super) async fn overtake(
     link: &mut Link<'_>,
     lanes: &[String],
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     OVERTAKE
         .execute(link, lanes, |row, lane| at(row, lane, now))
         .await?;
     Ok(())
 }
 
-fn at(row: &mut Rows, lane: &str, now: Timestamp) {
-    row.push(lane.to_owned()).push(now.micros());
+fn at<'v>(row: &mut Rows<'v>, lane: &'v str, now: Timestamp) {
+    row.push(lane).push(now.micros());
 }
 
 const LANE: &[(&str, Kind)] = &[("lane", Kind::Text)];

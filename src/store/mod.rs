@@ -22,10 +22,12 @@ mod open;
 mod outcomes;
 mod paces;
 mod read;
+mod reads;
 mod retain;
 mod rows;
 mod session;
 mod sql;
+mod sqlite;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -52,8 +54,8 @@ pub use facade::Store;
 #[cfg(test)]
 pub use memory::{Gate, Memory, Passing, Rows, RunRow};
 use node::Node;
-use open::Reads;
 pub use outcomes::Outcomes;
+use reads::Reads;
 pub use retain::Retained;
 pub use rows::{
     Advance, Advanced, Alert, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict,
@@ -62,6 +64,7 @@ pub use rows::{
 pub use views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
+use sql::SqlError;
 use writer::{Signals, Write};
 
 /// How many writes may wait for the writer before new requests are told to come back later.
@@ -89,6 +92,12 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string().into())
+    }
+}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
         Self::Unavailable(error.to_string().into())
     }
 }

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::StoreError;
-use super::sql::{Link, statement};
+use super::sql::{Link, SqlError, statement};
 use super::writer::Signals;
 use crate::domain::time::{Clock, Timestamp};
 
@@ -97,7 +97,7 @@ pub(super) async fn join(
     Ok((node, keeper))
 }
 
-async fn take(connection: &mut PgConnection, number: u8) -> Result<bool, sqlx::Error> {
+async fn take(connection: &mut PgConnection, number: u8) -> Result<bool, SqlError> {
     let row = statement(
         "SELECT CASE WHEN pg_try_advisory_lock(CAST($1 AS INT), CAST($2 AS INT)) \
          THEN 1::int8 ELSE 0::int8 END AS taken",
@@ -109,7 +109,7 @@ async fn take(connection: &mut PgConnection, number: u8) -> Result<bool, sqlx::E
     row.flag("taken")
 }
 
-async fn read_clock(connection: &mut PgConnection, node: &Node) -> Result<(), sqlx::Error> {
+async fn read_clock(connection: &mut PgConnection, node: &Node) -> Result<(), SqlError> {
     let asked = Instant::now();
     let row =
         statement("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now")
@@ -141,7 +141,7 @@ impl Keeper {
         }
     }
 
-    async fn keep_on(&mut self, signals: &Signals) -> Result<(), sqlx::Error> {
+    async fn keep_on(&mut self, signals: &Signals) -> Result<(), SqlError> {
         if self.connection.is_none() {
             let mut connection = self.options.connect().await?;
             if !take(&mut connection, self.node.number).await? {

@@ -4,71 +4,28 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Mutex, mpsc};
 
 use super::node::{self, Node};
+use super::reads::Reads;
 use super::session::Session;
-use super::sql::{Link, statement};
+use super::sql::statement;
+use super::sqlite::{Access, Connection};
 use super::writer::{self, Inbox, Signals};
 use super::{Database, StoreError, StoreGuard};
 
-static SQLITE: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// How many writes may wait for a writer before new requests are told to come back later.
 pub(super) const WAITING_ROOM: usize = 16_384;
 /// How many writers `PostgreSQL` gets from one process.
 const WRITERS: u8 = 2;
-/// How long a reader waits for a connection.
-const READ_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The connections for reading.
-#[derive(Clone, Debug)]
-pub(super) enum Reads {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
-/// One of them.
-pub(super) enum Reader {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-}
-
-impl Reads {
-    pub(super) async fn reader(&self) -> Result<Reader, sqlx::Error> {
-        Ok(match self {
-            Self::Sqlite(pool) => Reader::Sqlite(pool.acquire().await?),
-            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
-        })
-    }
-
-    pub(super) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
-        }
-    }
-}
-
-impl Reader {
-    pub(super) fn link(&mut self) -> Link<'_> {
-        match self {
-            Self::Sqlite(connection) => Link::sqlite(connection),
-            Self::Postgres(connection) => Link::Postgres(connection),
-        }
-    }
-}
+/// How many connections there are for reading.
+const READERS: u8 = 4;
 
 /// A database's address, checked.
 pub(super) enum Address {
@@ -88,11 +45,9 @@ pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError
 pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     let reads = match address(url)? {
         Address::Sqlite(path) => {
-            let options = SqliteConnectOptions::new().filename(&path).read_only(true);
-            let pool = SqlitePoolOptions::new().max_connections(2);
-            Reads::Sqlite(pool.connect_with(options).await?)
+            Reads::sqlite(&path, 2)?
         }
-        Address::Postgres(options) => Reads::Postgres(pool(*options, 2).await?),
+        Address::Postgres(options) => Reads::postgres(*options, 2).await?,
     };
     // A store without tables is as good as none.
     statement("SELECT id FROM runs LIMIT 1")
@@ -122,17 +77,10 @@ async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> 
     }
     let lock = lock(path)?;
     make_private(path)?;
-    let options = sqlite_options(path).create_if_missing(true);
-    let mut connection = options.connect().await?;
-    SQLITE.run(&mut connection).await?;
-    let pool = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(4)
-        .acquire_timeout(READ_PATIENCE)
-        .connect_with(options.read_only(true).pragma("cache_size", "-4096"))
-        .await?;
-    let sessions = vec![Session::sqlite(connection)];
-    let (store, mut guard) = start(sessions, Reads::Sqlite(pool), None);
+    let mut connection = Connection::open(path, Access::Write)?;
+    connection.migrate()?;
+    let reads = Reads::sqlite(path, READERS)?;
+    let (store, mut guard) = start(vec![Session::sqlite(connection)], reads, None);
     guard.lock = Some(lock);
     Ok((store, guard))
 }
@@ -143,7 +91,7 @@ async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuar
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
         .execute(&mut connection)
         .await?;
-    POSTGRES.run(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await?;
     let (node, keeper) = node::join(connection, options.clone()).await?;
     let mut sessions = Vec::with_capacity(usize::from(WRITERS));
     for writer in 0..WRITERS {
@@ -151,7 +99,7 @@ async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuar
         let shard = i64::from(node.number()) * i64::from(WRITERS) + i64::from(writer);
         sessions.push(Session::postgres(options.clone(), connection, shard));
     }
-    let reads = Reads::Postgres(pool(options, 4).await?);
+    let reads = Reads::postgres(options, READERS).await?;
     let (store, mut guard) = start(sessions, reads, Some(node));
     guard.node = Some(keeper.start(Arc::clone(&store.signals)));
     Ok((store, guard))
@@ -165,12 +113,15 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Data
         clippy::disallowed_methods,
         reason = "the writers outlive every request; closed() joins them"
     )]
-    let start = |session| {
-        tokio::spawn(writer::run(
-            session,
-            Arc::clone(&inbox),
-            Arc::clone(&signals),
-        ))
+    let start = |session: Session| {
+        let alone = session.wants_a_thread();
+        let writer = writer::run(session, Arc::clone(&inbox), Arc::clone(&signals));
+        if alone {
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(writer))
+        } else {
+            tokio::spawn(writer)
+        }
     };
     let guard = StoreGuard {
         writers: sessions.into_iter().map(start).collect(),
@@ -185,15 +136,6 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Data
         node,
     };
     (store, guard)
-}
-
-async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new()
-        .min_connections(1)
-        .max_connections(connections)
-        .acquire_timeout(READ_PATIENCE)
-        .connect_with(options)
-        .await
 }
 
 pub(super) fn address(url: &str) -> Result<Address, StoreError> {
@@ -271,25 +213,4 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
         .open(path);
     made.map(drop)
         .map_err(|error| StoreError::Address(format!("cannot write {}: {error}", path.display())))
-}
-
-fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        // Large pages: a delivery fits one, and bulk inserts touch fewer of them.
-        .page_size(16_384)
-        .journal_mode(SqliteJournalMode::Wal)
-        // In WAL mode only FULL syncs at each commit; NORMAL may lose the last ones.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
-        .foreign_keys(false)
-        .statement_cache_capacity(256)
-        .disable_statement_logging()
-        .pragma("cache_size", "-16384")
-        // What a statement sets aside for itself is a few pages; no file for that.
-        .pragma("temp_store", "MEMORY")
-        // Pages that are written again and again are copied into the file once.
-        .pragma("wal_autocheckpoint", "4096")
-        // What a long reader made the log grow to is given back.
-        .pragma("journal_size_limit", "134217728")
 }

@@ -13,7 +13,7 @@ use super::counts;
 use super::filters::{
     about, between, equals, has_status, has_verdict, in_lanes, newest_first, of_customer, rare,
 };
-use super::sql::{Link, Row, statement};
+use super::sql::{Link, Row, SqlError, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
@@ -125,7 +125,7 @@ impl Database {
             .first(&mut reader.link())
             .await?;
         let read =
-            |row: &Row| Ok::<_, sqlx::Error>((row.text("status")?, row.maybe_text("error")?));
+            |row: &Row| Ok::<_, SqlError>((row.text("status")?, row.maybe_text("error")?));
         Ok(row.as_ref().map(read).transpose()?)
     }
 
@@ -202,7 +202,7 @@ impl Database {
         .all(&mut reader.link())
         .await?;
         let read = |row: &Row| Ok((row.text("service_id")?, known_state(&row.text("doc")?)?));
-        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+        Ok(rows.iter().map(read).collect::<Result<_, SqlError>>()?)
     }
 
     /// The latest runs of a lane, newest first.
@@ -238,7 +238,7 @@ impl Database {
             let doc = document(&row.text("doc")?)?;
             Ok((row.text("source")?, row.text("id")?, doc))
         };
-        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+        Ok(rows.iter().map(read).collect::<Result<_, SqlError>>()?)
     }
 
     /// How many rows there are by status or verdict: `("runs", "paused", 3)`.
@@ -259,7 +259,7 @@ impl Database {
         .all(&mut reader.link())
         .await?;
         let read = |row: &Row| Ok((row.text("reason")?, row.int("n")?));
-        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+        Ok(rows.iter().map(read).collect::<Result<_, SqlError>>()?)
     }
 
     /// When the next alert is due.
@@ -330,7 +330,7 @@ async fn steps(link: &mut Link<'_>, id: RunId) -> Result<Vec<StepView>, StoreErr
 }
 
 fn page<T>(
-    rows: impl Iterator<Item = Result<T, sqlx::Error>>,
+    rows: impl Iterator<Item = Result<T, SqlError>>,
     limit: i64,
     id: impl Fn(&T) -> i64,
 ) -> Result<Page<T>, StoreError> {
@@ -342,11 +342,11 @@ fn page<T>(
     Ok(Page { items, next })
 }
 
-fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, SqlError> {
     Ok(row.maybe_int(column)?.map(Timestamp::from_micros))
 }
 
-fn delivery(row: &Row) -> Result<DeliveryView, sqlx::Error> {
+fn delivery(row: &Row) -> Result<DeliveryView, SqlError> {
     let services = row.maybe_text("service_ids")?;
     let runs = row.maybe_text("run_ids")?;
     Ok(DeliveryView {
@@ -370,7 +370,7 @@ fn delivery(row: &Row) -> Result<DeliveryView, sqlx::Error> {
     })
 }
 
-fn run(row: &Row) -> Result<RunSummary, sqlx::Error> {
+fn run(row: &Row) -> Result<RunSummary, SqlError> {
     Ok(RunSummary {
         id: RunId(row.int("id")?),
         delivery_id: DeliveryId(row.int("delivery_id")?),
@@ -394,7 +394,7 @@ fn run(row: &Row) -> Result<RunSummary, sqlx::Error> {
     })
 }
 
-fn read_attempt(row: &Row) -> Result<Value, sqlx::Error> {
+fn read_attempt(row: &Row) -> Result<Value, SqlError> {
     let exchanges = row.maybe_text("exchanges")?;
     let exchanges: Value = exchanges
         .map(|text| document(&text))
@@ -417,11 +417,11 @@ fn read_attempt(row: &Row) -> Result<Value, sqlx::Error> {
     }))
 }
 
-fn known_state<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
-    crate::domain::state::read(text).map_err(|wrong| sqlx::Error::Decode(Box::new(wrong)))
+fn known_state<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, SqlError> {
+    crate::domain::state::read(text).map_err(SqlError::unreadable)
 }
 
-fn state<T: serde::de::DeserializeOwned>(row: &Row) -> Result<StateView<T>, sqlx::Error> {
+fn state<T: serde::de::DeserializeOwned>(row: &Row) -> Result<StateView<T>, SqlError> {
     Ok(StateView {
         state: known_state(&row.text("doc")?)?,
         customer_id: row.maybe_text("customer_id")?,

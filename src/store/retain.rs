@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use super::accept::read_run_ids;
 use super::counts::Counts;
 use super::rows::DeliveryVerdict;
-use super::sql::{Bulk, Kind, Link, Rows, statement};
+use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
 
 /// How many deliveries one transaction looks at.
 const AT_ONCE: i64 = 500;
@@ -37,7 +37,7 @@ pub(super) async fn retain(
     before: Timestamp,
     after: i64,
     counts: &mut Counts,
-) -> Result<Retained, sqlx::Error> {
+) -> Result<Retained, SqlError> {
     let old = old_deliveries(link, before, after).await?;
     let after = old
         .last()
@@ -75,7 +75,7 @@ async fn old_deliveries(
     link: &mut Link<'_>,
     before: Timestamp,
     after: i64,
-) -> Result<Vec<Old>, sqlx::Error> {
+) -> Result<Vec<Old>, SqlError> {
     let rows = statement(
         "SELECT id, verdict, run_ids FROM deliveries WHERE id > $1 AND id < $2 \
          AND received_at < $3 ORDER BY id LIMIT $4",
@@ -102,7 +102,7 @@ type RunsOf = HashMap<i64, HashSet<i64>>;
 type Runs = HashMap<i64, (RunStatus, i64)>;
 
 /// The runs of each delivery, replays included, and how they ended.
-async fn runs_of(link: &mut Link<'_>, old: &[Old]) -> Result<(RunsOf, Runs), sqlx::Error> {
+async fn runs_of(link: &mut Link<'_>, old: &[Old]) -> Result<(RunsOf, Runs), SqlError> {
     let mut runs_of: RunsOf = HashMap::new();
     for delivery in old {
         let own = runs_of.entry(delivery.id).or_default();
@@ -139,7 +139,7 @@ fn verdict(name: &str) -> &'static str {
     clippy::trivially_copy_pass_by_ref,
     reason = "a row of a bulk comes as a reference"
 )]
-fn value(row: &mut Rows, id: &i64) {
+fn value<'v>(row: &mut Rows<'v>, id: &'v i64) {
     row.push(*id);
 }
 

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::sql::{Link, Ready};
+use super::sql::{Link, SqlError};
+use super::sqlite::Connection;
 
 /// After a connection that could not be made, this long none is tried: whoever asks meanwhile is
 /// told at once.
@@ -26,7 +26,7 @@ pub(super) struct Session {
 }
 
 enum Database {
-    Sqlite(SqliteConnection),
+    Sqlite(Connection),
     Postgres {
         options: Box<PgConnectOptions>,
         connection: Option<PgConnection>,
@@ -45,7 +45,7 @@ pub(super) struct Transaction<'s> {
 }
 
 impl Session {
-    pub(super) fn sqlite(connection: SqliteConnection) -> Self {
+    pub(super) fn sqlite(connection: Connection) -> Self {
         Self {
             database: Database::Sqlite(connection),
             shard: 0,
@@ -75,15 +75,20 @@ impl Session {
     }
 
     /// How long a transaction may take. A file does not hang; only its disk is slow.
-    pub(super) const fn patience(&self) -> Duration {
+    pub(super) const fn patience(&self) -> Option<Duration> {
         match self.database {
-            Database::Sqlite(_) => Duration::from_hours(1),
-            Database::Postgres { .. } => PATIENCE,
+            Database::Sqlite(_) => None,
+            Database::Postgres { .. } => Some(PATIENCE),
         }
     }
 
+    /// Whether its statements run on the thread that makes them.
+    pub(super) const fn wants_a_thread(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+
     /// Begins a transaction, on a new connection if need be.
-    pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
+    pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, SqlError> {
         self.connect().await?;
         if self.is_dead().await {
             // It broke while nobody used it; nothing was sent on it that could matter.
@@ -91,20 +96,18 @@ impl Session {
         }
         match &mut self.database {
             Database::Sqlite(connection) => {
-                // Its one writer begins with the first statement, in one message.
-                let link = Link::Sqlite {
-                    connection,
-                    ahead: Some("BEGIN IMMEDIATE"),
-                };
-                let unclear = None;
-                Ok(Transaction { link, unclear })
+                connection.simple("BEGIN IMMEDIATE")?;
+                Ok(Transaction {
+                    link: Link::Sqlite(connection),
+                    unclear: None,
+                })
             }
             Database::Postgres {
                 connection,
                 unclear,
                 ..
             } => {
-                let connection = connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+                let connection = connection.as_mut().ok_or(SqlError::Away("there is no connection"))?;
                 *unclear = true;
                 let mut link = Link::Postgres(connection);
                 link.simple("BEGIN").await?;
@@ -141,7 +144,7 @@ impl Session {
         dead
     }
 
-    async fn connect(&mut self) -> Result<(), sqlx::Error> {
+    async fn connect(&mut self) -> Result<(), SqlError> {
         let Database::Postgres {
             options,
             connection,
@@ -163,7 +166,7 @@ impl Session {
             .as_ref()
             .filter(|(when, _)| when.elapsed() < AFTER_A_FAILURE)
         {
-            return Err(sqlx::Error::Configuration(error.clone().into()));
+            return Err(sqlx::Error::Configuration(error.clone().into()).into());
         }
         match tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await {
             Ok(Ok(made)) => {
@@ -173,38 +176,38 @@ impl Session {
             }
             Ok(Err(error)) => {
                 *failed = Some((Instant::now(), error.to_string()));
-                Err(error)
+                Err(error.into())
             }
             Err(_) => {
-                *failed = Some((Instant::now(), "the database does not answer".to_owned()));
-                Err(sqlx::Error::PoolTimedOut)
+                let silent = "the database does not answer";
+                *failed = Some((Instant::now(), silent.to_owned()));
+                Err(SqlError::Away(silent))
             }
         }
     }
 
     /// Whether another transaction was the cause, so that a repetition may go through.
-    pub(super) fn got_in_the_way(&self, error: &sqlx::Error) -> bool {
+    pub(super) fn got_in_the_way(&self, error: &SqlError) -> bool {
+        let SqlError::Postgres(error) = error else {
+            return false;
+        };
         // 40001 and 40P01: serialisation failure, deadlock. 23505: two made the same row at once;
         // one whose own id is taken would fail again and is told in the end.
         let code = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code);
-        matches!(&self.database, Database::Postgres { .. })
-            && matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
+        matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
     }
 
     /// Ends it in order.
     pub(super) async fn close(self) {
         let closed = match self.database {
-            Database::Sqlite(mut connection) => {
+            Database::Sqlite(connection) => {
                 // Whoever copies the file of a stopped service shall have all of it.
-                if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                    .execute(&mut connection)
-                    .await
-                {
+                if let Err(error) = connection.simple("PRAGMA wal_checkpoint(TRUNCATE)") {
                     tracing::warn!(%error, "the write-ahead log was not folded in");
                 }
-                connection.close().await
+                Ok(())
             }
             Database::Postgres {
                 connection: Some(connection),
@@ -225,9 +228,9 @@ impl<'s> Transaction<'s> {
         &mut self.link
     }
 
-    /// Runs the last statements and commits. What could not be committed is rolled back.
-    pub(super) async fn commit(mut self, last: Vec<Ready>) -> Result<(), sqlx::Error> {
-        let committed = self.link.commit(last).await;
+    /// What could not be committed is rolled back.
+    pub(super) async fn commit(mut self) -> Result<(), SqlError> {
+        let committed = self.link.simple("COMMIT").await;
         match committed {
             Ok(()) => self.ended(),
             Err(_) => self.roll_back().await,
@@ -236,6 +239,10 @@ impl<'s> Transaction<'s> {
     }
 
     pub(super) async fn roll_back(mut self) {
+        // A file's transaction may have been ended by what went wrong in it.
+        if matches!(&self.link, Link::Sqlite(file) if !file.in_transaction()) {
+            return;
+        }
         match self.link.simple("ROLLBACK").await {
             Ok(()) => self.ended(),
             // A connection that broke has rolled back by itself.

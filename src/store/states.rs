@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::rows::Advance;
-use super::sql::{Bulk, Kind, Link, Row, Rows};
+use super::sql::{Bulk, Kind, Link, Row, Rows, SqlError};
 use crate::domain::state::merge;
 use crate::domain::time::Timestamp;
 
 /// Merges the patches of these writes, in their order.
-pub(super) async fn write(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), sqlx::Error> {
+pub(super) async fn write(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
     let services = changes(live, |write| {
         Some((write.service_id.as_ref()?, &write.service_patch))
     });
@@ -83,7 +83,7 @@ async fn merged<'a>(
     link: &mut Link<'_>,
     known: &Bulk,
     changes: Vec<Change<'a>>,
-) -> Result<Vec<Merged<'a>>, sqlx::Error> {
+) -> Result<Vec<Merged<'a>>, SqlError> {
     let rows = known.fetch(link, &changes, key).await?;
     let mut docs = BTreeMap::new();
     for row in &rows {
@@ -104,7 +104,7 @@ async fn merged<'a>(
     Ok(changes.into_iter().map(merge).collect())
 }
 
-fn name(row: &Row) -> Result<(String, String), sqlx::Error> {
+fn name(row: &Row) -> Result<(String, String), SqlError> {
     Ok((row.text("source")?, row.text("id")?))
 }
 
@@ -115,24 +115,23 @@ fn read(doc: &str) -> Value {
     })
 }
 
-fn key(row: &mut Rows, change: &Change<'_>) {
-    row.push(change.source.to_owned())
-        .push(change.id.to_owned());
+fn key<'v>(row: &mut Rows<'v>, change: &Change<'v>) {
+    row.push(change.source).push(change.id);
 }
 
-fn new_customer(row: &mut Rows, change: &Change<'_>) {
+fn new_customer<'v>(row: &mut Rows<'v>, change: &Change<'v>) {
     key(row, change);
     row.push(change.now.micros());
 }
 
-fn service_row(row: &mut Rows, Merged { change, doc }: &Merged<'_>) {
+fn service_row<'v>(row: &mut Rows<'v>, Merged { change, doc }: &'v Merged<'v>) {
     key(row, change);
-    row.push(change.customer_id.cloned())
+    row.push(change.customer_id.map(String::as_str))
         .push(doc)
         .push(change.now.micros());
 }
 
-fn customer_row(row: &mut Rows, Merged { change, doc }: &Merged<'_>) {
+fn customer_row<'v>(row: &mut Rows<'v>, Merged { change, doc }: &'v Merged<'v>) {
     key(row, change);
     row.push(doc).push(change.now.micros());
 }

@@ -18,7 +18,7 @@ use super::rows::{
     NewRun, Receipt,
 };
 use super::session::Session;
-use super::sql::{Link, Ready};
+use super::sql::{Link, SqlError};
 use super::{StoreError, accept, advance, alerts, claim, intervene, lanes};
 
 /// The most writes that share one transaction.
@@ -193,12 +193,18 @@ impl Batch {
     }
 
     /// A transaction that another one got in the way of is repeated; nothing of it was kept.
-    async fn transact(&self, session: &mut Session) -> Result<Results, sqlx::Error> {
+    async fn transact(&self, session: &mut Session) -> Result<Results, SqlError> {
         let mut repeats = 0;
         loop {
-            let patience = session.patience();
-            let once = tokio::time::timeout(patience, self.transact_once(session)).await;
-            match once.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            let once = match session.patience() {
+                None => self.transact_once(session).await,
+                Some(patience) => {
+                    tokio::time::timeout(patience, self.transact_once(session))
+                        .await
+                        .unwrap_or(Err(SqlError::Away("the database does not answer")))
+                }
+            };
+            match once {
                 Err(error) if session.got_in_the_way(&error) && repeats < MOST_REPEATS => {
                     repeats += 1;
                 }
@@ -207,11 +213,11 @@ impl Batch {
         }
     }
 
-    async fn transact_once(&self, session: &mut Session) -> Result<Results, sqlx::Error> {
+    async fn transact_once(&self, session: &mut Session) -> Result<Results, SqlError> {
         let shard = session.shard();
         let mut transaction = session.begin().await?;
         match self.perform(transaction.link(), shard).await {
-            Ok((results, last)) => transaction.commit(last).await.map(|()| results),
+            Ok(results) => transaction.commit().await.map(|()| results),
             Err(error) => {
                 transaction.roll_back().await;
                 Err(error)
@@ -219,12 +225,7 @@ impl Batch {
         }
     }
 
-    /// Everything but the last statements, which go with the commit.
-    async fn perform(
-        &self,
-        link: &mut Link<'_>,
-        shard: i64,
-    ) -> Result<(Results, Vec<Ready>), sqlx::Error> {
+    async fn perform(&self, link: &mut Link<'_>, shard: i64) -> Result<Results, SqlError> {
         let mut results = Results::default();
         let mut counts = Counts::default();
         let busy = self.lock_lanes(link).await?;
@@ -239,13 +240,13 @@ impl Batch {
                 .others
                 .extend(perform_other(link, other, &mut counts).await?);
         }
-        let last = counts.ready(link, shard)?;
-        Ok((results, last))
+        counts.write(link, shard).await?;
+        Ok(results)
     }
 
     /// Where others write, too: the lanes of new runs that hold an unfinished run. These lanes and
     /// those whose runs advance stay as they are until the end of the transaction.
-    async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<HashSet<String>, sqlx::Error> {
+    async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<HashSet<String>, SqlError> {
         if link.pick(true, false) {
             return Ok(HashSet::new());
         }
@@ -321,7 +322,7 @@ async fn perform_other(
     link: &mut Link<'_>,
     write: &Write,
     counts: &mut Counts,
-) -> Result<Option<Other>, sqlx::Error> {
+) -> Result<Option<Other>, SqlError> {
     Ok(Some(match write {
         Write::Claim {
             limit,

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use rusqlite::Connection as File;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// The `PostgreSQL` that the tests are to run on, if any.
@@ -59,14 +59,8 @@ pub async fn change(folder: &Path, statement: &'static str) -> u64 {
             .unwrap();
         return done.rows_affected();
     }
-    let options = SqliteConnectOptions::new().filename(file(folder));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    let done = sqlx::query(statement)
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    done.rows_affected()
+    let connection = File::open(file(folder)).unwrap();
+    connection.execute(statement, []).unwrap() as u64
 }
 
 /// Ends every connection to the store's database, as a restart of the server does.
@@ -179,7 +173,7 @@ pub async fn every_row(folder: &Path) -> String {
 
 /// Somebody else's lock on the store: nothing can be written while it is held.
 pub enum Locked {
-    File(SqliteConnection),
+    File(File),
     Server(PgConnection),
 }
 
@@ -191,16 +185,14 @@ impl Locked {
             sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
             return Self::Server(connection);
         }
-        let options = SqliteConnectOptions::new().filename(file(folder));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        let begin = sqlx::query("BEGIN IMMEDIATE");
-        begin.execute(&mut connection).await.unwrap();
+        let connection = File::open(file(folder)).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         Self::File(connection)
     }
 
     pub async fn release(self) {
         match self {
-            Self::File(connection) => connection.close().await.unwrap(),
+            Self::File(connection) => drop(connection),
             Self::Server(connection) => connection.close().await.unwrap(),
         }
     }
