@@ -219,12 +219,12 @@ fn lost() -> Received {
 }
 
 fn answered(reply: &Reply) -> Received {
-    Received::Answered(Raw {
-        status: reply.status,
-        content_type: reply.content_type.to_owned(),
-        retry_after: reply.retry_after.map(|seconds| seconds.to_string()),
-        body: String::from_utf8_lossy(&reply.body).into_owned(),
-    })
+    Received::Answered(Raw::new(
+        reply.status,
+        reply.content_type.to_owned(),
+        reply.retry_after.map(|seconds| seconds.to_string()),
+        String::from_utf8_lossy(&reply.body).into_owned(),
+    ))
 }
 
 fn drawn(control: &Control, parcel: &Parcel) -> Fate {

@@ -152,15 +152,16 @@ impl Line {
         let before = talk.sends(shown_request(talk, ask), ask.expect.intent);
         let received = self.exchange(ask).await;
         let now = talk.now();
-        let result = classify(self.who(), &ask.expect, &received, now);
+        let shown = shown_response(talk, ask, &received);
+        let health = health(&ask.expect, &received, now);
+        let result = classify(self.who(), &ask.expect, received, now);
         // What was surely not done leaves nothing behind.
         let undone = match &result {
             Ok(answer) => answer.status >= 400,
             Err(setback) => !matches!(setback, Setback::Ambiguous(_)),
         };
         let wrote = ask.expect.intent == Intent::Write && !undone;
-        talk.ends(shown_response(talk, ask, &received), before || wrote);
-        let health = health(&ask.expect, &received, now);
+        talk.ends(shown, before || wrote);
         self.gate
             .heard(health, &failure(talk, &result), now, talk.scene.entropy);
         if let Health::Limits(Some(pause)) = health {
@@ -231,19 +232,16 @@ impl Line {
             }
             Err(error) => return Received::Lost(self.lost(error)),
         };
-        let mut raw = Raw {
-            status: response.status().as_u16(),
-            content_type: header(&response, CONTENT_TYPE)
-                .unwrap_or_default()
-                .to_lowercase(),
-            retry_after: header(&response, RETRY_AFTER),
-            body: String::new(),
-        };
+        let status = response.status().as_u16();
+        let content_type = header(&response, CONTENT_TYPE).unwrap_or_default();
+        let retry_after = header(&response, RETRY_AFTER);
         match read(response).await {
-            Ok(body) => {
-                raw.body = body;
-                Received::Answered(raw)
-            }
+            Ok(body) => Received::Answered(Raw::new(
+                status,
+                content_type.to_lowercase(),
+                retry_after,
+                body,
+            )),
             Err(Unread::TooLong) => {
                 Received::Lost(format!("it is longer than {} MiB", LONGEST_ANSWER >> 20))
             }
@@ -368,11 +366,8 @@ fn failure(talk: &Talk<'_>, result: &Result<Answer, Setback>) -> String {
 fn shown_request(talk: &Talk<'_>, ask: &Ask) -> Value {
     let body = match &ask.cargo {
         Cargo::Nothing => Value::Null,
-        Cargo::Json(value) => talk.mask.kept(value),
-        Cargo::Form { shown, .. } => talk.mask.kept(shown),
-        Cargo::Signed { text, .. } => talk
-            .mask
-            .kept(&serde_json::from_str(text).unwrap_or_default()),
+        Cargo::Json(value) | Cargo::Form { shown: value, .. } => kept(talk, value),
+        Cargo::Signed { text, .. } => kept(talk, &serde_json::from_str(text).unwrap_or_default()),
     };
     let mut url = ask.url.clone();
     // Neither fails for an http address; a name and a password have no place in a journal.
@@ -381,16 +376,21 @@ fn shown_request(talk: &Talk<'_>, ask: &Ask) -> Value {
     json!({"method": ask.method.as_str(), "url": talk.mask.text(url.as_str()), "body": body})
 }
 
+fn kept(talk: &Talk<'_>, body: &Value) -> Value {
+    talk.mask.kept(body, body.to_string().len())
+}
+
 fn shown_response(talk: &Talk<'_>, ask: &Ask, received: &Received) -> Value {
     let Received::Answered(raw) = received else {
         return Value::Null;
     };
-    let body = match serde_json::from_str::<Value>(raw.body.trim()) {
-        Ok(value) => talk.mask.kept(&value),
-        Err(_) if raw.body.trim().is_empty() => Value::Null,
+    let body = match &raw.json {
+        Some(value) => talk.mask.kept(value, raw.body.len()),
         // What is about keys and not readable as fields cannot be masked by field.
-        Err(_) if ask.url.path().contains("/token") => Value::from(super::mask::MASKED),
-        Err(_) => talk.mask.kept(&Value::from(raw.body.as_str())),
+        None if ask.url.path().contains("/token") => Value::from(super::mask::MASKED),
+        None => talk
+            .mask
+            .kept(&Value::from(raw.body.as_str()), raw.body.len()),
     };
     json!({"status": raw.status, "body": body})
 }

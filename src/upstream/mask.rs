@@ -67,8 +67,7 @@ impl Mask {
 
     fn fields(&self, fields: &Map<String, Value>) -> Map<String, Value> {
         let masked = |(name, value): (&String, &Value)| {
-            let secret = names_a_secret(name) && !value.is_null();
-            let value = if secret {
+            let value = if hides(name, value) {
                 Value::from(MASKED)
             } else {
                 self.value(value)
@@ -78,17 +77,54 @@ impl Mask {
         fields.iter().map(masked).collect()
     }
 
-    /// The value as it is kept in an exchange: masked, then cut.
-    pub(super) fn kept(&self, value: &Value) -> Value {
-        let masked = self.value(value);
-        let text = match &masked {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+    /// The value as it is kept in an exchange: masked, then cut. `bytes` is how long the text was
+    /// that it was read from.
+    pub(super) fn kept(&self, value: &Value, bytes: usize) -> Value {
+        // A supplier may list thousands of things; only what is kept is masked and written.
+        let mut text = String::new();
+        self.write(value, &mut text);
         if text.len() <= KEPT_BYTES {
-            masked
+            self.value(value)
         } else {
-            Value::String(cut(&text))
+            Value::String(cut(&text, bytes))
+        }
+    }
+
+    /// Writes the masked value as JSON, a text as it is, until there is more than is kept.
+    fn write(&self, value: &Value, to: &mut String) {
+        match value {
+            Value::String(text) if to.is_empty() => to.push_str(&self.text(text)),
+            Value::Array(values) => {
+                let mut between = '[';
+                for value in values {
+                    if to.len() > KEPT_BYTES {
+                        return;
+                    }
+                    to.push(between);
+                    between = ',';
+                    self.write(value, to);
+                }
+                to.push_str(if between == '[' { "[]" } else { "]" });
+            }
+            Value::Object(fields) => {
+                let mut between = '{';
+                for (name, value) in fields {
+                    if to.len() > KEPT_BYTES {
+                        return;
+                    }
+                    to.push(between);
+                    between = ',';
+                    to.push_str(&Value::from(self.text(name)).to_string());
+                    to.push(':');
+                    if hides(name, value) {
+                        to.push_str("\"***\"");
+                    } else {
+                        self.write(value, to);
+                    }
+                }
+                to.push_str(if between == '{' { "{}" } else { "}" });
+            }
+            scalar => to.push_str(&self.value(scalar).to_string()),
         }
     }
 
@@ -121,6 +157,11 @@ impl Mask {
     }
 }
 
+/// Whether a field with this name holds a secret.
+fn hides(name: &str, value: &Value) -> bool {
+    names_a_secret(name) && !value.is_null()
+}
+
 fn names_a_secret(name: &str) -> bool {
     let plain: String = name
         .chars()
@@ -130,14 +171,14 @@ fn names_a_secret(name: &str) -> bool {
     plain == "identifier" || NAMES.iter().any(|known| plain.contains(known))
 }
 
-/// The text's first kilobytes, ended at a character, with its whole length.
-fn cut(text: &str) -> String {
+/// The text's first kilobytes, ended at a character, and how long the whole was.
+fn cut(text: &str, bytes: usize) -> String {
     let mut end = KEPT_BYTES;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     let start = text.get(..end).unwrap_or_default();
-    format!("{start}… ({} bytes in all)", text.len())
+    format!("{start}… ({bytes} bytes in all)")
 }
 
 #[cfg(test)]
@@ -175,13 +216,23 @@ mod tests {
     #[test]
     fn what_is_kept_is_masked_before_it_is_cut() {
         let long = format!("{}key-1234{}", "x".repeat(KEPT_BYTES - 4), "ü".repeat(99));
-        let kept = mask().kept(&Value::from(long));
+        let kept = mask().kept(&Value::from(long.as_str()), long.len());
         let text = kept.as_str().unwrap();
-        assert!(
-            !text.contains("key-") && text.ends_with("bytes in all)"),
-            "{text}"
-        );
-        let many: Vec<Value> = (0..2000).map(Value::from).collect();
-        assert!(mask().kept(&Value::from(many)).as_str().unwrap().len() < KEPT_BYTES + 40);
+        let ends = format!("({} bytes in all)", long.len());
+        assert!(!text.contains("key-") && text.ends_with(&ends), "{text}");
+    }
+
+    #[test]
+    fn of_a_long_list_the_begin_is_kept_as_it_would_be_whole() {
+        let client = json!({"name": "Ann \"A\" Lee", "apiToken": "t", "tags": [], "more": {},
+            "note": "by key-1234", "id": 7, "secret": null});
+        let clients = Value::from(vec![client; 2000]);
+        let kept = mask().kept(&clients, 200_000);
+        let (begin, end) = kept.as_str().unwrap().split_once('…').unwrap();
+        assert!(mask().value(&clients).to_string().starts_with(begin));
+        assert_eq!(end, " (200000 bytes in all)");
+        assert!(begin.len() > KEPT_BYTES - 4 && begin.len() <= KEPT_BYTES);
+        let few = json!({"list": [1, "two", null, true, {"password": "p"}]});
+        assert_eq!(mask().kept(&few, 50), mask().value(&few));
     }
 }

@@ -57,7 +57,7 @@ pub enum Received {
 }
 
 /// An answer as it came.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Raw {
     /// Status.
     pub status: u16,
@@ -67,6 +67,8 @@ pub struct Raw {
     pub retry_after: Option<String>,
     /// The body.
     pub body: String,
+    /// The body as JSON, read once; null for an empty one, nothing for anything else.
+    pub(super) json: Option<Value>,
 }
 
 /// An answer that the step can go on with.
@@ -135,7 +137,7 @@ impl From<Setback> for Outcome {
 pub(super) fn classify(
     who: &str,
     expect: &Expect,
-    received: &Received,
+    received: Received,
     now: Timestamp,
 ) -> Result<Answer, Setback> {
     match received {
@@ -151,11 +153,10 @@ pub(super) fn classify(
     }
 }
 
-fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Answer, Setback> {
+fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<Answer, Setback> {
     let status = raw.status;
     let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
     let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
-    let body = parse(&raw.body);
     if raw.is_html() {
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
         return unclear(&format!(
@@ -167,7 +168,7 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
             status,
             body: Value::Null,
         }),
-        200..=299 if body.is_none() => {
+        200..=299 if raw.json.is_none() => {
             unclear(&format!("answered {status} with a body that is not JSON"))
         }
         200..=299 if raw.body.trim().is_empty() && expect.body == Body::Json => {
@@ -175,7 +176,7 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
         }
         200..=299 => Ok(Answer {
             status,
-            body: body.unwrap_or_default(),
+            body: raw.json.take().unwrap_or_default(),
         }),
         408 => unclear("answered 408: the request took too long"),
         429 => Err(Setback::Unavailable {
@@ -185,10 +186,10 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
         // Who names the time to come back has turned the request away. Should that not be true
         // after all, the look that comes before every create still finds the mark.
         503 if pause.is_some() => Err(Setback::Unavailable {
-            error: format!("{who} answered 503: {}", words(raw)),
+            error: format!("{who} answered 503: {}", words(&raw)),
             retry_after: pause,
         }),
-        400..=499 if expect.meanings.contains(&status) => match body {
+        400..=499 if expect.meanings.contains(&status) => match raw.json.take() {
             Some(body) => Ok(Answer { status, body }),
             None => unclear(&format!(
                 "answered {status} with a body that is not its API's"
@@ -196,16 +197,16 @@ fn answered(who: &str, expect: &Expect, raw: &Raw, now: Timestamp) -> Result<Ans
         },
         401 => Err(Setback::KeyRefused(format!(
             "API key refused by {who} (401): {}",
-            words(raw)
+            words(&raw)
         ))),
         400..=499 => Err(Setback::Rejected(format!(
             "{who} answered {status}: {}",
-            words(raw)
+            words(&raw)
         ))),
         300..=399 => unclear(&format!(
             "answered {status}: a redirect, which is not followed"
         )),
-        _ => unclear(&format!("answered {status}: {}", words(raw))),
+        _ => unclear(&format!("answered {status}: {}", words(&raw))),
     }
 }
 
@@ -225,7 +226,7 @@ pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> He
     let Received::Answered(raw) = received else {
         return Health::Fails;
     };
-    let strange = expect.body != Body::Anything && parse(&raw.body).is_none();
+    let strange = expect.body != Body::Anything && raw.json.is_none();
     match raw.status {
         429 => Health::Limits(raw.retry_after.as_deref().and_then(|text| pause(text, now))),
         408 | 500.. => Health::Fails,
@@ -243,6 +244,23 @@ fn unclear(expect: &Expect, error: String, retry_after: Option<Duration>) -> Set
 }
 
 impl Raw {
+    /// An answer with this body.
+    pub fn new(
+        status: u16,
+        content_type: String,
+        retry_after: Option<String>,
+        body: String,
+    ) -> Self {
+        let json = parse(&body);
+        Self {
+            status,
+            content_type,
+            retry_after,
+            body,
+            json,
+        }
+    }
+
     fn is_html(&self) -> bool {
         let text = self.body.trim_start_matches('\u{feff}').trim_start();
         let announced = self.content_type.starts_with("text/html")
@@ -276,7 +294,7 @@ fn pause(text: &str, now: Timestamp) -> Option<Duration> {
 
 /// The supplier's own words in an answer.
 fn words(raw: &Raw) -> String {
-    let said = parse(&raw.body).as_ref().map(said).unwrap_or_default();
+    let said = raw.json.as_ref().map(said).unwrap_or_default();
     if !said.is_empty() {
         return said;
     }

@@ -19,17 +19,12 @@ fn now() -> Timestamp {
 
 fn raw(status: u16, kind: &str, body: &str) -> Received {
     let (content_type, body) = (kind.to_owned(), body.to_owned());
-    Received::Answered(Raw {
-        status,
-        content_type,
-        retry_after: None,
-        body,
-    })
+    Received::Answered(Raw::new(status, content_type, None, body))
 }
 
 /// What a case came to: its first letters stand for themselves.
 fn verdict(expect: &Expect, received: &Received) -> String {
-    match classify("Hivelocity", expect, received, now()) {
+    match classify("Hivelocity", expect, received.clone(), now()) {
         Ok(answer) => format!("answer {}", answer.status),
         Err(Setback::KeyRefused(_)) => "key refused".to_owned(),
         Err(Setback::Rejected(_)) => "rejected".to_owned(),
@@ -145,12 +140,8 @@ fn retry_after_is_kept_as_seconds_or_date_for_an_hour_at_most() {
         ("Sun, 22 Nov 2026 21:50:00 GMT", "unavailable 3600"),
     ] {
         let limited = |status| {
-            Received::Answered(Raw {
-                status,
-                retry_after: Some(text.to_owned()),
-                body: "{}".to_owned(),
-                ..Raw::default()
-            })
+            let patience = Some(text.to_owned());
+            Received::Answered(Raw::new(status, String::new(), patience, "{}".to_owned()))
         };
         assert_eq!(verdict(&WRITE, &limited(429)), seconds, "429 {text}");
         assert_eq!(verdict(&READ, &limited(503)), seconds, "503 {text}");
@@ -165,7 +156,7 @@ fn retry_after_is_kept_as_seconds_or_date_for_an_hour_at_most() {
 
 #[test]
 fn a_rejection_repeats_the_suppliers_own_words() {
-    let words = |body: &str| match classify("1H", &READ, &raw(400, "", body), now()) {
+    let words = |body: &str| match classify("1H", &READ, raw(400, "", body), now()) {
         Err(Setback::Rejected(words)) => words,
         other => panic!("{other:?}"),
     };
