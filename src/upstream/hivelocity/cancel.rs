@@ -30,20 +30,71 @@ impl Hivelocity {
             }
             return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
         };
-        match self.locate(talk, &acting, tag).await? {
-            Located::Here(id, _) => self.cancel_visible(talk, &acting, id).await,
-            Located::Hidden(id) if state.ip.is_some() => self.delete(talk, &acting, id).await,
-            Located::Hidden(id) => self.cancel_invisible(talk, &acting, Some(id)).await,
+        let (id, outcome) = match self.locate(talk, &acting, tag).await? {
+            Located::Here(id, _) => (id, self.cancel_visible(talk, &acting, id).await?),
+            Located::Hidden(id) if state.ip.is_some() => {
+                (id, self.delete(talk, &acting, id).await?)
+            }
+            Located::Hidden(id) => {
+                let outcome = self.cancel_invisible(talk, &acting, Some(id)).await?;
+                (id, outcome)
+            }
             Located::Another { id, tag } => {
                 let note = format!("the hardware belongs to another service now ({tag})");
-                Ok(Outcome::AlreadySo(cancelled(Some(id), &note)))
+                (id, Outcome::AlreadySo(cancelled(Some(id), &note)))
             }
-            Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await,
-            Located::Nowhere => Ok(Outcome::AlreadySo(cancelled(
-                None,
-                "no device carries the tag",
-            ))),
+            Located::Nowhere if ordered => {
+                return self.cancel_invisible(talk, &acting, None).await;
+            }
+            Located::Nowhere => {
+                let note = "no device carries the tag";
+                return Ok(Outcome::AlreadySo(cancelled(None, note)));
+            }
+        };
+        match outcome {
+            Outcome::Done(done) => {
+                let done = self.cancel_others(talk, &acting, tag, id, done).await?;
+                Ok(Outcome::Done(done))
+            }
+            Outcome::AlreadySo(done) => {
+                let done = self.cancel_others(talk, &acting, tag, id, done).await?;
+                Ok(Outcome::AlreadySo(done))
+            }
+            other => Ok(other),
         }
+    }
+
+    /// Hardware may have been exchanged, and an order whose answer was lost may have come true so
+    /// late that another was placed: whatever else carries the mark costs money for nothing.
+    async fn cancel_others(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        tag: &str,
+        own: i64,
+        mut done: Done,
+    ) -> Found<Done> {
+        let devices = match self.devices(talk, acting).await {
+            Ok(devices) => devices,
+            // The service's own is cancelled all the same.
+            Err(Setback::Rejected(words)) => {
+                done.output["others"] = json!(format!("not looked for: {words}"));
+                return Ok(done);
+            }
+            Err(setback) => return Err(setback),
+        };
+        let marked = devices.iter().filter(|device| device.carries(tag));
+        let others: Vec<i64> = marked
+            .filter_map(|device| device.id)
+            .filter(|id| *id != own)
+            .collect();
+        for id in &others {
+            self.delete(talk, acting, *id).await?;
+        }
+        if !others.is_empty() {
+            done.output["also_cancelled"] = json!(others);
+        }
+        Ok(done)
     }
 
     async fn cancel_visible(

@@ -334,6 +334,48 @@ async fn an_ordered_device_that_is_not_visible_yet_is_cancelled_once_it_is() {
 }
 
 #[tokio::test]
+async fn whatever_else_carries_the_mark_is_cancelled_with_the_device() {
+    let all = json!([
+        built(),
+        device(10, "192.0.2.6", "ON", &["other", TAG]),
+        device(11, "192.0.2.7", "ON", &["billhook:whmcs:999"]),
+        device(12, "192.0.2.8", "ON", &[]),
+    ]);
+    let step = action("hivelocity.cancel_device");
+    for own in [204, 404] {
+        let table = Table::new(&[
+            (ONE, 200, built()),
+            (CANCEL, own, Value::Null),
+            (LIST, 200, all.clone()),
+            ("DELETE /bare-metal-devices/10", 500, Value::Null),
+        ])
+        .await;
+        let set = ordered(Some("192.0.2.5"));
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(
+            starts(&outcome),
+            "Ambiguous",
+            "it is not given up: {outcome:?}"
+        );
+        table.set("DELETE /bare-metal-devices/10", 409, Value::Null);
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        let (Outcome::Done(done) | Outcome::AlreadySo(done)) = &outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(done.output["also_cancelled"], json!([10]));
+        let deleted = table.stage.lines();
+        let deleted = deleted.iter().filter(|line| line.starts_with("DELETE "));
+        assert!(
+            deleted
+                .clone()
+                .all(|line| line.contains("/9") || line.contains("/10")),
+            "{:?}",
+            deleted.collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test]
 async fn nothing_ordered_is_nothing_to_cancel() {
     let table = Table::new(&[
         (LIST, 200, json!([])),
