@@ -11,9 +11,10 @@ use super::settle::{SHORTEST, Settled, at, upstream};
 /// The step that cannot begin, or whose attempt came to nothing, because its upstream is away.
 pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {
     let unclear = step.unknown_since.is_some();
+    let delay = away.until.since(now).max(SHORTEST);
     if unclear && step.action.repeat() == Repeat::Create {
-        // Nobody could look meanwhile, so this time does not prove that nothing was created.
-        step.unknown_since = Some(now);
+        // Nobody can look until then, so this time does not prove that nothing was created.
+        step.unknown_since = Some(now.plus(delay));
     }
     // Nor was it the step that took so long.
     step.began_at = step.began_at.map(|_| now);
@@ -23,7 +24,6 @@ pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {
         other => other,
     };
     step.error = away.error.clone().or(step.error);
-    let delay = away.until.since(now).max(SHORTEST);
     let waiting_for = words(&step, away.because, now.plus(delay));
     at(step, delay, now, waiting_for)
 }

@@ -69,11 +69,16 @@ fn the_time_in_which_nobody_could_look_proves_nothing() {
     step.unknown_since = Some(now());
     let later = now().plus(Duration::from_hours(3));
     assert_eq!(permit(&step, later, &RULES), Permit::Send);
-    let ended = held(step, &away(Because::Silent), later).step;
-    assert_eq!(ended.status, StepStatus::Unknown);
-    assert_eq!(permit(&ended, later, &RULES), Permit::LookOnly);
-    let after = later.plus(RULES.absent_after);
-    assert_eq!(permit(&ended, after, &RULES), Permit::Send);
+    let mut silent = away(Because::Silent);
+    silent.until = later.plus(RULES.absent_after.saturating_mul(2));
+    let ended = held(step, &silent, later);
+    assert_eq!(ended.step.status, StepStatus::Unknown);
+    // The first look since it went away is only a look, however long it was away.
+    let again = due(&ended);
+    assert_eq!(permit(&ended.step, later, &RULES), Permit::LookOnly);
+    assert_eq!(permit(&ended.step, again, &RULES), Permit::LookOnly);
+    let after = again.plus(RULES.absent_after);
+    assert_eq!(permit(&ended.step, after, &RULES), Permit::Send);
 }
 
 #[test]
