@@ -1,10 +1,10 @@
-//! The sections about this process: server, store, admin, execution, retry. Pure, except that
-//! secrets may come from files.
+//! The sections about this process: server, store, admin, execution, alerts, retry. Pure, except
+//! that secrets may come from files.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::secrets::decoded;
+use super::secrets::{decoded, webhook_secret_problem};
 use super::section::Section;
 use super::settings::{Admin, Alerts, Execution, Retry, Server, Store};
 use super::values;
@@ -127,6 +127,8 @@ pub(super) fn alerts(mut section: Section<'_>) -> Option<Alerts> {
     if url.is_some() && secret.is_empty() {
         let what = "is missing; write whsec_ and at least 24 random bytes in base64";
         section.problem("secret", what);
+    } else if let Some(problem) = url.as_ref().and_then(|_| webhook_secret_problem(&secret)) {
+        section.problem("secret", problem);
     }
     section.finish();
     Some(Alerts { url: url?, secret })

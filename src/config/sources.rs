@@ -188,6 +188,10 @@ fn report(mut section: Section<'_>) -> Report {
     if secret.is_empty() {
         let what = "is missing; write the WHMCS API credential's secret, or the webhook's";
         section.problem("secret", what);
+    } else if kind == Some(ReportKind::Webhook)
+        && let Some(problem) = webhook_secret_problem(&secret)
+    {
+        section.problem("secret", problem);
     }
     section.finish();
     Report {

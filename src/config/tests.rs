@@ -9,7 +9,7 @@ pub(super) const TOKEN: &str = "a-token-of-enough-characters";
 pub(super) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(super) const WHSEC: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// A file with the least that must be there, and `more` after it.
+/// A file with this text.
 pub(super) fn file(more: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), more).unwrap();

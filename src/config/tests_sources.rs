@@ -157,12 +157,18 @@ fn a_report_is_read_and_its_missing_parts_are_named() {
         message.starts_with("sources.whmcs.report.identifier: is missing"),
         "{message}"
     );
-    let webhook =
-        "[sources.whmcs.report]\nkind = 'webhook'\nurl = 'https://b.example'\nsecret = 's'";
-    load_with(&source(webhook)).unwrap();
+    let webhook = format!(
+        "[sources.whmcs.report]\nkind = 'webhook'\nurl = 'https://b.example'\nsecret = '{WHSEC}'"
+    );
+    load_with(&source(&webhook)).unwrap();
+    let message = problem(&source(&webhook.replace(WHSEC, "hunter2")));
+    assert_eq!(
+        message,
+        "sources.whmcs.report.secret: is not whsec_ and base64"
+    );
     let message = problem(&source(&webhook.replace("'webhook'", "'mail'")));
     assert!(message.contains("whmcs_api or webhook"), "{message}");
-    let message = problem(&source(&webhook.replace("'s'", "''")));
+    let message = problem(&source(&webhook.replace(WHSEC, "")));
     assert!(
         message.starts_with("sources.whmcs.report.secret: is missing"),
         "{message}"

@@ -20,7 +20,6 @@
 
 mod action;
 mod case;
-mod concern;
 mod customer;
 mod device;
 mod guard;
@@ -49,11 +48,10 @@ use crate::domain::{
     StepAction,
 };
 
-pub use concern::{Concern, concerns};
 pub use guard::{Guard, guard};
 pub use held::{held, spared};
 pub use marks::{client_company, client_mark, device_tag, username};
-pub use overtaken::overtaken;
+use overtaken::overtaken;
 pub use settle::{
     Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent,
 };

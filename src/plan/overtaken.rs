@@ -8,7 +8,11 @@ use crate::domain::{EventType, OrderKey, ServiceState, ServiceStatus};
 /// because a newer run of the lane may have passed it meanwhile: what it would still do, and the
 /// status that it would leave behind, are not wanted any more. Customers' events are judged when
 /// they are planned.
-pub fn overtaken(kind: EventType, order: &OrderKey, service: &ServiceState) -> Option<String> {
+pub(super) fn overtaken(
+    kind: EventType,
+    order: &OrderKey,
+    service: &ServiceState,
+) -> Option<String> {
     match kind {
         EventType::OrderPaid => {
             settled_after(order, service).or_else(|| package_after(order, service))

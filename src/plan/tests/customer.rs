@@ -1,14 +1,14 @@
-//! The customer's own events, and what the receiver asks.
+//! The customer's own events.
 
 use serde_json::json;
 
 use crate::catalogue::{AccountModel, CreateClientOn};
-use crate::domain::{CustomerState, EventType, OrderedService, ServiceStatus, StepAction};
+use crate::domain::{CustomerState, EventType, ServiceStatus, StepAction};
 
-use super::super::{Concern, Verdict, concerns};
-use super::fixtures::{BOTH, LICENCE, World, at, rules, state, user};
+use super::super::Verdict;
+use super::fixtures::{BOTH, LICENCE, World, at, state, user};
 use super::{active_sibling, superseded};
-use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated, OrderPaid, ServiceTerminated};
+use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated};
 use ServiceStatus::{Suspended, Terminated, Unknown};
 
 #[test]
@@ -80,31 +80,4 @@ fn an_update_of_a_closed_customer_does_not_open_it() {
     world.store(&plan, true);
     assert!(world.customer.closed);
     assert_eq!(world.customer.settled, Some(at(20)));
-}
-
-#[test]
-fn the_receiver_learns_what_is_for_billhook() {
-    let world = World::new(OrderPaid, Unknown, BOTH);
-    let mut rules = rules(AccountModel::Multi);
-    let ask = |kind, product: &str, rules: &super::super::Rules| {
-        let service = OrderedService {
-            product_id: product.into(),
-            ..OrderedService::default()
-        };
-        concerns("whmcs", kind, Some(&service), &world.catalogue, rules)
-    };
-    assert_eq!(ask(OrderPaid, "42", &rules), Concern::Run);
-    assert_eq!(ask(ServiceTerminated, "", &rules), Concern::Run);
-    let unknown = Concern::RunIfKnown("product 43 is not in the catalogue".into());
-    assert_eq!(ask(ServiceTerminated, "43", &rules), unknown);
-    assert!(matches!(
-        ask(CustomerCreated, "", &rules),
-        Concern::Ignore(_)
-    ));
-    rules.create_client_on = CreateClientOn::Signup;
-    assert_eq!(ask(CustomerCreated, "", &rules), Concern::Run);
-    assert!(matches!(
-        ask(EventType::TestPing, "", &rules),
-        Concern::Ignore(_)
-    ));
 }
