@@ -1,5 +1,5 @@
-//! `cargo bench --bench growth`: whether history slows the present down. Fills a store with years'
-//! worth of deliveries, then measures receiving, claiming, lists and the start against an empty
+//! `cargo bench --bench growth`: whether history slows the present down. Fills a store with a
+//! year's deliveries, then measures receiving, claiming, lists and the start against an empty
 //! store in the same run; and the memory with many runs pending.
 //!
 //! After `--`: `--deliveries` (default: 10 million, or as many as half of the free disk holds),

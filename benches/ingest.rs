@@ -3,7 +3,7 @@
 //!
 //! One run measures both in turns, several times; the ratio of the medians is what counts, since
 //! the load generator takes its share of the same cores. After `--`: `--seconds`, `--rounds`,
-//! `--connections`.
+//! `--connections`, `--scattered` (ids in no order, where most senders' grow with time).
 
 #[path = "support/load.rs"]
 mod load;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Module, rank, and the outside crates that only some may name.
+/// Module and rank.
 const RANKS: [(&str, u8); 16] = [
     ("domain", 0),
     ("verify", 1),

@@ -1,5 +1,5 @@
-//! What both benchmarks share: their arguments, a configuration on a fresh folder, medians, and
-//! what the machine is.
+//! What the three benchmarks share: their arguments, a configuration on a fresh folder, medians,
+//! and what the machine is.
 
 pub mod machine;
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use billhook::config::{self, Config};
 
-/// The one source of both benchmarks.
+/// The one source of all benchmarks.
 pub const SOURCE: &str = "whmcs";
 /// Its secret; nothing outside this machine ever sees it.
 pub const SECRET: &str = "whsec_YmVuY2htYXJrLXNlY3JldC1vZi0zMi1ieXRlcyE=";

@@ -42,7 +42,7 @@ enum Look {
 
 #[derive(Debug, Subcommand)]
 enum LookByName {
-    /// All known
+    /// The first 50 by source and id; limit=500 for more
     List(List),
     /// One, whole
     Show(Show),

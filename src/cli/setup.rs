@@ -1,4 +1,4 @@
-//! `billhook init`, `check`, `plan`, `migrate`: everything around a configuration.
+//! `billhook init`, `check`, `plan`, `migrate`, `backup`: everything around a configuration.
 
 use std::path::PathBuf;
 

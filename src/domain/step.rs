@@ -398,9 +398,11 @@ pub struct Step {
     pub failures: u32,
     /// Whether a person allowed it, where the policy asks for that.
     pub approved: bool,
-    /// When the first attempt with an unclear end began, while the step is unknown.
+    /// When the last attempt with an unclear end ended, as far as that is known, until it is clear
+    /// what came of it; where the step was held since then, when that ends.
     pub unknown_since: Option<super::time::Timestamp>,
-    /// When the first attempt was made.
+    /// When the first attempt was made; counted anew when the step was held, or when a person let
+    /// it go on.
     pub began_at: Option<super::time::Timestamp>,
     /// What came of it.
     pub output: Value,

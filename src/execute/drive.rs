@@ -4,11 +4,12 @@ mod attempt;
 
 use serde_json::{Value, json};
 
+use crate::domain::Licence;
 use crate::domain::event::Event;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::patched;
-use crate::domain::step::{Permit, Repeat, Step, StepAction, StepStatus};
+use crate::domain::step::{DEVICE_IP, Permit, Repeat, Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
 use crate::plan::{self, Plan, Verdict};
@@ -71,12 +72,26 @@ impl<'e> Drive<'e> {
             }
         }
         self.note_interruption();
+        if let Some((why, reason)) = self.stays_paused() {
+            return self
+                .write(Stand::paused(why, reason), None, false)
+                .await
+                .map(drop);
+        }
         if !self.run.planned
             && let Some(stand) = self.make_plan().await?
         {
             return self.stop(stand).await;
         }
         self.step_by_step().await
+    }
+
+    /// A termination wakes what is paused to make it give way. Where it does not have to (the
+    /// service is protected, the termination was cancelled meanwhile), it goes on waiting for a
+    /// person, who was told already.
+    fn stays_paused(&mut self) -> Option<(PauseReason, String)> {
+        let paused = self.run.paused.take()?;
+        (self.run.planned && !self.overtaken).then_some(paused)
     }
 
     async fn step_by_step(mut self) -> Result<(), StoreError> {
@@ -272,12 +287,36 @@ impl<'e> Drive<'e> {
 
     /// A later termination waits behind this run: what is left is not done any more.
     fn give_way(&mut self) -> Prepared {
+        self.keep_in_doubt();
         for step in self.steps.iter_mut().filter(|step| !step.status.is_over()) {
             step.status = StepStatus::Cancelled;
             self.pending.step(step);
         }
         let reason = "the service was terminated before this was finished".to_owned();
         Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
+    }
+
+    /// A licence that was asked for may yet be there, or hidden because its sub-user is suspended:
+    /// it counts as held, so that the termination removes it, which looks first.
+    fn keep_in_doubt(&mut self) {
+        let Some(device_ip) = self.run.service.ip.clone() else {
+            return;
+        };
+        let mut held = self.run.service.licenses.clone();
+        let begun = |step: &&Step| !step.status.is_over() && step.attempts > 0;
+        for step in self.steps.iter().filter(begun) {
+            if let StepAction::AddLicense { product, ip, .. } = &step.action {
+                held.push(Licence {
+                    product: product.clone(),
+                    ip: ip.replace(DEVICE_IP, &device_ip),
+                });
+            }
+        }
+        held.sort();
+        held.dedup();
+        if held != self.run.service.licenses {
+            self.patch(&json!({"licenses": held}), &Value::Null);
+        }
     }
 
     async fn succeed(mut self) -> Result<(), StoreError> {
@@ -290,6 +329,9 @@ impl<'e> Drive<'e> {
 
     async fn stop(mut self, stand: Stand) -> Result<(), StoreError> {
         let told = stand.clone();
+        if let Some(alert) = self.alert(&stand) {
+            self.pending.alert(alert);
+        }
         let advanced = self.write(stand, None, false).await?;
         // Where another has the claim by now, nothing came of it.
         if advanced.applied {
@@ -328,13 +370,18 @@ impl<'e> Drive<'e> {
     ) -> Result<Advanced, StoreError> {
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
-        let alert = self.alert(&stand);
-        let mut write = pending.into_write(&self.run, stand, begins, acquire, self.now());
-        write.alert = alert;
+        let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
         let advanced = self.engine.store.advance(write).await?;
         match running_until {
             Some(end) if advanced.applied => self.run.lease.extend(end),
-            _ => self.run.lease.lose(),
+            Some(_) | None => self.run.lease.lose(),
+        }
+        if !advanced.applied {
+            tracing::warn!(
+                run = %self.run.id, service = self.run.service_id.as_deref().unwrap_or("-"),
+                "another worker has the run by now, or a person ended it; what came of the last \
+                 call is not written"
+            );
         }
         self.overtaken |= advanced.overtaken && !self.protected;
         Ok(advanced)

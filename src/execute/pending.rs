@@ -17,6 +17,7 @@ pub(super) struct Pending {
     service: Value,
     customer: Value,
     at_end: Option<AtEnd>,
+    alert: Option<String>,
     release_claim: bool,
 }
 
@@ -97,6 +98,11 @@ impl Pending {
         self.at_end = Some(at_end);
     }
 
+    /// What people are told.
+    pub(super) fn alert(&mut self, alert: String) {
+        self.alert = Some(alert);
+    }
+
     pub(super) fn release_claim(&mut self) {
         self.release_claim = true;
     }
@@ -127,7 +133,7 @@ impl Pending {
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,
-            alert: None,
+            alert: self.alert,
             pause_reason: stand.pause_reason.map(PauseReason::name),
             at_end: self.at_end,
             steps: self.steps,

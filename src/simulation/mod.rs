@@ -8,6 +8,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `settings` | the settings of every simulation |
 //! | `control` | the time, chance, the story, what befalls whom |
 //! | `turns` | tasks that take turns; pausing is how they let others go first |
 //! | `door` | before and after every commit |

@@ -13,17 +13,24 @@ use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
 
-/// Keeps the deliveries; one receipt each, in their order. `busy` are the lanes that are known to
-/// hold an unfinished run.
+/// What is known of the others that write, too.
+pub(super) struct Others {
+    /// The lanes that hold an unfinished run.
+    pub(super) busy: HashSet<String>,
+    /// The transaction is repeated because something in it was there already.
+    pub(super) clashed: bool,
+}
+
+/// Keeps the deliveries; one receipt each, in their order.
 pub(super) async fn accept(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
-    busy: &HashSet<String>,
+    others: &Others,
     counts: &mut Counts,
 ) -> Result<Vec<Receipt>, SqlError> {
     let kept = match link {
         Link::Sqlite(_) | Link::Aside(_) => keep_at_once(link, deliveries, counts).await?,
-        Link::Postgres(_) => keep(link, deliveries, busy, counts).await?,
+        Link::Postgres(_) => keep(link, deliveries, others, counts).await?,
     };
     let Some(stored) = kept else {
         for new in deliveries {
@@ -80,11 +87,17 @@ async fn keep_at_once(
 async fn keep(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
-    busy: &HashSet<String>,
+    others: &Others,
     counts: &mut Counts,
 ) -> Result<Kept, SqlError> {
     let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
-    let kept = DELIVERIES.execute(link, &rows, delivery_row).await?;
+    // Repetitions are rare, and looking for them costs every delivery a write more.
+    let insert = if others.clashed {
+        &DELIVERIES
+    } else {
+        &DELIVERIES_ALL_NEW
+    };
+    let kept = insert.execute(link, &rows, delivery_row).await?;
     let stored = if kept == deliveries.len() as u64 {
         None
     } else {
@@ -100,7 +113,7 @@ async fn keep(
         .filter(is_stored)
         .flat_map(runs_of)
         .collect();
-    make(link, &made, busy, counts).await?;
+    make(link, &made, &others.busy, counts).await?;
     Ok(stored)
 }
 
@@ -113,34 +126,48 @@ fn runs_of(new: &NewDelivery) -> impl Iterator<Item = Made<'_>> {
     })
 }
 
-const DELIVERIES: Bulk = Bulk {
-    values: &[
-        ("id", Kind::Int),
-        ("received_at", Kind::Int),
-        ("source", Kind::Text),
-        ("verdict", Kind::Text),
-        ("cause", Kind::Text),
-        ("type", Kind::Text),
-        ("dedupe", Kind::Blob),
-        ("duplicate_of", Kind::Int),
-        ("customer_id", Kind::Text),
-        ("service_ids", Kind::Text),
-        ("run_ids", Kind::Text),
-        ("signed_at", Kind::Int),
-        ("verification", Kind::Text),
-        ("headers", Kind::Text),
-        ("body", Kind::Blob),
-    ],
-    statement: "INSERT INTO deliveries (id, received_at, source, verdict, cause, type, dedupe, \
+const DELIVERY: &[(&str, Kind)] = &[
+    ("id", Kind::Int),
+    ("received_at", Kind::Int),
+    ("source", Kind::Text),
+    ("verdict", Kind::Text),
+    ("cause", Kind::Text),
+    ("type", Kind::Text),
+    ("dedupe", Kind::Blob),
+    ("duplicate_of", Kind::Int),
+    ("customer_id", Kind::Text),
+    ("service_ids", Kind::Text),
+    ("run_ids", Kind::Text),
+    ("signed_at", Kind::Int),
+    ("verification", Kind::Text),
+    ("headers", Kind::Text),
+    ("body", Kind::Blob),
+];
+
+macro_rules! insert_deliveries {
+    () => {
+        "INSERT INTO deliveries (id, received_at, source, verdict, cause, type, dedupe, \
          duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, body) \
-         SELECT * FROM w WHERE true \
-         ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING",
+         SELECT * FROM w WHERE true"
+    };
+}
+
+/// Passes over those whose key is taken.
+const DELIVERIES: Bulk = Bulk {
+    values: DELIVERY,
+    statement: concat!(
+        insert_deliveries!(),
+        " ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING"
+    ),
 };
 
-fn delivery_row<'v>(
-    row: &mut Rows<'v>,
-    (new, duplicate_of): &(&'v NewDelivery, Option<i64>),
-) {
+/// Fails where a key is taken.
+const DELIVERIES_ALL_NEW: Bulk = Bulk {
+    values: DELIVERY,
+    statement: insert_deliveries!(),
+};
+
+fn delivery_row<'v>(row: &mut Rows<'v>, (new, duplicate_of): &(&'v NewDelivery, Option<i64>)) {
     row.push(new.id.0)
         .push(new.received_at.micros())
         .push(&new.source)
@@ -175,10 +202,7 @@ pub(super) fn read_run_ids(text: Option<&str>) -> Vec<RunId> {
     ids.into_iter().map(RunId).collect()
 }
 
-const STORED: Bulk = Bulk {
-    values: &[("id", Kind::Int)],
-    statement: "SELECT d.id FROM deliveries d JOIN w ON w.id = d.id",
-};
+const STORED: Bulk = Bulk::of_ids("SELECT d.id FROM deliveries d JOIN w ON w.id = d.id");
 
 async fn stored_among(
     link: &mut Link<'_>,
@@ -373,11 +397,7 @@ async fn make(
     settle_lanes(link, lanes, made).await
 }
 
-async fn insert_runs(
-    link: &mut Link<'_>,
-    made: &[&Made<'_>],
-    due: bool,
-) -> Result<(), SqlError> {
+async fn insert_runs(link: &mut Link<'_>, made: &[&Made<'_>], due: bool) -> Result<(), SqlError> {
     let insert = INSERT.execute(link, made, |row, new| run_row(row, new, due));
     insert.await.map(drop)
 }

@@ -25,7 +25,7 @@ pub(super) async fn advance(
     let applied = update_runs(link, writes).await?;
     let live: Vec<&Advance> = writes
         .iter()
-        .filter(|write| applied.contains_key(&write.run.0))
+        .filter(|write| applied.contains_key(&(write.run.0, write.fence)))
         .collect();
     let refused = claims::acquire(link, &live).await?;
     for write in &live {
@@ -45,9 +45,12 @@ pub(super) async fn advance(
     Ok(writes
         .iter()
         .map(|write| Advanced {
-            applied: applied.contains_key(&write.run.0),
+            applied: applied.contains_key(&(write.run.0, write.fence)),
             claimed: !refused.contains(&write.run.0),
-            overtaken: applied.get(&write.run.0).copied().unwrap_or(false),
+            overtaken: applied
+                .get(&(write.run.0, write.fence))
+                .copied()
+                .unwrap_or(false),
         })
         .collect())
 }
@@ -77,13 +80,15 @@ const UPDATE: Bulk = Bulk {
          at_end = coalesce(w.at_end, runs.at_end), note = coalesce(w.note, runs.note), \
          customer_id = coalesce(runs.customer_id, w.customer_id), updated_at = w.now_at \
          FROM w WHERE runs.id = w.id AND runs.fence = w.fence AND runs.status = 'running' \
-         RETURNING runs.id, runs.overtaken",
+         RETURNING runs.id, runs.fence, runs.overtaken",
 };
 
+/// Which of them were written, by run and claim (a worker that lost its claim may write beside the
+/// one that has it now), and whether a termination waits behind the run.
 async fn update_runs(
     link: &mut Link<'_>,
     writes: &[Advance],
-) -> Result<HashMap<i64, bool>, SqlError> {
+) -> Result<HashMap<(i64, i64), bool>, SqlError> {
     let rows = UPDATE
         .fetch(link, writes, |row, write| {
             let at_end = write.at_end.as_ref();
@@ -103,7 +108,7 @@ async fn update_runs(
         })
         .await?;
     rows.iter()
-        .map(|row| Ok((row.int("id")?, row.flag("overtaken")?)))
+        .map(|row| Ok(((row.int("id")?, row.int("fence")?), row.flag("overtaken")?)))
         .collect()
 }
 

@@ -31,9 +31,14 @@ impl Store {
             std::fs::remove_file(&part).map_err(|error| unwritable(&part, error))?;
         }
         make_private(&part)?;
-        let name = part.to_string_lossy();
-        let connection = Connection::open(&path, Access::Read)?;
-        connection.once("VACUUM INTO $1", &[name.as_ref().into()])?;
+        let name = part.to_string_lossy().into_owned();
+        // It takes as long as the store is large.
+        let copied = tokio::task::spawn_blocking(move || {
+            let connection = Connection::open(&path, Access::Read)?;
+            connection.once("VACUUM INTO $1", &[name.into()])
+        });
+        let copied = copied.await.map_err(|error| unwritable(&part, error))?;
+        copied?;
         let file = std::fs::File::open(&part).map_err(|error| unwritable(&part, error))?;
         file.sync_all().map_err(|error| unwritable(&part, error))?;
         std::fs::rename(&part, to).map_err(|error| unwritable(to, error))?;

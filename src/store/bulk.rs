@@ -34,7 +34,24 @@ impl<'v> Rows<'v> {
     }
 }
 
+/// A row that is an id.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a row of a bulk comes as a reference"
+)]
+pub(super) fn id<'v>(row: &mut Rows<'v>, id: &'v i64) {
+    row.push(*id);
+}
+
 impl Bulk {
+    /// A statement over ids alone.
+    pub(super) const fn of_ids(statement: &'static str) -> Self {
+        Self {
+            values: &[("id", Kind::Int)],
+            statement,
+        }
+    }
+
     /// Runs it over all rows; answers how many rows of the store were changed.
     pub(super) async fn execute<'v, T>(
         &self,
@@ -93,14 +110,26 @@ impl Bulk {
     /// first copy every page that a statement changes, to be able to take that statement back.
     fn sqlite(&self) -> String {
         let places = vec!["?"; self.values.len()].join(",");
-        let statement = match self.statement.split_once(' ') {
-            Some((verb @ ("INSERT" | "UPDATE"), rest)) => format!("{verb} OR FAIL {rest}"),
-            _ => self.statement.to_owned(),
-        };
-        format!(
-            "WITH w ({}) AS (VALUES ({places})) {statement}",
-            self.names()
-        )
+        let with = |rest| format!("WITH w ({}) AS (VALUES ({places})) {rest}", self.names());
+        match self.statement.split_once(' ') {
+            Some(("UPDATE", rest)) => format!("UPDATE OR FAIL {}", self.with_places(rest)),
+            Some(("INSERT", rest)) => with(format!("INSERT OR FAIL {rest}")),
+            _ => with(self.statement.to_owned()),
+        }
+    }
+
+    /// An update of one row with its values' places where it names them: joined with `w` it would
+    /// be written to a table of its own first.
+    fn with_places(&self, update: &str) -> String {
+        let update = update.replacen(" FROM w WHERE ", " WHERE ", 1);
+        let mut named: Vec<_> = (1..).zip(self.values).collect();
+        // The longest first: a name may begin like another.
+        named.sort_by_key(|(_, (name, _))| std::cmp::Reverse(name.len()));
+        named
+            .into_iter()
+            .fold(update, |update, (place, (name, _))| {
+                update.replace(&format!("w.{name}"), &format!("?{place}"))
+            })
     }
 
     fn postgres(&self) -> String {
@@ -153,12 +182,18 @@ mod tests {
         statement: "SELECT t.name FROM t WHERE id IN (SELECT id FROM w) ORDER BY id",
     };
 
+    const SET: Bulk = Bulk {
+        values: &[("id", Kind::Int), ("id_before", Kind::Int)],
+        statement: "UPDATE t SET id = w.id FROM w WHERE t.id = w.id_before",
+    };
+
     #[test]
     fn each_database_gets_a_place_for_every_value() {
         assert!(
             ADD.sqlite()
                 .starts_with("WITH w (id,name) AS (VALUES (?,?)) INSERT OR FAIL INTO t")
         );
+        assert_eq!(SET.sqlite(), "UPDATE OR FAIL t SET id = ?1 WHERE t.id = ?2");
         assert!(ADD.postgres().starts_with(
             "WITH w (id,name) AS (SELECT * FROM unnest($1::int8[],$2::text[])) INSERT"
         ));

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lease::Lease;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{self, CustomerState, ServiceState};
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
+use super::bulk::id;
 use super::counts::Counts;
 use super::rows::{AtEnd, Claimed};
-use super::sql::{Bulk, Kind, Link, Row, Rows, SqlError, statement};
+use super::sql::{Bulk, Kind, Link, Row, SqlError, statement};
 
 // What another process has at this moment is passed over, not waited for.
 const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
@@ -23,32 +25,30 @@ const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER B
 const TAKE: Bulk = Bulk {
     values: &[("id", Kind::Int), ("until_at", Kind::Int)],
     statement: "UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.until_at, \
-         claim_wait = NULL, waiting_for = NULL, pause_reason = NULL, overtaken = 0 \
+         claim_wait = NULL, waiting_for = NULL, overtaken = 0 \
          FROM w WHERE runs.id = w.id",
 };
 
-const READ: Bulk = Bulk {
-    values: &[("id", Kind::Int)],
-    statement: "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
+const READ: Bulk = Bulk::of_ids(
+    "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
          coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence, \
-         r.planned, r.replay_of, r.at_end, d.received_at, \
-         coalesce(d.signed_at, d.received_at) AS signed_at, d.body, \
+         r.planned, r.replay_of, r.at_end, r.pause_reason, r.error, coalesce(d.received_at, r.created_at) AS received_at, \
+         coalesce(d.signed_at, d.received_at, r.created_at) AS signed_at, d.body, \
          coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
          CAST(CASE WHEN EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
             AND o.type = 'service.terminated' \
             AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) \
             THEN 1 ELSE 0 END AS BIGINT) AS ended_later \
-         FROM w JOIN runs r ON r.id = w.id JOIN deliveries d ON d.id = r.delivery_id \
+         FROM w JOIN runs r ON r.id = w.id LEFT JOIN deliveries d ON d.id = r.delivery_id \
          LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
          LEFT JOIN customers c ON c.source = r.source \
             AND c.customer_id = coalesce(r.customer_id, s.customer_id)",
-};
+);
 
-const JOURNALS: Bulk = Bulk {
-    values: &[("id", Kind::Int)],
-    statement: "SELECT s.run_id, s.doc FROM w JOIN steps s ON s.run_id = w.id \
+const JOURNALS: Bulk = Bulk::of_ids(
+    "SELECT s.run_id, s.doc FROM w JOIN steps s ON s.run_id = w.id \
          ORDER BY s.run_id, s.seq",
-};
+);
 
 /// Takes up to `limit` due runs until `lease_end`.
 pub(super) async fn claim(
@@ -86,14 +86,6 @@ pub(super) async fn claim(
     claimed.sort_by_key(|run| place.get(&run.id.0).copied());
     add_journals(link, &mut claimed).await?;
     Ok(claimed)
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "a row of a bulk comes as a reference"
-)]
-fn id<'v>(row: &mut Rows<'v>, id: &'v i64) {
-    row.push(*id);
 }
 
 fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, SqlError> {
@@ -138,16 +130,26 @@ fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, SqlError> {
         fence: row.int("fence")?,
         lease: Arc::new(Lease::until(lease_end)),
         planned: row.flag("planned")?,
+        paused: paused(row)?,
         replay: row.maybe_int("replay_of")?.is_some(),
         terminated_later: row.flag("ended_later")?,
         at_end: at_end.ok().flatten().unwrap_or_default(),
         received_at: Timestamp::from_micros(row.int("received_at")?),
         signed_at: Timestamp::from_micros(row.int("signed_at")?),
-        body: row.blob("body")?,
+        body: row.maybe_blob("body")?.unwrap_or_default(),
         steps,
         service: service.unwrap_or_default(),
         customer: customer.unwrap_or_default(),
     })
+}
+
+/// A run keeps the reason for its pause until a person lets it go on, or a worker did.
+fn paused(row: &Row) -> Result<Option<(PauseReason, String)>, SqlError> {
+    let Some(reason) = row.maybe_text("pause_reason")? else {
+        return Ok(None);
+    };
+    let error = row.maybe_text("error")?.unwrap_or_default();
+    Ok(PauseReason::from_name(&reason).map(|reason| (reason, error)))
 }
 
 /// Parses a stored document.

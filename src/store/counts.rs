@@ -60,7 +60,7 @@ const ADD: Bulk = Bulk {
 pub(super) async fn read(link: &mut Link<'_>) -> Result<Vec<(String, String, i64)>, SqlError> {
     let rows = statement(
         "SELECT kind, name, CAST(sum(n) AS BIGINT) AS total FROM counts GROUP BY kind, name \
-         ORDER BY kind, name",
+         HAVING sum(n) <> 0 ORDER BY kind, name",
     )
     .all(link)
     .await?;

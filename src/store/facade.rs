@@ -241,11 +241,6 @@ impl Store {
         handed!(self.something_due().await);
     }
 
-    /// Wakes whoever waits in [`Store::something_due`].
-    pub fn wake(&self) {
-        handed!(self.wake());
-    }
-
     /// The waiting rooms of runs.
     pub fn outcomes(&self) -> &Outcomes {
         handed!(self.outcomes())

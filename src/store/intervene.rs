@@ -23,7 +23,8 @@ struct Found {
     planned: bool,
     /// Whether it still has its place in the lane; not once a replay took it over.
     blocks: bool,
-    updated_at: Timestamp,
+    /// Until when a request that is under way may leave, at the latest known.
+    busy_until: Timestamp,
 }
 
 /// Does it, if the run's status allows it.
@@ -73,24 +74,27 @@ async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, S
 
 async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError> {
     let row = statement(
-        "SELECT status, lane, source, customer_id, planned, blocks, updated_at FROM runs \
+        "SELECT status, lane, source, customer_id, planned, blocks, updated_at, due_at FROM runs \
          WHERE id = $1",
     )
     .with(run.0)
     .first(link)
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let status = row.text("status")?.parse().map_err(SqlError::unreadable)?;
+    let mut busy_until = row.int("updated_at")?;
+    if status == RunStatus::Running {
+        // The end of its worker's lease, which is extended for as long as a call takes.
+        busy_until = busy_until.max(row.maybe_int("due_at")?.unwrap_or(0));
+    }
     Ok(Some(Found {
-        status: row
-            .text("status")?
-            .parse()
-            .map_err(SqlError::unreadable)?,
+        status,
         lane: row.text("lane")?,
         source: row.text("source")?,
         customer_id: row.maybe_text("customer_id")?,
         planned: row.flag("planned")?,
         blocks: row.flag("blocks")?,
-        updated_at: Timestamp::from_micros(row.int("updated_at")?),
+        busy_until: Timestamp::from_micros(busy_until),
     }))
 }
 
@@ -163,7 +167,7 @@ pub(super) async fn unclear_until(
         return Ok(None);
     };
     let ends = unfinished(link, run).await?.into_iter().filter_map(|step| {
-        let began = (step.status == StepStatus::Running).then_some(found.updated_at);
+        let began = (step.status == StepStatus::Running).then_some(found.busy_until);
         let since = step.unknown_since.max(began)?;
         Some(since.plus(LATE_EFFECT))
     });

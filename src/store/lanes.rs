@@ -21,10 +21,7 @@ pub(super) enum Because {
 
 /// Locks the unfinished runs of the lanes until the transaction ends; answers which lanes have
 /// any. Always in the same order, so that two who want the same lanes do not wait for each other.
-pub(super) async fn lock(
-    link: &mut Link<'_>,
-    lanes: &[&str],
-) -> Result<HashSet<String>, SqlError> {
+pub(super) async fn lock(link: &mut Link<'_>, lanes: &[&str]) -> Result<HashSet<String>, SqlError> {
     let lock = link.pick(&BUSY, &BUSY_LOCKED);
     let rows = lock
         .fetch(link, lanes, |row, lane| {

@@ -54,6 +54,7 @@ pub use facade::Store;
 #[cfg(test)]
 pub use memory::{Gate, Memory, Passing, Rows, RunRow};
 use node::Node;
+use open::WAITING_ROOM;
 pub use outcomes::Outcomes;
 use reads::Reads;
 pub use retain::Retained;
@@ -61,14 +62,11 @@ pub use rows::{
     Advance, Advanced, Alert, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict,
     Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
 };
+use sql::SqlError;
 pub use views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
-use sql::SqlError;
 use writer::{Signals, Write};
-
-/// How many writes may wait for the writer before new requests are told to come back later.
-const WAITING_ROOM: usize = 16_384;
 
 /// Why the store did not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -333,11 +331,6 @@ impl Database {
     /// Resolves after a write that may have made something due.
     pub async fn something_due(&self) {
         self.signals.due.notified().await;
-    }
-
-    /// Wakes whoever waits in [`Store::something_due`].
-    pub fn wake(&self) {
-        self.signals.due.notify_one();
     }
 
     /// The waiting rooms of runs.

@@ -63,6 +63,8 @@ impl Clock for Node {
 pub(super) struct Keeper {
     node: Arc<Node>,
     connection: Option<PgConnection>,
+    /// Whether the number's lock is held by that connection.
+    numbered: bool,
     options: PgConnectOptions,
 }
 
@@ -92,6 +94,7 @@ pub(super) async fn join(
     let keeper = Keeper {
         node: Arc::clone(&node),
         connection: Some(connection),
+        numbered: true,
         options,
     };
     Ok((node, keeper))
@@ -135,7 +138,7 @@ impl Keeper {
         loop {
             if let Err(error) = self.keep_on(signals).await {
                 tracing::warn!(%error, "the connection that keeps this process's number broke");
-                self.connection = None;
+                (self.connection, self.numbered) = (None, false);
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
@@ -143,18 +146,19 @@ impl Keeper {
 
     async fn keep_on(&mut self, signals: &Signals) -> Result<(), SqlError> {
         if self.connection.is_none() {
-            let mut connection = self.options.connect().await?;
-            if !take(&mut connection, self.node.number).await? {
-                // Our own old connection may still be dying; another process may have it, too.
-                // Should both make the same id, the database refuses the second.
-                tracing::warn!("this process's number is taken; trying again");
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-            self.connection = Some(connection);
+            self.connection = Some(self.options.connect().await?);
         }
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
+        if !self.numbered {
+            // Our own old connection may still be dying; another process may have it, too. Should
+            // both make the same id meanwhile, the database refuses the second.
+            self.numbered = take(connection, self.node.number).await?;
+            if !self.numbered {
+                tracing::warn!("this process's number is taken; trying again");
+            }
+        }
         tokio::select! {
             () = signals.others.notified() => {
                 sqlx::raw_sql("NOTIFY billhook").execute(&mut *connection).await?;

@@ -36,7 +36,7 @@ pub(super) enum Address {
 /// Opens the database for reading and writing.
 pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError> {
     match address(url)? {
-        Address::Sqlite(path) => open_sqlite(&path).await,
+        Address::Sqlite(path) => open_sqlite(&path),
         Address::Postgres(options) => open_postgres(*options).await,
     }
 }
@@ -44,9 +44,7 @@ pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError
 /// Opens the database for reading only.
 pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     let reads = match address(url)? {
-        Address::Sqlite(path) => {
-            Reads::sqlite(&path, 2)?
-        }
+        Address::Sqlite(path) => Reads::sqlite(&path, 2)?,
         Address::Postgres(options) => Reads::postgres(*options, 2).await?,
     };
     // A store without tables is as good as none.
@@ -63,7 +61,7 @@ pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     })
 }
 
-async fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> {
+fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -115,12 +113,12 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Data
     )]
     let start = |session: Session| {
         let alone = session.wants_a_thread();
-        let writer = writer::run(session, Arc::clone(&inbox), Arc::clone(&signals));
+        let work = writer::run(session, Arc::clone(&inbox), Arc::clone(&signals));
         if alone {
             let runtime = tokio::runtime::Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(writer))
+            tokio::task::spawn_blocking(move || runtime.block_on(work))
         } else {
-            tokio::spawn(writer)
+            tokio::spawn(work)
         }
     };
     let guard = StoreGuard {

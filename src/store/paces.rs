@@ -31,8 +31,7 @@ impl Database {
         per_second: u32,
         longest: Duration,
     ) -> Result<Result<Duration, Duration>, StoreError> {
-        let interval = 1_000_000 / i64::from(per_second.max(1));
-        let ahead = interval * (i64::from(per_second.max(1)) - 1);
+        let (interval, ahead) = interval_and_ahead(per_second);
         let mut reader = self.reads.reader().await?;
         let link = &mut reader.link();
         let taken = statement(RESERVE)
@@ -60,8 +59,7 @@ impl Database {
         per_second: u32,
         pause: Duration,
     ) -> Result<(), StoreError> {
-        let interval = 1_000_000 / i64::from(per_second.max(1));
-        let ahead = interval * (i64::from(per_second.max(1)) - 1);
+        let (_, ahead) = interval_and_ahead(per_second);
         let mut reader = self.reads.reader().await?;
         statement(HOLD)
             .with(upstream.to_owned())
@@ -70,6 +68,13 @@ impl Database {
             .await?;
         Ok(())
     }
+}
+
+/// How far requests are apart, and how far ahead of that one may leave; in microseconds.
+fn interval_and_ahead(per_second: u32) -> (i64, i64) {
+    let per_second = i64::from(per_second.max(1));
+    let interval = 1_000_000 / per_second;
+    (interval, interval * (per_second - 1))
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -124,8 +124,7 @@ impl Database {
             .with(id.0)
             .first(&mut reader.link())
             .await?;
-        let read =
-            |row: &Row| Ok::<_, SqlError>((row.text("status")?, row.maybe_text("error")?));
+        let read = |row: &Row| Ok::<_, SqlError>((row.text("status")?, row.maybe_text("error")?));
         Ok(row.as_ref().map(read).transpose()?)
     }
 

@@ -4,14 +4,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::id;
+use crate::domain::id as ids;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 
 use super::accept::read_run_ids;
+use super::bulk::id;
 use super::counts::Counts;
 use super::rows::DeliveryVerdict;
-use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
+use super::sql::{Bulk, Link, SqlError, statement};
 
 /// How many deliveries one transaction looks at.
 const AT_ONCE: i64 = 500;
@@ -62,9 +63,9 @@ pub(super) async fn retain(
         gone.push(delivery.id);
     }
     for table in [&ATTEMPTS, &STEPS, &RUNS] {
-        table.execute(link, &gone_runs, value).await?;
+        table.execute(link, &gone_runs, id).await?;
     }
-    DELIVERIES.execute(link, &gone, value).await?;
+    DELIVERIES.execute(link, &gone, id).await?;
     Ok(Retained {
         after,
         gone: gone.len(),
@@ -81,7 +82,7 @@ async fn old_deliveries(
          AND received_at < $3 ORDER BY id LIMIT $4",
     )
     .with(after)
-    .with(id::floor(before))
+    .with(ids::floor(before))
     .with(before.micros())
     .with(AT_ONCE)
     .all(link)
@@ -109,13 +110,13 @@ async fn runs_of(link: &mut Link<'_>, old: &[Old]) -> Result<(RunsOf, Runs), Sql
         own.extend(delivery.runs.iter().copied());
     }
     let deliveries: Vec<i64> = old.iter().map(|delivery| delivery.id).collect();
-    for row in REPLAYS.fetch(link, &deliveries, value).await? {
+    for row in REPLAYS.fetch(link, &deliveries, id).await? {
         let own = runs_of.entry(row.int("delivery_id")?).or_default();
         own.insert(row.int("id")?);
     }
     let all: Vec<i64> = runs_of.values().flatten().copied().collect();
     let mut runs = Runs::new();
-    for row in STATUSES.fetch(link, &all, value).await? {
+    for row in STATUSES.fetch(link, &all, id).await? {
         let status = row.text("status")?.parse();
         // What cannot be read is not let go.
         let status = status.unwrap_or(RunStatus::Paused);
@@ -135,43 +136,18 @@ fn verdict(name: &str) -> &'static str {
     known.into_iter().find(|known| *known == name).unwrap_or("")
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "a row of a bulk comes as a reference"
-)]
-fn value<'v>(row: &mut Rows<'v>, id: &'v i64) {
-    row.push(*id);
-}
-
-const ID: &[(&str, Kind)] = &[("id", Kind::Int)];
-
-const REPLAYS: Bulk = Bulk {
-    values: ID,
-    statement: "SELECT r.id, r.delivery_id FROM w JOIN runs r ON r.delivery_id = w.id \
+const REPLAYS: Bulk = Bulk::of_ids(
+    "SELECT r.id, r.delivery_id FROM w JOIN runs r ON r.delivery_id = w.id \
          WHERE r.replay_of IS NOT NULL",
-};
+);
 
-const STATUSES: Bulk = Bulk {
-    values: ID,
-    statement: "SELECT r.id, r.status, r.updated_at FROM w JOIN runs r ON r.id = w.id",
-};
+const STATUSES: Bulk =
+    Bulk::of_ids("SELECT r.id, r.status, r.updated_at FROM w JOIN runs r ON r.id = w.id");
 
-const ATTEMPTS: Bulk = Bulk {
-    values: ID,
-    statement: "DELETE FROM attempts WHERE run_id IN (SELECT id FROM w)",
-};
+const ATTEMPTS: Bulk = Bulk::of_ids("DELETE FROM attempts WHERE run_id IN (SELECT id FROM w)");
 
-const STEPS: Bulk = Bulk {
-    values: ID,
-    statement: "DELETE FROM steps WHERE run_id IN (SELECT id FROM w)",
-};
+const STEPS: Bulk = Bulk::of_ids("DELETE FROM steps WHERE run_id IN (SELECT id FROM w)");
 
-const RUNS: Bulk = Bulk {
-    values: ID,
-    statement: "DELETE FROM runs WHERE id IN (SELECT id FROM w)",
-};
+const RUNS: Bulk = Bulk::of_ids("DELETE FROM runs WHERE id IN (SELECT id FROM w)");
 
-const DELIVERIES: Bulk = Bulk {
-    values: ID,
-    statement: "DELETE FROM deliveries WHERE id IN (SELECT id FROM w)",
-};
+const DELIVERIES: Bulk = Bulk::of_ids("DELETE FROM deliveries WHERE id IN (SELECT id FROM w)");

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lease::Lease;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::step::{Exchange, Step};
@@ -136,6 +137,8 @@ pub struct Claimed {
     pub lease: Arc<Lease>,
     /// Whether the plan is stored already.
     pub planned: bool,
+    /// Why it was paused when it was taken, where no person let it go on.
+    pub paused: Option<(PauseReason, String)>,
     /// Whether it repeats an earlier run.
     pub replay: bool,
     /// Whether a later termination waits behind it.

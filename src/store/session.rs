@@ -107,7 +107,9 @@ impl Session {
                 unclear,
                 ..
             } => {
-                let connection = connection.as_mut().ok_or(SqlError::Away("there is no connection"))?;
+                let connection = connection
+                    .as_mut()
+                    .ok_or(SqlError::Away("there is no connection"))?;
                 *unclear = true;
                 let mut link = Link::Postgres(connection);
                 link.simple("BEGIN").await?;
@@ -187,7 +189,7 @@ impl Session {
     }
 
     /// Whether another transaction was the cause, so that a repetition may go through.
-    pub(super) fn got_in_the_way(&self, error: &SqlError) -> bool {
+    pub(super) fn got_in_the_way(error: &SqlError) -> bool {
         let SqlError::Postgres(error) = error else {
             return false;
         };

@@ -121,11 +121,14 @@ impl Row {
     }
 
     pub(super) fn blob(&self, column: &str) -> Result<Vec<u8>, SqlError> {
-        let bytes = match self {
-            Self::Sqlite(row) => row.blob(column)?,
-            Self::Postgres(row) => row.try_get(column)?,
-        };
-        there(column, bytes)
+        there(column, self.maybe_blob(column)?)
+    }
+
+    pub(super) fn maybe_blob(&self, column: &str) -> Result<Option<Vec<u8>>, SqlError> {
+        match self {
+            Self::Sqlite(row) => row.blob(column),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
     }
 }
 

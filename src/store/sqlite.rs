@@ -143,9 +143,11 @@ impl Connection {
     ) -> Result<Brought, SqlError> {
         let mut statement = self.0.prepare_cached(text)?;
         let mut brought = Brought::default();
+        // A statement need not use the last of its values.
+        let places = statement.parameter_count();
         for row in values.chunks_exact(width) {
-            for (place, value) in (1..).zip(row) {
-                statement.raw_bind_parameter::<usize, _>(place, value)?;
+            for (place, value) in (1..=places).zip(row) {
+                statement.raw_bind_parameter(place, value)?;
             }
             step(&mut statement, &mut brought)?;
         }

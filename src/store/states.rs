@@ -76,6 +76,8 @@ fn is_patch(value: &Value) -> bool {
 
 struct Merged<'a> {
     change: Change<'a>,
+    /// Whose it is by the document; by the write where that does not say.
+    customer_id: Option<String>,
     doc: String,
 }
 
@@ -98,8 +100,13 @@ async fn merged<'a>(
         if let Some(doc) = doc.as_object_mut() {
             doc.retain(|_, value| !value.is_null());
         }
-        let doc = doc.to_string();
-        Merged { change, doc }
+        let owner = doc.get("customer_id").and_then(Value::as_str);
+        let customer_id = owner.or(change.customer_id.map(String::as_str));
+        Merged {
+            customer_id: customer_id.map(str::to_owned),
+            doc: doc.to_string(),
+            change,
+        }
     };
     Ok(changes.into_iter().map(merge).collect())
 }
@@ -124,14 +131,19 @@ fn new_customer<'v>(row: &mut Rows<'v>, change: &Change<'v>) {
     row.push(change.now.micros());
 }
 
-fn service_row<'v>(row: &mut Rows<'v>, Merged { change, doc }: &'v Merged<'v>) {
+fn service_row<'v>(
+    row: &mut Rows<'v>,
+    Merged {
+        change,
+        customer_id,
+        doc,
+    }: &'v Merged<'v>,
+) {
     key(row, change);
-    row.push(change.customer_id.map(String::as_str))
-        .push(doc)
-        .push(change.now.micros());
+    row.push(customer_id).push(doc).push(change.now.micros());
 }
 
-fn customer_row<'v>(row: &mut Rows<'v>, Merged { change, doc }: &'v Merged<'v>) {
+fn customer_row<'v>(row: &mut Rows<'v>, Merged { change, doc, .. }: &'v Merged<'v>) {
     key(row, change);
     row.push(doc).push(change.now.micros());
 }

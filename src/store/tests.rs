@@ -10,11 +10,12 @@ use sqlx::Connection as _;
 
 use super::sql::statement;
 use super::{
-    Advance, Advanced, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, NewDelivery, NewRun,
-    Receipt, Store, StoreError, StoreGuard,
+    Advance, Advanced, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, Intervened, Intervention,
+    NewDelivery, NewRun, Receipt, Store, StoreError, StoreGuard,
 };
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::pause::PauseReason;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::ServiceStatus;
 use crate::domain::step::{Step, StepAction, StepStatus};
@@ -372,6 +373,71 @@ async fn a_write_with_an_old_fence_changes_nothing(on: Backend) {
     );
 }
 
+async fn an_old_claims_write_beside_the_new_ones_changes_nothing(on: Backend) {
+    let mut scene = scene(on).await;
+    scene.accept(EventType::OrderPaid, "501", 1).await;
+    let old = scene.claim_one().await;
+    scene.now = scene.now.plus(Duration::from_secs(601));
+    let new = scene.claim_one().await;
+    let (mut late, mut right) = (
+        advance(&old, RunStatus::Running, scene.now),
+        advance(&new, RunStatus::Running, scene.now),
+    );
+    for (write, device) in [(&mut late, 1), (&mut right, 2)] {
+        write.due_at = Some(scene.now.plus(Duration::from_secs(600)));
+        write.steps = vec![Step::new(1, StepAction::DeactivateClient)];
+        write.service_patch = json!({"device_id": device});
+    }
+    let (late, right) = tokio::join!(scene.store.advance(late), scene.store.advance(right));
+    assert!(!late.unwrap().applied && right.unwrap().applied);
+    let state = scene.store.service("whmcs", "501").await.unwrap().unwrap();
+    assert_eq!(state.state.device_id, Some(2));
+}
+
+async fn a_service_stays_with_the_customer_that_its_state_names(on: Backend) {
+    let mut scene = scene(on).await;
+    for (customer, patch) in [
+        ("77", json!({"customer_id": "77", "status": "active"})),
+        ("88", json!({"renewed_until": "2027-01-01"})),
+    ] {
+        scene.accept(EventType::ServiceRenewed, "501", 1).await;
+        let run = scene.claim_one().await;
+        let mut write = advance(&run, RunStatus::Succeeded, scene.now);
+        write.customer_id = Some(customer.to_owned());
+        write.service_patch = patch;
+        scene.write(write).await;
+    }
+    let of = async |customer| scene.store.services_of("whmcs", customer).await.unwrap();
+    assert_eq!((of("77").await.len(), of("88").await.len()), (1, 0));
+}
+
+async fn a_pause_is_told_to_whoever_takes_the_run_until_a_person_lets_it_go_on(on: Backend) {
+    let mut scene = scene(on).await;
+    let run = scene.accept(EventType::OrderPaid, "501", 1).await;
+    let taken = scene.claim_one().await;
+    assert_eq!(taken.paused, None);
+    let mut pause = advance(&taken, RunStatus::Paused, scene.now);
+    pause.pause_reason = Some(PauseReason::UnknownOutcome.name());
+    pause.error = Some("nobody knows".to_owned());
+    pause.planned = true;
+    scene.write(pause).await;
+    // A termination wakes it to make it give way.
+    scene.accept(EventType::ServiceTerminated, "501", 2).await;
+    let woken = scene.claim_one().await;
+    assert_eq!(woken.id, run);
+    let why = (PauseReason::UnknownOutcome, "nobody knows".to_owned());
+    assert_eq!(woken.paused, Some(why));
+    let mut again = advance(&woken, RunStatus::Paused, scene.now);
+    again.pause_reason = Some(PauseReason::UnknownOutcome.name());
+    scene.write(again).await;
+    let retry = scene
+        .store
+        .intervene(run, Intervention::Retry, scene.now)
+        .await;
+    assert_eq!(retry.unwrap(), Intervened::Done);
+    assert_eq!(scene.claim_one().await.paused, None);
+}
+
 async fn a_run_is_taken_by_one_worker_and_again_only_after_its_lease(on: Backend) {
     let mut scene = scene(on).await;
     scene.accept(EventType::OrderPaid, "501", 1).await;
@@ -456,6 +522,9 @@ on_every_backend! {
     the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept,
     copies_that_share_a_transaction_are_told_apart,
     a_write_with_an_old_fence_changes_nothing,
+    an_old_claims_write_beside_the_new_ones_changes_nothing,
+    a_service_stays_with_the_customer_that_its_state_names,
+    a_pause_is_told_to_whoever_takes_the_run_until_a_person_lets_it_go_on,
     a_run_is_taken_by_one_worker_and_again_only_after_its_lease,
     a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not,
     what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time,

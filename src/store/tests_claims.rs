@@ -58,7 +58,8 @@ async fn a_claim_ends_with_its_run_however_that_ends(on: Backend) {
                 .await
                 .unwrap();
             assert_eq!(too_early, Intervened::Unclear);
-            scene.now = scene.now.plus(Duration::from_mins(3));
+            // Its worker may go on until the lease ends, and what it sent may take effect later still.
+            scene.now = scene.now.plus(Duration::from_mins(13));
             let done = scene
                 .store
                 .intervene(first, Intervention::Cancel, scene.now)
@@ -103,7 +104,8 @@ async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces(on: Backend
         [],
         "what the paused run sent may still take effect"
     );
-    scene.now = scene.now.plus(Duration::from_mins(3));
+    // Its worker may go on until the lease ends, and what it sent may take effect later still.
+    scene.now = scene.now.plus(Duration::from_mins(13));
     let again = scene.claim_one().await;
     assert_eq!(again.id, replayed.id);
     assert!(

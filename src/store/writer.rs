@@ -196,16 +196,17 @@ impl Batch {
     async fn transact(&self, session: &mut Session) -> Result<Results, SqlError> {
         let mut repeats = 0;
         loop {
+            let clashed = repeats > 0;
             let once = match session.patience() {
-                None => self.transact_once(session).await,
+                None => self.transact_once(session, clashed).await,
                 Some(patience) => {
-                    tokio::time::timeout(patience, self.transact_once(session))
+                    tokio::time::timeout(patience, self.transact_once(session, clashed))
                         .await
                         .unwrap_or(Err(SqlError::Away("the database does not answer")))
                 }
             };
             match once {
-                Err(error) if session.got_in_the_way(&error) && repeats < MOST_REPEATS => {
+                Err(error) if Session::got_in_the_way(&error) && repeats < MOST_REPEATS => {
                     repeats += 1;
                 }
                 result => return result,
@@ -213,10 +214,14 @@ impl Batch {
         }
     }
 
-    async fn transact_once(&self, session: &mut Session) -> Result<Results, SqlError> {
+    async fn transact_once(
+        &self,
+        session: &mut Session,
+        clashed: bool,
+    ) -> Result<Results, SqlError> {
         let shard = session.shard();
         let mut transaction = session.begin().await?;
-        match self.perform(transaction.link(), shard).await {
+        match self.perform(transaction.link(), shard, clashed).await {
             Ok(results) => transaction.commit().await.map(|()| results),
             Err(error) => {
                 transaction.roll_back().await;
@@ -225,12 +230,18 @@ impl Batch {
         }
     }
 
-    async fn perform(&self, link: &mut Link<'_>, shard: i64) -> Result<Results, SqlError> {
+    async fn perform(
+        &self,
+        link: &mut Link<'_>,
+        shard: i64,
+        clashed: bool,
+    ) -> Result<Results, SqlError> {
         let mut results = Results::default();
         let mut counts = Counts::default();
         let busy = self.lock_lanes(link).await?;
         if !self.deliveries.is_empty() {
-            results.receipts = accept::accept(link, &self.deliveries, &busy, &mut counts).await?;
+            let others = accept::Others { busy, clashed };
+            results.receipts = accept::accept(link, &self.deliveries, &others, &mut counts).await?;
         }
         if !self.advances.is_empty() {
             results.advanced = advance::advance(link, &self.advances, &mut counts).await?;

@@ -85,6 +85,9 @@ async fn extend(engine: &Engine, held: Vec<(Held, Arc<Lease>)>) {
             for (held, lease) in held {
                 if kept.contains(&held.run.0) {
                     lease.extend(until);
+                } else {
+                    // Somebody else has it, or ended it: nothing more is sent.
+                    lease.lose();
                 }
             }
         }

@@ -124,6 +124,39 @@ async fn a_protected_service_is_neither_suspended_nor_terminated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_termination_of_a_protected_service_sets_nothing_going_that_waits_for_a_person() {
+    let app = spawn_app(Setup::default().with("policy.protected_services", "501")).await;
+    let story = Story::new();
+    app.succeed(&story.paid()).await;
+    app.suppliers.fail_next(
+        "POST /device/{id}/power",
+        billhook::sandbox::Fault::Forbidden403,
+        1,
+    );
+    let mut reboot = story.at(2, "service.action");
+    reboot["action"] = json!("reboot");
+    let paused = app.carry_out(&reboot).await.remove(0);
+    assert_eq!(paused["status"], "paused", "{}", shown(&paused));
+    let ended = app.accept(&story.at(3, "service.terminated")).await;
+    // It waits behind the paused run, which nobody let go on.
+    app.settle_but(1).await;
+    let still = app.api.run(paused["id"].as_str().unwrap()).await;
+    for what in ["status", "error", "pause_reason"] {
+        assert_eq!(still[what], paused[what], "{}", shown(&still));
+    }
+    assert_eq!(still["steps"], paused["steps"]);
+    let snapshot = app.suppliers.snapshot();
+    assert!(!device(&snapshot, &story.tag()).cancelled);
+    for run in [paused["id"].as_str().unwrap(), &ended.runs()[0]] {
+        app.api
+            .post(&format!("/runs/{run}/cancel"), &json!({}))
+            .await;
+    }
+    app.settle().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_a_paused_run_lets_the_next_of_its_lane_go() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();

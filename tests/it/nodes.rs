@@ -189,6 +189,34 @@ fn setup() -> Setup {
     setup
 }
 
+/// Sends until somebody has taken it; answers the delivery.
+async fn send_until_taken(nodes: &Nodes<'_>, message: &Message, first: usize) -> String {
+    loop {
+        if let Some(delivery) = send(nodes, message, first).await {
+            return delivery;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Nothing acknowledged is lost, lanes kept their order, nothing was bought twice.
+async fn check(
+    nodes: &Nodes<'_>,
+    acknowledged: &[String],
+    suppliers: &Sandbox,
+    services: usize,
+    seed: u64,
+) {
+    until_settled(nodes, seed).await;
+    let api = &nodes.alive().api;
+    for delivery in acknowledged {
+        let kept = api.try_get(&format!("/deliveries/{delivery}")).await;
+        assert_eq!(kept.unwrap().status, 200, "seed {seed}: {delivery} is lost");
+    }
+    check_order(&api.all("/runs").await, seed);
+    check_suppliers(suppliers, services, seed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_killed_at_random_lose_nothing_and_do_nothing_twice() {
     if !has_server("three_nodes_killed_at_random_lose_nothing_and_do_nothing_twice") {
@@ -215,20 +243,7 @@ async fn three_nodes_killed_at_random_lose_nothing_and_do_nothing_twice() {
             nodes.revive();
         }
     }
-    until_settled(&nodes, seed).await;
-    let api = &nodes.alive().api;
-    for delivery in &acknowledged {
-        assert_eq!(
-            api.try_get(&format!("/deliveries/{delivery}"))
-                .await
-                .unwrap()
-                .status,
-            200,
-            "seed {seed}: {delivery} is lost"
-        );
-    }
-    check_order(&api.all("/runs").await, seed);
-    check_suppliers(&suppliers, services, seed);
+    check(&nodes, &acknowledged, &suppliers, services, seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,35 +262,16 @@ async fn a_database_that_drops_every_connection_again_and_again_loses_nothing() 
         if n % 3 == 1 {
             database::cut_connections(folder.path()).await;
         }
-        let mut delivery = None;
-        while delivery.is_none() {
-            delivery = send(&nodes, message, n).await;
-        }
-        acknowledged.extend(delivery);
+        acknowledged.push(send_until_taken(&nodes, message, n).await);
     }
-    until_settled(&nodes, seed).await;
-    let api = &nodes.alive().api;
-    for delivery in &acknowledged {
-        let kept = api.try_get(&format!("/deliveries/{delivery}")).await;
-        assert_eq!(kept.unwrap().status, 200, "seed {seed}: {delivery} is lost");
-    }
-    check_order(&api.all("/runs").await, seed);
-    check_suppliers(&suppliers, services, seed);
-}
-
-/// Sends until somebody has taken it; answers the delivery.
-async fn send_until_taken(nodes: &Nodes<'_>, message: &Message, first: usize) -> String {
-    loop {
-        if let Some(delivery) = send(nodes, message, first).await {
-            return delivery;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    check(&nodes, &acknowledged, &suppliers, services, seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_and_comes_back_loses_nothing_and_senders_are_told_to_come_again() {
-    if !has_server("a_database_that_crashes_and_comes_back") {
+    if !has_server(
+        "a_database_that_crashes_and_comes_back_loses_nothing_and_senders_are_told_to_come_again",
+    ) {
         return;
     }
     let seed = 13;
@@ -304,14 +300,7 @@ async fn a_database_that_crashes_and_comes_back_loses_nothing_and_senders_are_to
         }
         acknowledged.push(send_until_taken(&nodes, message, n).await);
     }
-    until_settled(&nodes, seed).await;
-    let api = &nodes.alive().api;
-    for delivery in &acknowledged {
-        let kept = api.try_get(&format!("/deliveries/{delivery}")).await;
-        assert_eq!(kept.unwrap().status, 200, "seed {seed}: {delivery} is lost");
-    }
-    check_order(&api.all("/runs").await, seed);
-    check_suppliers(&suppliers, services, seed);
+    check(&nodes, &acknowledged, &suppliers, services, seed).await;
     drop(nodes);
     drop(cluster);
 }

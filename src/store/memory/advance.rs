@@ -165,8 +165,10 @@ impl Rows {
                 });
             patch(&mut row.doc, &write.service_patch);
             row.updated_at = write.now;
-            if write.customer_id.is_some() {
-                row.customer_id.clone_from(&write.customer_id);
+            let owner = row.doc.get("customer_id").and_then(Value::as_str);
+            let owner = owner.or(write.customer_id.as_deref());
+            if let Some(owner) = owner.map(str::to_owned) {
+                row.customer_id = Some(owner);
             }
         }
         if let Some(key) = customer_of(write).filter(|_| is_patch(&write.customer_patch)) {

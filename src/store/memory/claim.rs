@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::id::RunId;
 use crate::domain::lease::Lease;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{Claimed, Held};
@@ -79,6 +80,10 @@ impl Rows {
             fence: run.fence + 1,
             lease: Arc::new(Lease::until(lease_end)),
             planned: run.planned,
+            paused: run.pause_reason.and_then(|reason| {
+                let error = run.error.clone().unwrap_or_default();
+                Some((PauseReason::from_name(reason)?, error))
+            }),
             replay: run.replay_of.is_some(),
             terminated_later: self.ended_later(run),
             at_end: run.at_end.clone().unwrap_or_default(),

@@ -69,7 +69,7 @@ impl Rows {
         run.blocks = true;
         run.fence += 1;
         run.claim_wait = None;
-        (run.error, run.waiting_for) = (None, None);
+        (run.error, run.waiting_for, run.pause_reason) = (None, None, None);
         run.updated_at = now;
         let lane = run.lane.clone();
         self.rebalance(&lane, Because::RunCame, now);
@@ -77,11 +77,14 @@ impl Rows {
 
     /// Until when something that the run sent may still come true without anyone knowing.
     pub(super) fn unclear_until(&self, id: RunId) -> Option<Timestamp> {
-        let updated_at = self.runs.get(&id)?.updated_at;
+        let run = self.runs.get(&id)?;
+        // A worker's lease is extended for as long as a call takes.
+        let lease_end = run.due_at.filter(|_| run.status == RunStatus::Running);
+        let busy_until = lease_end.max(Some(run.updated_at));
         let open = self.steps_of(id).filter(|step| !step.status.is_over());
         open.filter_map(|step| {
-            let began = (step.status == StepStatus::Running).then_some(updated_at);
-            step.unknown_since.max(began)
+            let busy = busy_until.filter(|_| step.status == StepStatus::Running);
+            step.unknown_since.max(busy)
         })
         .map(|since| since.plus(LATE_EFFECT))
         .max()

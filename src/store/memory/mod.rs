@@ -191,10 +191,6 @@ impl Memory {
         self.signals.due.notified().await;
     }
 
-    pub(super) fn wake(&self) {
-        self.signals.due.notify_one();
-    }
-
     pub(super) fn outcomes(&self) -> &Outcomes {
         &self.signals.outcomes
     }
