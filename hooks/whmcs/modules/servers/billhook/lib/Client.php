@@ -448,8 +448,10 @@ final class Client
         $name = $run['id'] === '' ? 'the run' : 'run ' . $run['id'];
         $error = $run['error'] === '' ? 'no reason was given' : self::unstopped($run['error']);
         $state = $run['status'] === 'paused' || $run['status'] === '' ? 'paused' : $run['status'];
-        return 'Billhook could not ' . $what . ': ' . $error . ' (' . $name . ' is ' . $state . '). Open it in Billhook, remove'
-            . ' the cause and press Retry there; then run this again.';
+        $id = $run['id'] === '' ? 'ID' : $run['id'];
+        $on = $state === 'paused' ? ', remove the cause, let it go on with "billhook runs retry ' . $id . '"' : '';
+        return 'Billhook could not ' . $what . ': ' . $error . ' (' . $name . ' is ' . $state . '). Look at it with "billhook'
+            . ' runs show ' . $id . '"' . $on . '; then run this again.';
     }
 
     /** The runs of an answer, whether it lists their ids or says more about them. */
