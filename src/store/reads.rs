@@ -85,7 +85,13 @@ pub(super) struct Files {
 pub(super) struct FileReader {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
-    /// None while a statement runs, and for good where whoever asked went away meanwhile.
+    /// None while a statement runs, and for good where whoever asked went away meanwhile: the
+    /// statement keeps its place until it ends.
+    seat: Option<Seat>,
+}
+
+struct Seat {
+    /// None before the first statement.
     connection: Option<Connection>,
     _place: OwnedSemaphorePermit,
 }
@@ -100,8 +106,10 @@ impl Files {
         Ok(FileReader {
             path: self.path.to_path_buf(),
             idle: Arc::clone(&self.idle),
-            connection: self.idle().pop(),
-            _place: place,
+            seat: Some(Seat {
+                connection: self.idle().pop(),
+                _place: place,
+            }),
         })
     }
 
@@ -117,29 +125,64 @@ impl FileReader {
         text: String,
         values: Vec<Value<'static>>,
     ) -> Result<Brought, SqlError> {
-        let (connection, path) = (self.connection.take(), self.path.clone());
+        let Some(mut seat) = self.seat.take() else {
+            return Err(SqlError::Away("the statement before did not end"));
+        };
+        let path = self.path.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let connection = match connection {
+            let connection = match seat.connection.take() {
                 Some(connection) => connection,
                 None => Connection::open(&path, Access::Read)?,
             };
             let brought = connection.once(&text, &values);
-            Ok((connection, brought))
+            seat.connection = Some(connection);
+            Ok((seat, brought))
         });
-        let (connection, brought) = asked
+        let (seat, brought) = asked
             .await
             .map_err(|_| SqlError::Away("the process is ending"))
             .flatten()?;
-        self.connection = Some(connection);
+        self.seat = Some(seat);
         brought
     }
 }
 
 impl Drop for FileReader {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.seat.take().and_then(|seat| seat.connection) {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sql::statement;
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_goes_away_leaves_a_place_once_the_statement_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.db");
+        drop(Connection::open(&file, Access::Write).unwrap());
+        let reads = Reads::sqlite(&file, 1).unwrap();
+        let count = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+             WHERE i < 1000000) SELECT count(*) AS n FROM n";
+        for _ in 0..3 {
+            let ask = async {
+                let mut reader = reads.reader().await.unwrap();
+                statement(count).one(&mut reader.link()).await
+            };
+            let given_up = tokio::time::timeout(Duration::from_millis(1), ask).await;
+            assert!(given_up.is_err(), "it takes longer");
+        }
+        let Reads::Sqlite(files) = &reads else {
+            panic!("it is a file")
+        };
+        let mut reader = reads.reader().await.unwrap();
+        assert_eq!(files.places.available_permits(), 0);
+        let row = statement("SELECT 1 AS one").one(&mut reader.link()).await;
+        assert_eq!(row.unwrap().int("one").unwrap(), 1);
     }
 }
