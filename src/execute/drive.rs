@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::domain::Licence;
 use crate::domain::event::Event;
+use crate::domain::outcome::Permit;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::patched;
-use crate::domain::step::{DEVICE_IP, Permit, Repeat, Step, StepAction, StepStatus};
+use crate::domain::step::{DEVICE_IP, Repeat, Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
 use crate::plan::{self, Plan, Verdict};

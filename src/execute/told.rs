@@ -1,8 +1,8 @@
 //! What attempts and runs say of themselves, in the journal and in the log.
 
+use crate::domain::outcome::Outcome;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
-use crate::domain::step::Outcome;
 use crate::store::Claimed;
 
 use super::pending::Stand;

@@ -1,7 +1,5 @@
 //! The reader by example: the body, its type, time and ids, and what each type needs.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::generated::{NOW, sample};
@@ -480,28 +478,5 @@ fn a_refusal_reads_as_a_sentence_with_its_place_and_without_the_value() {
     assert_eq!(
         native(b"[]", NOW, NOW).unwrap_err().to_string(),
         "the body is not a JSON object but a list"
-    );
-}
-
-/// `cargo test --release --lib normalise -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement, for a release build"]
-fn how_long_a_typical_event_takes() {
-    let body = sample(EventType::OrderPaid).to_string();
-    let rounds = 20_000_u32;
-    let began = Instant::now();
-    for _ in 0..rounds {
-        std::hint::black_box(native(std::hint::black_box(body.as_bytes()), NOW, NOW)).unwrap();
-    }
-    let ours = began.elapsed() / rounds;
-    let began = Instant::now();
-    for _ in 0..rounds {
-        let value: Value = serde_json::from_str(std::hint::black_box(&body)).unwrap();
-        std::hint::black_box(value);
-    }
-    let value = began.elapsed() / rounds;
-    println!(
-        "{} bytes: {ours:?} an event; serde_json's Value alone {value:?}",
-        body.len()
     );
 }

@@ -37,6 +37,8 @@ mod tests_alike;
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;
+#[cfg(test)]
+mod tests_scene;
 mod views;
 mod writer;
 

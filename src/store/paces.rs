@@ -87,7 +87,7 @@ fn duration(micros: i64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Backend, scene};
+    use super::super::tests_scene::{Backend, scene};
     use super::*;
 
     #[tokio::test]

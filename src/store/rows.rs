@@ -7,10 +7,11 @@ use serde_json::Value;
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lease::Lease;
+use crate::domain::outcome::Exchange;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{CustomerState, ServiceState};
-use crate::domain::step::{Exchange, Step};
+use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
 /// What became of a request.

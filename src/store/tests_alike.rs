@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use super::tests::{Backend, Scene, advance, scene};
+use super::tests_scene::{Backend, Scene, advance, scene};
 use super::{
     Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, RunFilter,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{Backend, acquiring, advance, on_every_backend, scene};
+use super::tests_scene::{Backend, acquiring, advance, on_every_backend, scene};
 use super::{ClaimChange, Intervened, Intervention, NewRun};
 use crate::domain::event::EventType;
 use crate::domain::id::RunId;

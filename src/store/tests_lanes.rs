@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::{Backend, Scene, advance, on_every_backend, scene};
+use super::tests_scene::{Backend, Scene, advance, on_every_backend, scene};
 use super::{Advance, Claimed, Intervened, Intervention, NewRun};
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;

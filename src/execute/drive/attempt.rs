@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::domain::step::{Exchange, Outcome, Permit, Step, StepAction, StepStatus};
+use crate::domain::outcome::{Exchange, Outcome, Permit};
+use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::plan::{self, Guard, Next};
 use crate::store::{AttemptRow, StoreError};
 use crate::upstream::{Learned, Scene};
