@@ -30,57 +30,42 @@ impl Hivelocity {
             }
             return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
         };
-        let (id, outcome) = match self.locate(talk, &acting, tag).await? {
-            Located::Here(id, _) => (id, self.cancel_visible(talk, &acting, id).await?),
-            Located::Hidden(id) if state.ip.is_some() => {
-                (id, self.delete(talk, &acting, id).await?)
+        let located = self.locate(talk, &acting, tag).await?;
+        let others = match located {
+            Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => {
+                self.cancel_others(talk, &acting, tag, id).await?
             }
-            Located::Hidden(id) => {
-                let outcome = self.cancel_invisible(talk, &acting, Some(id)).await?;
-                (id, outcome)
-            }
+            Located::Nowhere => json!([]),
+        };
+        let outcome = match located {
+            Located::Here(id, _) => self.cancel_visible(talk, &acting, id).await?,
+            Located::Hidden(id) if state.ip.is_some() => self.delete(talk, &acting, id).await?,
+            Located::Hidden(id) => self.cancel_invisible(talk, &acting, Some(id)).await?,
             Located::Another { id, tag } => {
                 let note = format!("the hardware belongs to another service now ({tag})");
-                (id, Outcome::AlreadySo(cancelled(Some(id), &note)))
+                Outcome::AlreadySo(cancelled(Some(id), &note))
             }
-            Located::Nowhere if ordered => {
-                return self.cancel_invisible(talk, &acting, None).await;
-            }
-            Located::Nowhere => {
-                let note = "no device carries the tag";
-                return Ok(Outcome::AlreadySo(cancelled(None, note)));
-            }
+            Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await?,
+            Located::Nowhere => Outcome::AlreadySo(cancelled(None, "no device carries the tag")),
         };
-        match outcome {
-            Outcome::Done(done) => {
-                let done = self.cancel_others(talk, &acting, tag, id, done).await?;
-                Ok(Outcome::Done(done))
-            }
-            Outcome::AlreadySo(done) => {
-                let done = self.cancel_others(talk, &acting, tag, id, done).await?;
-                Ok(Outcome::AlreadySo(done))
-            }
-            other => Ok(other),
-        }
+        Ok(with_others(outcome, others))
     }
 
     /// Hardware may have been exchanged, and an order whose answer was lost may have come true so
-    /// late that another was placed: whatever else carries the mark costs money for nothing.
+    /// late that another was placed: whatever else carries the mark costs money for nothing. It
+    /// comes first: once the service's own device is cancelled, nothing may keep that from being
+    /// known. Answers what was cancelled.
     async fn cancel_others(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         tag: &str,
         own: i64,
-        mut done: Done,
-    ) -> Found<Done> {
+    ) -> Found<Value> {
         let devices = match self.devices(talk, acting).await {
             Ok(devices) => devices,
             // The service's own is cancelled all the same.
-            Err(Setback::Rejected(words)) => {
-                done.output["others"] = json!(format!("not looked for: {words}"));
-                return Ok(done);
-            }
+            Err(Setback::Rejected(words)) => return Ok(json!(format!("not looked for: {words}"))),
             Err(setback) => return Err(setback),
         };
         let marked = devices.iter().filter(|device| device.carries(tag));
@@ -91,10 +76,7 @@ impl Hivelocity {
         for id in &others {
             self.delete(talk, acting, *id).await?;
         }
-        if !others.is_empty() {
-            done.output["also_cancelled"] = json!(others);
-        }
-        Ok(done)
+        Ok(json!(others))
     }
 
     async fn cancel_visible(
@@ -176,6 +158,16 @@ fn not_visible(order: &OrderStatus) -> Outcome {
         waiting_for,
         again: Again::Slow,
     }
+}
+
+/// Says what else was cancelled, if anything was.
+fn with_others(mut outcome: Outcome, others: Value) -> Outcome {
+    if let Outcome::Done(done) | Outcome::AlreadySo(done) = &mut outcome
+        && others != json!([])
+    {
+        done.output["also_cancelled"] = others;
+    }
+    outcome
 }
 
 /// The IP stays in the state: the licences are known by it.
