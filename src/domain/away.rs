@@ -18,7 +18,7 @@ pub struct Away {
 pub enum Because {
     /// It failed as a whole, several times in a row.
     Silent,
-    /// It asked for patience (429 with Retry-After).
+    /// It asked for patience (429).
     Asked,
     /// More requests wait for it than its rate lets through in time.
     Crowded,

@@ -54,7 +54,8 @@ pub enum Outcome {
     },
     /// Perhaps done.
     Ambiguous(String),
-    /// Surely not done, and for no fault of the step's: its upstream is left alone for now.
+    /// Surely not done, and for no fault of the step's: its upstream is left alone for now, or
+    /// limits requests.
     Held(Away),
 }
 

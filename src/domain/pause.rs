@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PauseReason {
-    /// `retry.max_attempts` failures in a row.
+    /// `retry.max_attempts` failures in a row, or a day of nothing but limits (429).
     RetriesSpent,
     /// The upstream said no, or a setting that the step needs is missing.
     Refused,

@@ -402,6 +402,9 @@ pub struct Step {
     /// When the first attempt was made; counted anew when the step was held, or when a person let
     /// it go on.
     pub began_at: Option<super::time::Timestamp>,
+    /// Since when nothing but limits (429) came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_since: Option<super::time::Timestamp>,
     /// What came of it.
     pub output: Value,
     /// Why it is not done.
@@ -420,6 +423,7 @@ impl Step {
             approved: false,
             unknown_since: None,
             began_at: None,
+            limited_since: None,
             output: Value::Null,
             error: None,
         }

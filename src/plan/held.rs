@@ -12,8 +12,9 @@ use super::settle::{SHORTEST, Settled, at, upstream};
 pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {
     let unclear = step.unknown_since.is_some();
     let delay = away.until.since(now).max(SHORTEST);
-    if unclear && step.action.repeat() == Repeat::Create {
-        // Nobody can look until then, so this time does not prove that nothing was created.
+    if unclear && away.because == Because::Silent && step.action.repeat() == Repeat::Create {
+        // Nobody knows what it does until then, so this time does not prove that nothing was
+        // created. One that is only busy goes on with what it took.
         step.unknown_since = Some(now.plus(delay));
     }
     // Nor was it the step that took so long.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{
-    Again, Done, Entropy, Outcome, PauseReason, Permit, Repeat, Step, StepStatus, Timestamp,
+    Again, Away, Because, Done, Entropy, Outcome, PauseReason, Permit, Repeat, Step, StepStatus,
+    Timestamp,
 };
 
 use super::held::held;
@@ -30,6 +31,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// A device that is not up after a week, or not switched after an hour, is a person's case.
 const PATIENCE_SLOW: Duration = Duration::from_hours(7 * 24);
 const PATIENCE_SOON: Duration = Duration::from_hours(1);
+/// An upstream that does nothing but limit a step's requests for this long will not stop by itself.
+const PATIENCE_LIMITED: Duration = Duration::from_hours(24);
 /// No pause is shorter, so that a step never spins.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -149,6 +152,7 @@ pub fn interrupted(mut step: Step, now: Timestamp) -> Step {
 pub fn retry(mut step: Step) -> Step {
     step.failures = 0;
     step.began_at = None;
+    step.limited_since = None;
     match step.action.repeat() {
         Repeat::Create => {}
         Repeat::Harmless | Repeat::Destructive => step.unknown_since = None,
@@ -163,12 +167,15 @@ pub fn retry(mut step: Step) -> Step {
 
 /// The step after an attempt that ended with `outcome`.
 pub fn settle(
-    step: Step,
+    mut step: Step,
     outcome: &Outcome,
     now: Timestamp,
     entropy: &dyn Entropy,
     rules: &RetryRules,
 ) -> Settled {
+    if !matches!(outcome, Outcome::Held(_)) {
+        step.limited_since = None;
+    }
     match outcome {
         Outcome::Done(done) => succeeded(step, done.output.clone()),
         Outcome::AlreadySo(done) => succeeded(step, already(done)),
@@ -178,6 +185,7 @@ pub fn settle(
             let reason = format!("{} was refused: {error}", step.action.kind());
             pause(step, error, PauseReason::Refused, reason)
         }
+        Outcome::Held(away) if away.because == Because::Asked => limited(step, away, now),
         Outcome::Held(away) => held(step, away, now),
         Outcome::Unavailable { error, retry_after } => {
             failed(step, error, *retry_after, now, entropy, rules)
@@ -341,14 +349,29 @@ fn unknown(mut step: Step, error: &str, now: Timestamp, rules: &RetryRules) -> S
     at(step, delay, now, waiting_for)
 }
 
+/// The attempt came to nothing but a limit. That is no failure of the step, but one that never
+/// ends has to reach a person.
+fn limited(mut step: Step, away: &Away, now: Timestamp) -> Settled {
+    let since = *step.limited_since.get_or_insert(now);
+    if now.since(since) < PATIENCE_LIMITED {
+        return held(step, away, now);
+    }
+    let error = away.error.as_deref().unwrap_or("requests are limited");
+    gave_up(step, "a day", error)
+}
+
 fn spent(step: Step, error: &str) -> Settled {
     let times = step.failures;
+    gave_up(step, &format!("{times} attempts"), error)
+}
+
+fn gave_up(step: Step, after: &str, error: &str) -> Settled {
     if step.unknown_since.is_none() {
-        let reason = format!("gave up after {times} attempts: {error}");
+        let reason = format!("gave up after {after}: {error}");
         return pause(step, error, PauseReason::RetriesSpent, reason);
     }
     let reason = format!(
-        "gave up after {times} attempts: {error}; whether {} took effect is unknown: look for {}, then retry the \
+        "gave up after {after}: {error}; whether {} took effect is unknown: look for {}, then retry the \
          run: it looks first, too",
         step.action.kind(),
         sought(&step)

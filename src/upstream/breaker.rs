@@ -24,6 +24,10 @@ const REQUESTS_OF_A_RUN: u32 = 3;
 const LONGEST_SPREAD: Duration = Duration::from_mins(15);
 /// No cool-down doubles more often.
 const MOST_DOUBLINGS: u32 = 16;
+/// How long all requests wait where a supplier limits them without saying for how long; doubling.
+const FIRST_HOLD: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const LONGEST_HOLD: Duration = Duration::from_mins(5);
 
 /// When a supplier counts as away, and how soon it is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,9 @@ pub(super) struct Breaker {
     patience: Duration,
     state: State,
     held_until: Timestamp,
+    /// Requests in a row that were limited (429), those left out that were under way while
+    /// everything was held.
+    limited: u32,
     /// How many runs were held back since the present pause began.
     turned_away: u32,
     error: Option<String>,
@@ -94,6 +101,11 @@ pub(super) enum Change {
         /// When it is asked again.
         until: Timestamp,
     },
+    /// It limits requests: until then none leaves.
+    Held {
+        /// When the next may leave.
+        until: Timestamp,
+    },
     /// It answers again.
     Closed {
         /// How long it did not.
@@ -109,6 +121,7 @@ impl Breaker {
             patience,
             state: State::Closed { failures: 0 },
             held_until: Timestamp::default(),
+            limited: 0,
             turned_away: 0,
             error: None,
         }
@@ -149,6 +162,11 @@ impl Breaker {
 
     /// It answered: whatever it said, it is there.
     pub(super) fn answered(&mut self, now: Timestamp) -> Option<Change> {
+        self.limited = 0;
+        self.is_there(now)
+    }
+
+    fn is_there(&mut self, now: Timestamp) -> Option<Change> {
         self.error = None;
         let closed = State::Closed { failures: 0 };
         match std::mem::replace(&mut self.state, closed) {
@@ -195,17 +213,38 @@ impl Breaker {
         until
     }
 
-    /// The supplier asked for patience (429 with Retry-After); answers whether that is news.
-    pub(super) fn hold(&mut self, now: Timestamp, pause: Duration) -> bool {
-        let (was, until) = (self.held_until, now.plus(pause));
-        if until > was {
-            self.held_until = until;
+    /// It limited a request (429), for `pause` where it said so; it is there.
+    ///
+    /// One alone may be meant for that request only, which waits in any case. With the second in a
+    /// row nothing leaves any more: the whole account has to wait.
+    pub(super) fn limited(
+        &mut self,
+        error: String,
+        now: Timestamp,
+        pause: Option<Duration>,
+    ) -> Option<Change> {
+        let change = self.is_there(now);
+        self.error = Some(error);
+        let held = self.held_until > now;
+        if held {
+            // It was under way when the hold began, and can only make it longer.
+            let until = now.plus(pause.unwrap_or_default());
+            self.held_until = self.held_until.max(until);
+            return change;
         }
-        if was > now {
-            return false;
+        self.limited = self.limited.saturating_add(1);
+        if self.limited < 2 {
+            return change;
         }
+        let doublings = (self.limited - 2).min(MOST_DOUBLINGS);
+        let unnamed = FIRST_HOLD.saturating_mul(1 << doublings).min(LONGEST_HOLD);
+        let until = now.plus(pause.unwrap_or(unnamed));
+        if until <= now {
+            return change;
+        }
+        self.held_until = until;
         self.turned_away = 0;
-        !pause.is_zero()
+        Some(Change::Held { until })
     }
 
     /// How long it still wants to be left alone.

@@ -29,6 +29,11 @@ fn open() -> Breaker {
     breaker
 }
 
+fn limit(breaker: &mut Breaker, second: u64, pause: Option<u64>) -> Option<Change> {
+    let pause = pause.map(Duration::from_secs);
+    breaker.limited("slow down".into(), at(second), pause)
+}
+
 fn wait(breaker: &mut Breaker, second: u64) -> Away {
     match breaker.admit(at(second)) {
         Admission::Wait(away) => away,
@@ -155,20 +160,76 @@ fn runs_that_are_held_back_come_back_one_after_the_other() {
 #[test]
 fn a_request_for_patience_holds_all_back_and_nobody_has_to_find_out() {
     let mut breaker = breaker();
-    assert!(breaker.hold(at(0), Duration::from_secs(30)));
-    assert!(!breaker.hold(at(1), Duration::from_secs(10)));
+    assert_eq!(limit(&mut breaker, 0, Some(30)), None);
+    assert_eq!(breaker.admit(at(0)), Admission::Go);
+    let held = Some(Change::Held { until: at(30) });
+    assert_eq!(limit(&mut breaker, 0, Some(30)), held);
+    // What was under way can only make it longer.
+    assert_eq!(limit(&mut breaker, 1, Some(10)), None);
+    assert_eq!(limit(&mut breaker, 1, None), None);
     assert!(breaker.is_away(at(29)));
     let away = wait(&mut breaker, 29);
     assert_eq!((away.because, away.until), (Because::Asked, at(30)));
+    assert_eq!(away.error.as_deref(), Some("slow down"));
     assert_eq!(breaker.held(at(20)), Duration::from_secs(10));
     assert_eq!(breaker.admit(at(30)), Admission::Go);
     assert!(!breaker.is_away(at(30)));
+    // It goes on limiting: at once again.
+    let held = Some(Change::Held { until: at(31) });
+    assert_eq!(limit(&mut breaker, 30, Some(1)), held);
+    assert_eq!(limit(&mut breaker, 30, Some(5)), None);
+    assert_eq!(breaker.held(at(30)), Duration::from_secs(5));
+}
+
+#[test]
+fn one_limited_request_among_answers_holds_nobody_back() {
+    let mut breaker = breaker();
+    for second in 0..20 {
+        assert_eq!(limit(&mut breaker, second, Some(30)), None);
+        assert_eq!(breaker.answered(at(second)), None);
+    }
+    assert_eq!(breaker.admit(at(20)), Admission::Go);
+}
+
+#[test]
+fn limits_without_a_time_hold_all_back_for_ever_longer() {
+    let mut breaker = breaker();
+    limit(&mut breaker, 0, None);
+    let (mut second, mut holds) = (0, Vec::new());
+    for _ in 0..12 {
+        assert!(limit(&mut breaker, second, None).is_some());
+        holds.push(breaker.held(at(second)).as_secs());
+        second += holds.last().unwrap();
+    }
+    assert_eq!(holds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+    breaker.answered(at(second));
+    limit(&mut breaker, second, None);
+    assert_eq!(breaker.admit(at(second)), Admission::Go);
+}
+
+#[test]
+fn limits_do_not_open_it_and_close_it_when_it_asks() {
+    let mut breaker = breaker();
+    for second in 0..10 {
+        limit(&mut breaker, second, Some(0));
+        assert_eq!(breaker.admit(at(second)), Admission::Go);
+    }
+    let mut breaker = open();
+    assert_eq!(breaker.admit(at(5)), Admission::Knock);
+    let closed = limit(&mut breaker, 6, Some(30));
+    assert!(matches!(closed, Some(Change::Closed { .. })), "{closed:?}");
+    assert_eq!(breaker.silent(at(6)), None);
 }
 
 #[test]
 fn an_open_breaker_that_was_asked_for_patience_waits_for_the_longer_of_both() {
     let mut breaker = open();
-    breaker.hold(at(1), Duration::from_secs(100));
+    // Those two were under way when it opened, and the third when it was asked.
+    limit(&mut breaker, 1, Some(100));
+    limit(&mut breaker, 1, Some(100));
+    for _ in 0..RULES.after {
+        fail(&mut breaker, 2);
+    }
     assert_eq!(wait(&mut breaker, 50).until, at(101));
     assert_eq!(breaker.admit(at(101)), Admission::Knock);
 }

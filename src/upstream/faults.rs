@@ -11,7 +11,7 @@ use super::stage::{
     CODE, Heard, IDENTIFIER, KEY, ONE_H_KEY, Reply, Set, Stage, WHMCS_SECRET, all_actions,
     create_client, half, page, settings,
 };
-use crate::domain::{Outcome, Permit};
+use crate::domain::{Because, Outcome, Permit};
 
 type Fault = fn() -> Reply;
 
@@ -126,13 +126,16 @@ async fn a_limit_is_no_answer_to_a_create_and_names_its_pause() {
         _ => Reply::Json(429, json!({"message": "slow down"})),
     })
     .await;
-    let outcome = Set::new()
-        .outcome(&impatient(&stage), &create_client())
-        .await;
-    let Outcome::Unavailable { retry_after, .. } = outcome else {
+    let set = Set::new();
+    let outcome = set.outcome(&impatient(&stage), &create_client()).await;
+    let Outcome::Held(away) = outcome else {
         panic!("{outcome:?}")
     };
-    assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(away.because, Because::Asked);
+    let pause = away.until.since(set.now);
+    assert!(pause >= Duration::from_secs(7), "{pause:?}");
+    assert!(pause < Duration::from_secs(8), "{pause:?}");
+    assert_eq!(stage.writes(), 1);
 }
 
 #[tokio::test]

@@ -52,34 +52,25 @@ impl Gate {
     /// Notes what a request says of the upstream as a whole; `error` is masked.
     pub(super) fn heard(&self, health: Health, error: &str, now: Timestamp, entropy: &dyn Entropy) {
         let mut breaker = self.breaker();
-        let asked = match health {
-            Health::Limits(Some(pause)) => breaker.hold(now, pause).then_some(pause),
-            Health::Answers | Health::Fails | Health::Limits(None) => None,
-        };
         let change = match health {
             Health::Answers => breaker.answered(now),
-            Health::Fails | Health::Limits(_) => {
-                breaker.failed(error.to_owned(), now, entropy.fraction())
-            }
+            Health::Limits(pause) => breaker.limited(error.to_owned(), now, pause),
+            Health::Fails => breaker.failed(error.to_owned(), now, entropy.fraction()),
         };
         drop(breaker);
-        self.tell(asked, change, error);
+        self.tell(change, error);
     }
 
-    fn tell(&self, asked: Option<Duration>, change: Option<Change>, error: &str) {
+    fn tell(&self, change: Option<Change>, error: &str) {
         let upstream = self.upstream.as_str();
-        if let Some(pause) = asked {
-            let seconds = pause.as_secs();
-            tracing::info!(
-                upstream,
-                seconds,
-                "an upstream asks for patience; it is left alone"
-            );
-        }
         match change {
             Some(Change::Opened { until }) => tracing::warn!(
                 upstream, error, %until,
                 "an upstream does not answer; nothing is begun there until it does"
+            ),
+            Some(Change::Held { until }) => tracing::info!(
+                upstream, %until,
+                "an upstream limits requests; it is left alone until then"
             ),
             Some(Change::Closed { after }) => {
                 let seconds = after.as_secs();

@@ -23,6 +23,10 @@ use crate::domain::{Away, Because};
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request that was limited waits within its attempt for no longer than this, and no less than
+/// that: a longer pause is not a worker's to sit out.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -124,20 +128,38 @@ impl Line {
         self.timeout
     }
 
-    /// Sends a request and says what came of it: a write once, a look that failed once more.
+    /// Sends a request and says what came of it: a write once, a look that failed once more, and
+    /// what was limited again after the pause that was asked for.
     ///
-    /// A look changes nothing, so repeating it hides nothing; both are in the trace. An attempt
-    /// makes several looks, and without this a supplier that loses one answer in three would
-    /// hardly ever let a whole attempt through.
+    /// A look changes nothing, so repeating it hides nothing; nor does a request that was turned
+    /// away. All are in the trace. An attempt makes several requests, and without this a supplier
+    /// that fails or limits one in three would hardly ever let a whole attempt through.
     pub(super) async fn send(&self, talk: &mut Talk<'_>, ask: Ask) -> Result<Answer, Setback> {
         if talk.only_looks() && ask.expect.intent == Intent::Write {
             return Err(Setback::Withheld);
         }
-        match self.send_once(talk, &ask).await {
+        match self.send_patiently(talk, &ask).await {
             Err(Setback::Unavailable {
                 retry_after: None, ..
-            }) if ask.expect.intent == Intent::Read => self.send_once(talk, &ask).await,
+            }) if ask.expect.intent == Intent::Read => self.send_patiently(talk, &ask).await,
             result => result,
+        }
+    }
+
+    /// Sends a request as often as it is limited and the pause is worth waiting for.
+    async fn send_patiently(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
+        loop {
+            let result = self.send_once(talk, ask).await;
+            let Err(Setback::Held(away)) = &result else {
+                return result;
+            };
+            let pause = away.until.since(talk.now()).max(SHORTEST_PAUSE);
+            let too_long = pause > LONGEST_PAUSE || talk.elapsed() + pause > self.timeout;
+            // In process, time is not what passes here.
+            if too_long || matches!(self.way, Way::InProcess(_)) {
+                return result;
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -164,8 +186,9 @@ impl Line {
         talk.ends(shown, before || wrote);
         self.gate
             .heard(health, &failure(talk, &result), now, talk.scene.entropy);
-        if let Health::Limits(Some(pause)) = health {
-            self.pace.hold(self.rate(), pause).await;
+        let held = self.gate.held(now);
+        if matches!(health, Health::Limits(_)) && !held.is_zero() {
+            self.pace.hold(self.rate(), held).await;
         }
         result
     }
@@ -357,7 +380,10 @@ fn failure(talk: &Talk<'_>, result: &Result<Answer, Setback>) -> String {
             Setback::KeyRefused(error)
             | Setback::Rejected(error)
             | Setback::Ambiguous(error)
-            | Setback::Unavailable { error, .. },
+            | Setback::Unavailable { error, .. }
+            | Setback::Held(Away {
+                error: Some(error), ..
+            }),
         ) => talk.mask.text(error),
         Ok(_) | Err(Setback::Withheld | Setback::Held(_)) => String::new(),
     }

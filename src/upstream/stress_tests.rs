@@ -1,8 +1,9 @@
 //! Tests: suppliers that are slow, busy or gone, as the clients meet them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -210,23 +211,87 @@ async fn patience_that_was_asked_for_holds_back_every_request_to_that_supplier()
     .await;
     let upstreams = with_breaker(&stage);
     let set = Set::new();
+    // One may be meant for that request alone.
     let first = set.outcome(&upstreams, &create_client()).await;
-    assert!(matches!(first, Outcome::Unavailable { .. }), "{first:?}");
+    assert!(matches!(first, Outcome::Held(_)), "{first:?}");
+    assert!(admitted(&upstreams, &deploy(), set.now).await);
+    let second = set.outcome(&upstreams, &create_client()).await;
+    assert!(matches!(second, Outcome::Held(_)), "{second:?}");
     let away = upstreams
         .admit(&deploy(), "whmcs", set.now, &Counting)
         .await;
     assert_eq!(away.unwrap().because, Because::Asked);
     // One that had begun already is not sent either, and says so.
-    let second = set.perform(&upstreams, &create_client()).await;
-    let Outcome::Held(away) = second.outcome else {
-        panic!("{:?}", second.outcome)
+    let third = set.perform(&upstreams, &create_client()).await;
+    let Outcome::Held(away) = third.outcome else {
+        panic!("{:?}", third.outcome)
     };
     assert_eq!(away.because, Because::Asked);
     assert!(away.until >= set.now.plus(Duration::from_secs(29)));
-    assert!(second.trace.is_empty());
-    assert_eq!(requests.load(Ordering::SeqCst), 1);
+    assert!(third.trace.is_empty());
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
     let later = set.now.plus(Duration::from_secs(31));
     assert!(admitted(&upstreams, &deploy(), later).await);
+}
+
+/// Answers 429 to the first requests of each method; then as a supplier without any clients.
+async fn limiting(each: usize, pause: &'static str) -> Stage {
+    let mut limited = HashMap::new();
+    Stage::new(move |heard| {
+        let times = limited.entry(heard.method.clone()).or_insert(0);
+        *times += 1;
+        match heard.method.as_str() {
+            _ if *times <= each => Reply::Raw(format!(
+                "HTTP/1.1 429 X\r\n{pause}content-length: 0\r\nconnection: close\r\n\r\n"
+            )),
+            "GET" => Reply::Json(200, json!([])),
+            _ => Reply::Json(200, json!({"id": 7, "company": "Example Ltd [whmcs:77]"})),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_limited_request_is_sent_again_within_its_attempt_after_the_pause() {
+    for pause in ["retry-after: 1\r\n", ""] {
+        let stage = limiting(1, pause).await;
+        let began = Instant::now();
+        let left = Set::new()
+            .perform(&with_breaker(&stage), &create_client())
+            .await;
+        assert!(
+            matches!(left.outcome, Outcome::Done(_)),
+            "{:?}",
+            left.outcome
+        );
+        assert!(began.elapsed() >= Duration::from_millis(1900));
+        assert_eq!(stage.writes(), 2);
+        let statuses: Vec<&Value> = left.trace.iter().map(|e| &e.response["status"]).collect();
+        assert_eq!(statuses, [429, 200, 429, 200]);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_is_none_is_no_reason_to_rush() {
+    let stage = limiting(3, "retry-after: 0\r\n").await;
+    let began = Instant::now();
+    let outcome = Set::new()
+        .outcome(&with_breaker(&stage), &create_client())
+        .await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(began.elapsed() >= Duration::from_millis(600));
+}
+
+#[tokio::test]
+async fn an_attempt_waits_for_limits_no_longer_than_a_request_may_take() {
+    let stage = limiting(usize::MAX, "retry-after: 0\r\n").await;
+    let mut settings = settings(&stage.base);
+    settings.hivelocity.timeout = Duration::from_millis(500);
+    let upstreams = Upstreams::new(settings).unwrap();
+    let outcome = Set::new().outcome(&upstreams, &create_client()).await;
+    assert!(matches!(outcome, Outcome::Held(_)), "{outcome:?}");
+    let requests = stage.heard().len();
+    assert!((2..=6).contains(&requests), "{requests}");
 }
 
 #[tokio::test]

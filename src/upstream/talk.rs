@@ -81,7 +81,12 @@ impl<'t> Talk<'t> {
 
     /// The present moment, by the time that this attempt has taken.
     pub(super) fn now(&self) -> Timestamp {
-        self.scene.now.plus(self.began.elapsed())
+        self.scene.now.plus(self.elapsed())
+    }
+
+    /// How long this attempt has taken.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// A request leaves; answers whether one before may have changed something.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Away, Outcome, Timestamp};
+use crate::domain::{Away, Because, Outcome, Timestamp};
 
 /// The longest Retry-After that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// How long a request waits that was limited without a Retry-After.
+const UNNAMED_PAUSE: Duration = Duration::from_secs(1);
 /// How much of a supplier's plain text is repeated in an error.
 const WORDS: usize = 300;
 
@@ -98,7 +100,7 @@ pub(super) enum Setback {
     Ambiguous(String),
     /// Not sent, because only looking is allowed.
     Withheld,
-    /// Not sent, because the upstream is left alone for now.
+    /// Surely not done, for no fault of its own: not sent, or sent and limited.
     Held(Away),
 }
 
@@ -157,6 +159,15 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
     let status = raw.status;
     let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
     let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
+    if status == 429 {
+        // Turned away unseen, by the API or by a firewall before it: that says nothing of the
+        // request, only of how many there were before.
+        return Err(Setback::Held(Away {
+            because: Because::Asked,
+            until: now.plus(pause.unwrap_or(UNNAMED_PAUSE)),
+            error: Some(format!("{who} answered 429: too many requests")),
+        }));
+    }
     if raw.is_html() {
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
         return unclear(&format!(
@@ -179,10 +190,6 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
             body: raw.json.take().unwrap_or_default(),
         }),
         408 => unclear("answered 408: the request took too long"),
-        429 => Err(Setback::Unavailable {
-            error: format!("{who} answered 429: too many requests"),
-            retry_after: pause,
-        }),
         // Who names the time to come back has turned the request away. Should that not be true
         // after all, the look that comes before every create still finds the mark.
         503 if pause.is_some() => Err(Setback::Unavailable {

@@ -39,7 +39,10 @@ fn verdict(expect: &Expect, received: &Received) -> String {
         }
         Err(Setback::Ambiguous(_)) => "ambiguous".to_owned(),
         Err(Setback::Withheld) => "withheld".to_owned(),
-        Err(Setback::Held(_)) => "held".to_owned(),
+        Err(Setback::Held(away)) => {
+            assert_eq!(away.because, Because::Asked);
+            format!("held {}", away.until.since(now()).as_secs())
+        }
     }
 }
 
@@ -82,14 +85,15 @@ fn every_way_a_request_can_end_has_its_meaning() {
         (raw(408, json, "{}"), unclear_read, unclear_write),
         (raw(409, json, "{}"), "rejected", "rejected"),
         (raw(422, json, "{}"), "rejected", "rejected"),
-        (raw(429, json, "{}"), "unavailable", "unavailable"),
+        (raw(429, json, "{}"), "held 1", "held 1"),
+        (raw(429, "text/html", "<h1>1015</h1>"), "held 1", "held 1"),
     ];
     for status in [
         100, 301, 302, 304, 307, 308, 500, 501, 502, 503, 504, 520, 599, 600,
     ] {
         cases.push((raw(status, json, "{}"), unclear_read, unclear_write));
     }
-    for status in [200, 201, 301, 400, 401, 403, 404, 429, 500, 502, 503] {
+    for status in [200, 201, 301, 400, 401, 403, 404, 500, 502, 503] {
         for page in [
             raw(status, "text/html; charset=utf-8", "down for maintenance"),
             raw(status, json, "  <html>"),
@@ -143,7 +147,11 @@ fn retry_after_is_kept_as_seconds_or_date_for_an_hour_at_most() {
             let patience = Some(text.to_owned());
             Received::Answered(Raw::new(status, String::new(), patience, "{}".to_owned()))
         };
-        assert_eq!(verdict(&WRITE, &limited(429)), seconds, "429 {text}");
+        let held = match seconds.replace("unavailable", "held") {
+            unnamed if unnamed == "held" => "held 1".to_owned(),
+            named => named,
+        };
+        assert_eq!(verdict(&WRITE, &limited(429)), held, "429 {text}");
         assert_eq!(verdict(&READ, &limited(503)), seconds, "503 {text}");
         let turned_away = if seconds == "unavailable" {
             "ambiguous"

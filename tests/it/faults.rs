@@ -257,7 +257,18 @@ async fn a_slow_supplier_that_fails_at_random_builds_every_server_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_waited_for() {
-    let app = spawn_app(Setup::default()).await;
+    // Within the attempt where that is not long, else between two.
+    for (timeout, attempts) in [("10s", 1), ("1s", 2)] {
+        waited_for(
+            Setup::default().with("hivelocity.timeout", timeout),
+            attempts,
+        )
+        .await;
+    }
+}
+
+async fn waited_for(setup: Setup, attempts: usize) {
+    let app = spawn_app(setup).await;
     app.suppliers.fail_next(
         "POST /bare-metal-devices/",
         Fault::RateLimited429 {
@@ -277,7 +288,7 @@ async fn retry_after_is_waited_for() {
             .as_array()
             .unwrap()
             .len(),
-        2
+        attempts
     );
     app.finish().await;
 }

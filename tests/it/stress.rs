@@ -197,6 +197,27 @@ async fn a_storm_of_429_holds_all_runs_back_and_spends_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_that_meet_single_requests_hold_up_only_those() {
+    let app = spawn_app(impatient()).await;
+    for story in stories(12) {
+        app.accept(&story.paid()).await;
+    }
+    let began = Instant::now();
+    while app.suppliers.snapshot().faults_met < 30 && began.elapsed() < Duration::from_secs(10) {
+        let limit = Fault::RateLimited429 {
+            retry_after_secs: 1,
+        };
+        app.suppliers.fail_next("*", limit, 1);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    app.suppliers.clear_faults();
+    all_built_once(&app, 12).await;
+    let met = app.suppliers.snapshot().faults_met;
+    assert!(met >= 20, "{met}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_out_of_stock_or_refused_pauses_with_the_suppliers_own_words() {
     let app = spawn_app(Setup::slow(Duration::from_millis(80))).await;
     for (service, location, words) in [

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{Again, Away, Because, Done, Outcome, Permit, StepStatus};
+use crate::domain::{
+    Again, Away, Because, Done, Outcome, PauseReason, Permit, Step, StepStatus, Timestamp,
+};
 
-use super::super::{Next, held, permit, settle, spared};
+use super::super::{Next, held, permit, retry, settle, spared};
 use super::settle::{Fixed, RULES, create, destructive, due, harmless, now};
 
 fn away(because: Because) -> Away {
@@ -139,4 +141,57 @@ fn an_outage_does_not_use_up_the_patience_with_something_slow() {
     let step = held(harmless(), &away(Because::Silent), later).step;
     let ended = settle(step, &on_its_way, later, &Fixed(0), &RULES);
     assert!(matches!(ended.next, Next::At { .. }), "{:?}", ended.next);
+}
+
+#[test]
+fn the_time_in_which_a_busy_supplier_limits_requests_counts() {
+    let mut step = create();
+    step.unknown_since = Some(now());
+    for because in [Because::Asked, Because::Crowded] {
+        let ended = held(step.clone(), &away(because), now());
+        assert_eq!(ended.step.unknown_since, Some(now()), "{because:?}");
+    }
+}
+
+#[test]
+fn a_step_that_met_nothing_but_limits_for_a_day_reaches_a_person() {
+    let limited = |step, now: Timestamp| {
+        let until = now.plus(Duration::from_secs(30));
+        let away = Away {
+            until,
+            ..away(Because::Asked)
+        };
+        settle(step, &Outcome::Held(away), now, &Fixed(0), &RULES)
+    };
+    let hour = |hours| now().plus(Duration::from_hours(hours));
+    for (mut step, why) in [
+        (harmless(), PauseReason::RetriesSpent),
+        (unclear(), PauseReason::UnknownOutcome),
+    ] {
+        for hours in 0..24 {
+            let ended = limited(step, hour(hours));
+            assert_eq!(due(&ended), hour(hours).plus(Duration::from_secs(30)));
+            step = ended.step;
+        }
+        assert_eq!(step.failures, 0);
+        let ended = limited(step.clone(), hour(24));
+        let Next::Pause { why: found, reason } = ended.next else {
+            panic!("{:?}", ended.next)
+        };
+        assert_eq!(found, why);
+        assert!(reason.starts_with("gave up after a day: "), "{reason}");
+        // Anything else in between begins the day anew, and so does a person.
+        for step in [
+            settle(step, &unavailable(), hour(23), &Fixed(0), &RULES).step,
+            retry(ended.step),
+        ] {
+            due(&limited(step, hour(24)));
+        }
+    }
+}
+
+fn unclear() -> Step {
+    let mut step = create();
+    step.unknown_since = Some(now());
+    step
 }
