@@ -118,6 +118,9 @@ pub struct ServiceState {
     /// The 1H sub-user that the licences belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_h_user: Option<String>,
+    /// The sub-user that a build of this service ensured at 1H.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_h_user_made: Option<String>,
     /// The licences held now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub licenses: Vec<Licence>,

@@ -104,12 +104,11 @@ pub fn permit(step: &Step, now: Timestamp, rules: &RetryRules) -> Permit {
 
 /// How long a create whose answer was unclear is only looked for.
 ///
-/// A second server costs real money, a second client is a nuisance, and 1H itself refuses a
-/// second user of a name (17) or a second licence on an IP (34).
+/// Hivelocity makes a second server or client without a word; 1H itself refuses a second user of
+/// a name (17) or a second licence on an IP (34).
 fn window(step: &Step, rules: &RetryRules) -> Duration {
     match step.action.kind() {
         "one_h.add_user" | "one_h.add_license" => rules.absent_after / 10,
-        "hivelocity.create_client" => rules.absent_after / 2,
         _ => rules.absent_after,
     }
 }

@@ -35,12 +35,14 @@ pub(super) fn of(case: &Case<'_>) -> Option<String> {
 /// Whether this state shows that its sub-user was made at 1H.
 ///
 /// A build names its sub-user when it is planned, so that others see who will share it; made
-/// it is for certain once the build ended or a licence is held.
+/// it is once the build ensured it, holds a licence or ended.
 pub(super) fn was_made(service: &ServiceState) -> bool {
     match service.status {
         ServiceStatus::Unknown => false,
         ServiceStatus::Building => {
-            !service.licenses.is_empty() || !service.licenses_suspended.is_empty()
+            service.one_h_user.is_some() && service.one_h_user_made == service.one_h_user
+                || !service.licenses.is_empty()
+                || !service.licenses_suspended.is_empty()
         }
         ServiceStatus::Active | ServiceStatus::Suspended | ServiceStatus::Terminated => true,
     }

@@ -9,7 +9,7 @@ use crate::domain::id::DeliveryId;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 use crate::plan;
-use crate::sandbox::{DeviceSnapshot, SandboxSnapshot};
+use crate::sandbox::{DeviceSnapshot, SandboxSnapshot, SubUserSnapshot};
 
 use super::billing::{Event, Sold};
 use super::settings::SOURCE;
@@ -97,6 +97,7 @@ pub(super) fn differences(stage: &Stage) -> Vec<String> {
     twice(&held, &mut wrong);
     let untouched = settled_by_themselves(stage, &mut wrong);
     let mut services = services(stage);
+    ended_users(&services, &untouched, &held, &mut wrong);
     services.retain(|service| untouched(&service.sold.id));
     for service in &services {
         one(service, &held, &mut wrong);
@@ -255,14 +256,41 @@ fn users(stage: &Stage, services: &[Service], held: &SandboxSnapshot, wrong: &mu
         .collect();
     let up = services.iter().filter(|service| service.wish == Wish::Up);
     for service in up.filter(|service| !closed.contains(service.sold.customer.as_str())) {
-        let customer = &service.sold.customer;
-        let name = plan::username("bh", SOURCE, customer, SubUserPer::Customer);
-        let user = held.sub_users.iter().find(|user| user.username == name);
-        if user.is_some_and(|user| user.suspended) {
+        if user(&service.sold.customer, held).is_some_and(|user| user.suspended) {
             let id = &service.sold.id;
             wrong.push(format!(
                 "service {id} is to be up, its sub-user is suspended"
             ));
         }
     }
+}
+
+/// The sub-user of a customer without any service left is suspended, were it made at all.
+fn ended_users(
+    services: &[Service],
+    untouched: &impl Fn(&str) -> bool,
+    held: &SandboxSnapshot,
+    wrong: &mut Vec<String>,
+) {
+    let kept: BTreeSet<&str> = services
+        .iter()
+        .filter(|service| service.wish != Wish::Gone || !untouched(&service.sold.id))
+        .map(|service| service.sold.customer.as_str())
+        .collect();
+    let customers: BTreeSet<&str> = services
+        .iter()
+        .map(|service| service.sold.customer.as_str())
+        .collect();
+    for customer in customers.difference(&kept) {
+        if user(customer, held).is_some_and(|user| !user.suspended) {
+            wrong.push(format!(
+                "customer {customer} has no service left, the sub-user is not suspended"
+            ));
+        }
+    }
+}
+
+fn user<'h>(customer: &str, held: &'h SandboxSnapshot) -> Option<&'h SubUserSnapshot> {
+    let name = plan::username("bh", SOURCE, customer, SubUserPer::Customer);
+    held.sub_users.iter().find(|user| user.username == name)
 }

@@ -61,6 +61,14 @@ fn a_sub_user_that_was_planned_and_never_made_is_not_suspended() {
     let mut world = World::new(ServiceSuspended, Building, LICENCE);
     assert_eq!(world.steps(), ["report:suspended"]);
     assert_eq!(world.plan().service_now["one_h_user"], json!(null));
+    world.service.one_h_user_made = Some("bhsomebodyelse".to_owned());
+    assert_eq!(world.steps(), ["report:suspended"]);
+    let mut made = World::new(ServiceSuspended, Building, LICENCE);
+    made.service.one_h_user_made = made.service.one_h_user.clone();
+    assert_eq!(
+        made.steps(),
+        ["suspend_user:unless_shared", "report:suspended"]
+    );
     world.service.licenses.push(hive());
     assert_eq!(
         world.steps(),

@@ -59,7 +59,8 @@ async fn a_sub_user_is_made_once_with_a_derived_password_that_is_kept_sealed() {
     let Outcome::Done(done) = left.outcome else {
         panic!("{:?}", left.outcome)
     };
-    assert_eq!(done.service, json!({"one_h_user": "bh1"}));
+    let service = json!({"one_h_user": "bh1", "one_h_user_made": "bh1"});
+    assert_eq!(done.service, service);
     let vault = Set::vault();
     let sealed = done.customer["one_h_password:bh1"].as_str().unwrap();
     let password = vault.open("one_h_password:bh1", sealed).unwrap();

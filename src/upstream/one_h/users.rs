@@ -110,7 +110,7 @@ fn user_done(talk: &Talk<'_>, username: &str, context: &str, password: Option<Va
     let service = talk
         .scene
         .service_id
-        .map(|_| json!({"one_h_user": username}));
+        .map(|_| json!({"one_h_user": username, "one_h_user_made": username}));
     Done {
         output: json!({"one_h_user": username}),
         service: service.unwrap_or_default(),
