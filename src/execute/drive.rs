@@ -165,6 +165,10 @@ impl<'e> Drive<'e> {
                 None
             }
             Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
+            Verdict::Later(reason) => {
+                let due = self.now().plus(self.engine.retry.poll_interval);
+                Some(Stand::waiting(due, reason, None))
+            }
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
             Verdict::Nothing(reason) => {
                 self.pending.at_end(AtEnd {

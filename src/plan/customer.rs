@@ -91,11 +91,17 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
             "service {service} was ordered or brought back after that"
         )));
     }
+    let users = user::in_use(situation);
+    if let Some(service) = user::in_the_making(situation, &users) {
+        return Err(Stop::Later(format!(
+            "service {service} to be built or terminated: its sub-user is still to be made"
+        )));
+    }
     let suspend = |username| StepAction::SuspendUser {
         username,
         unless_shared: false,
     };
-    let steps = user::in_use(situation).into_iter().map(suspend).collect();
+    let steps = users.into_iter().map(suspend).collect();
     let mut now = Patch::default();
     now.set("closed", true).set("settled", situation.order);
     if !is_older(situation) {

@@ -101,6 +101,20 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         .collect()
 }
 
+/// The service whose build has yet to make a sub-user, beside those `in_use`.
+pub(super) fn in_the_making<'a>(
+    situation: &Situation<'a>,
+    in_use: &BTreeSet<String>,
+) -> Option<&'a str> {
+    let making = |sibling: &&Sibling<'_>| {
+        let user = sibling.state.one_h_user.as_ref();
+        sibling.state.status == ServiceStatus::Building
+            && user.is_some_and(|user| !in_use.contains(user))
+    };
+    let service = situation.siblings.iter().find(making)?;
+    Some(service.service_id)
+}
+
 /// The step that ensures the sub-user.
 pub(super) fn add(case: &Case<'_>, username: &str) -> StepAction {
     let (email, name) = contact(&case.customer);

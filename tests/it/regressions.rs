@@ -162,6 +162,20 @@ async fn a_service_that_ends_while_it_is_suspended_keeps_no_licence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_closed_while_a_service_is_built_has_no_usable_sub_user() {
+    let app = spawn_app(Setup::slow(Duration::from_millis(400))).await;
+    let story = Story::new();
+    app.accept(&story.paid()).await;
+    while app.suppliers.snapshot().devices.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.succeed(&event("customer.closed", 2, &[&story])).await;
+    let users = app.suppliers.snapshot().sub_users;
+    assert!(users.len() == 1 && users[0].suspended, "{users:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_licence_of_a_customer_who_was_closed_goes_with_its_service() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();

@@ -9,7 +9,7 @@ use super::super::Verdict;
 use super::fixtures::{BOTH, LICENCE, World, at, state, user};
 use super::{active_sibling, superseded};
 use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated};
-use ServiceStatus::{Suspended, Terminated, Unknown};
+use ServiceStatus::{Building, Suspended, Terminated, Unknown};
 
 #[test]
 fn a_client_is_made_at_sign_up_only_where_that_is_wanted() {
@@ -80,4 +80,29 @@ fn an_update_of_a_closed_customer_does_not_open_it() {
     world.store(&plan, true);
     assert!(world.customer.closed);
     assert_eq!(world.customer.settled, Some(at(20)));
+}
+
+#[test]
+fn a_closing_waits_for_a_sub_user_that_is_still_to_be_made() {
+    let mut world = World::new(CustomerClosed, Unknown, BOTH);
+    let mut building = state(Building, BOTH);
+    building.one_h_user_made = None;
+    world.siblings.push(("501".into(), building));
+    let Verdict::Later(what) = world.verdict() else {
+        panic!("{:?}", world.verdict())
+    };
+    assert!(what.starts_with("service 501 to be built"), "{what}");
+    // It is there: made by this build, or before by another one.
+    let user = world.siblings[0].1.one_h_user.clone();
+    let mut made = World::new(CustomerClosed, Unknown, BOTH);
+    made.siblings.clone_from(&world.siblings);
+    made.siblings[0].1.one_h_user_made = user;
+    assert_eq!(made.steps(), ["suspend_user"]);
+    world.siblings.push(active_sibling("502"));
+    assert_eq!(world.steps(), ["suspend_user"]);
+    // It never will be.
+    world.siblings.pop();
+    world.siblings[0].1.status = Terminated;
+    world.siblings[0].1.one_h_user = None;
+    assert_eq!(world.steps(), Vec::<String>::new());
 }
