@@ -4,11 +4,13 @@
 //! update must not undo a newer one, but no update, however new, makes a closing void; only a
 //! service that was ordered or brought back after it does.
 
+use std::collections::BTreeSet;
+
 use crate::catalogue::{AccountModel, CreateClientOn};
 use crate::domain::{Customer, PauseReason, StepAction};
 
 use super::patch::Patch;
-use super::{Plan, Planned, Situation, Stop, device, user};
+use super::{Plan, Planned, Situation, Stop, device, is_protected, user};
 
 /// A customer signed up. Ensuring a client is right however late the news comes, unless the
 /// customer was closed since.
@@ -97,6 +99,7 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
             "service {service} to be built or terminated: its sub-user is still to be made"
         )));
     }
+    refuse_protected(situation, &users)?;
     let suspend = |username| StepAction::SuspendUser {
         username,
         unless_shared: false,
@@ -108,6 +111,26 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
         data(&mut now, customer);
     }
     Ok(plan_of(steps, now))
+}
+
+/// A protected service needs its sub-user.
+fn refuse_protected(situation: &Situation<'_>, users: &BTreeSet<String>) -> Result<(), Stop> {
+    let protected = situation.siblings.iter().find(|sibling| {
+        sibling.state.status.keeps_user_active()
+            && (sibling.state.one_h_user.as_ref()).is_some_and(|user| users.contains(user))
+            && is_protected(situation.rules, situation.source, sibling.service_id)
+    });
+    let Some(protected) = protected else {
+        return Ok(());
+    };
+    Err(Stop::Hold(
+        PauseReason::Protected,
+        format!(
+            "service {} is protected (policy.protected_services), so the event does not suspend its sub-user; \
+             take it off that list and retry, or cancel this run",
+            protected.service_id
+        ),
+    ))
 }
 
 fn opened_since<'a>(situation: &Situation<'a>) -> Option<&'a str> {

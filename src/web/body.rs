@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::web::Payload;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::receive::Refused;
 
@@ -18,17 +18,78 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// gets to see the answer instead of a broken connection.
 const DRAIN: usize = 64 * 1024 * 1024;
 
+/// What is taken for a small body. Nearly all are smaller.
+const SMALL: usize = 64 * 1024;
+/// How much small bodies, and how much large ones, may take in memory at once, in KiB.
+const SMALL_AT_ONCE: usize = 8 * 1024;
+const LARGE_AT_ONCE: usize = 16 * 1024;
+/// How long a large body waits for room.
+const WAITS: Duration = Duration::from_secs(10);
+
+/// Room for bodies in memory.
+///
+/// A small body takes room for what is there: a sender that dribbles holds up nobody but itself.
+/// A large one waits for its whole room before it is read on, so that those that wait hold next to
+/// nothing and cannot wait for each other.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    small: Semaphore,
+    large: Semaphore,
+}
+
+impl Rooms {
+    /// Room for bodies of at most `limit` bytes each.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            small: Semaphore::new(SMALL_AT_ONCE),
+            large: Semaphore::new(LARGE_AT_ONCE.max(limit / 1024 + 1)),
+        }
+    }
+
+    fn for_a_chunk(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        self.small.try_acquire_many(kib(length)).ok()
+    }
+
+    async fn for_a_large(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        let room = self.large.acquire_many(kib(length));
+        tokio::time::timeout(WAITS, room).await.ok()?.ok()
+    }
+}
+
+fn kib(length: usize) -> u32 {
+    u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX)
+}
+
 /// A body with its share of the memory set aside for bodies.
+#[derive(Default)]
 pub(super) struct Body<'w> {
     pub(super) bytes: Vec<u8>,
     /// Held until the delivery is on disk.
     pub(super) room: Vec<SemaphorePermit<'w>>,
+    /// Whether it has room for all that may still come.
+    has_all: bool,
+}
+
+impl<'w> Body<'w> {
+    async fn take_all(&mut self, rooms: &'w Rooms, length: usize) -> Result<(), NoBody> {
+        let room = rooms.for_a_large(length).await.ok_or_else(busy)?;
+        self.room.push(room);
+        self.has_all = true;
+        self.bytes.reserve_exact(length - self.bytes.len());
+        Ok(())
+    }
 }
 
 /// Why there is no body.
 pub(super) enum NoBody {
     Refused(Refused),
     Problem(Problem),
+}
+
+fn busy() -> NoBody {
+    NoBody::Problem(Problem::unavailable(
+        "too many bodies are being read; send it again",
+    ))
 }
 
 /// Reads the whole body.
@@ -47,15 +108,12 @@ pub(super) async fn read<'w>(
         drain(&mut payload).await;
         return Err(NoBody::Refused(Refused::TooLarge { limit }));
     }
-    let mut body = Body {
-        bytes: Vec::new(),
-        room: Vec::new(),
-    };
+    let mut body = Body::default();
     // Most bodies are there with the head; only the others need a limit to the patience.
-    let read = if let Some(read) = collect(web, &mut payload, &mut body).now_or_never() {
+    let read = if let Some(read) = collect(web, announced, &mut payload, &mut body).now_or_never() {
         Ok(read)
     } else {
-        let reading = collect(web, &mut payload, &mut body);
+        let reading = collect(web, announced, &mut payload, &mut body);
         tokio::time::timeout(PATIENCE, reading).await
     };
     match read {
@@ -69,29 +127,32 @@ pub(super) async fn read<'w>(
     }
 }
 
-/// Takes the bytes in as they come. Room is taken for what is there, not for what is announced:
-/// a sender that dribbles holds up nobody but itself.
+/// Takes the bytes in as they come.
 async fn collect<'w>(
     web: &'w Web,
+    announced: Option<usize>,
     payload: &mut Payload,
     body: &mut Body<'w>,
 ) -> Result<(), NoBody> {
-    let limit = web.body_limit;
-    while let Some(chunk) = payload.next().await {
+    let (limit, rooms) = (web.body_limit, &web.rooms);
+    loop {
+        // Whoever waits has no chunk in hand that would be lost if it were asked to stop.
+        if !body.has_all && announced.unwrap_or(body.bytes.len()) > SMALL {
+            body.take_all(rooms, announced.unwrap_or(limit)).await?;
+        }
+        let Some(chunk) = payload.next().await else {
+            return Ok(());
+        };
         let chunk = chunk.map_err(|_| NoBody::Refused(Refused::Truncated))?;
         if body.bytes.len() + chunk.len() > limit {
             return Err(NoBody::Refused(Refused::TooLarge { limit }));
         }
-        let kib = u32::try_from(chunk.len() / 1024 + 1).unwrap_or(u32::MAX);
-        let room = web.bodies.try_acquire_many(kib).map_err(|_| {
-            NoBody::Problem(Problem::unavailable(
-                "too many bodies are being read; send it again",
-            ))
-        })?;
-        body.room.push(room);
+        if !body.has_all {
+            let room = rooms.for_a_chunk(chunk.len()).ok_or_else(busy)?;
+            body.room.push(room);
+        }
         body.bytes.extend_from_slice(&chunk);
     }
-    Ok(())
 }
 
 /// Reads what is left of a body and throws it away.

@@ -16,7 +16,6 @@ use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpServer, web};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::secret::Secret;
@@ -24,12 +23,10 @@ use crate::domain::time::Clock;
 use crate::execute::Engine;
 use crate::receive::Receiver;
 use crate::store::Store;
+use body::Rooms;
 
 pub use metrics::Metrics;
 pub use problem::Problem;
-
-/// How many bytes of bodies may be in memory at once, in KiB.
-const BODIES_AT_ONCE_KIB: usize = 24 * 1024;
 
 /// What the routes need.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ pub struct Web {
     /// SHA-256 of the admin token.
     admin_token: [u8; 32],
     /// Room for bodies in memory.
-    bodies: Semaphore,
+    rooms: Rooms,
     /// Counters.
     pub metrics: Metrics,
     /// The present moment.
@@ -68,7 +65,7 @@ impl Web {
             store: engine.store.clone(),
             body_limit,
             admin_token: Sha256::digest(admin_token.reveal().as_bytes()).into(),
-            bodies: Semaphore::new(BODIES_AT_ONCE_KIB.max(body_limit / 1024 + 1)),
+            rooms: Rooms::new(body_limit),
             metrics: Metrics::default(),
             clock: Arc::clone(&engine.clock),
             engine,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use billhook::app::SystemClock;
 use billhook::domain::time::Clock as _;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::database::Locked;
 use crate::support::events::moment;
@@ -12,6 +13,26 @@ use crate::support::sender::{Message, Reply, raw};
 use crate::support::settings::OLD_SECRET;
 use crate::support::world::device;
 use crate::support::{App, Setup, Story, spawn_app};
+
+/// The request in chunks, without its length.
+fn in_parts(message: &Message) -> Vec<u8> {
+    let mut request = b"POST /webhooks/whmcs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+        .to_vec();
+    for (name, value) in message.signature() {
+        let own = message.headers.iter().find(|(own, _)| own == name);
+        let value = own.map_or(value, |(_, value)| value.clone());
+        request.extend(format!("{name}: {value}\r\n").bytes());
+    }
+    request.extend(b"\r\n");
+    for part in message.body.chunks(7000) {
+        request.extend(format!("{:x}\r\n", part.len()).bytes());
+        request.extend(part);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    request
+}
 
 async fn verdict(app: &App, delivery: &str) -> Value {
     app.api.get(&format!("/deliveries/{delivery}")).await
@@ -208,6 +229,34 @@ async fn addresses_sources_methods_and_media_types_are_refused_by_their_own_stat
         .await
         .unwrap();
     Reply::read(get).await.is_problem(405);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_wait_for_room_and_none_is_turned_away_for_it() {
+    let app = spawn_app(Setup::default()).await;
+    // A sender that dribbles takes the room of its own body and no more.
+    let mut dribbling = tokio::net::TcpStream::connect(app.base.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let head = "POST /webhooks/whmcs HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{";
+    dribbling.write_all(head.as_bytes()).await.unwrap();
+    let filled = |length: usize| {
+        let mut event = Story::new().paid();
+        event["note"] = " ".repeat(length).into();
+        event
+    };
+    let message = Message::of(&filled(900_000)).header("webhook-id", "msg_somebody_elses");
+    let replies = futures_util::future::join_all((0..60).map(|_| app.send(&message))).await;
+    for reply in replies {
+        reply.is_problem(401);
+    }
+    // Without an announced length, in many parts, right and wrong.
+    let right = Message::of(&filled(300_000));
+    for (message, wanted) in [(right, "HTTP/1.1 202 "), (message, "HTTP/1.1 401 ")] {
+        let answer = raw(&app.base, &in_parts(&message)).await;
+        assert!(answer.starts_with(wanted), "{answer}");
+    }
     app.finish().await;
 }
 

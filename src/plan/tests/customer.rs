@@ -7,7 +7,7 @@ use crate::domain::{CustomerState, EventType, ServiceStatus, StepAction};
 
 use super::super::Verdict;
 use super::fixtures::{BOTH, LICENCE, World, at, state, user};
-use super::{active_sibling, superseded};
+use super::{active_sibling, held, superseded};
 use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated};
 use ServiceStatus::{Building, Suspended, Terminated, Unknown};
 
@@ -105,4 +105,14 @@ fn a_closing_waits_for_a_sub_user_that_is_still_to_be_made() {
     world.siblings[0].1.status = Terminated;
     world.siblings[0].1.one_h_user = None;
     assert_eq!(world.steps(), Vec::<String>::new());
+}
+
+#[test]
+fn the_sub_user_of_a_protected_service_is_not_suspended_by_a_closing() {
+    let mut world = World::new(CustomerClosed, Unknown, BOTH);
+    world.siblings.push(active_sibling("501"));
+    world.rules.protected_services = vec!["501".into()];
+    assert!(held(&world).contains("service 501 is protected"));
+    world.siblings[0].1.status = Suspended;
+    assert_eq!(world.steps(), ["suspend_user"]);
 }
