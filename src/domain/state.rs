@@ -100,6 +100,9 @@ pub struct ServiceState {
     /// Hivelocity's device; absent before one was ordered and after it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_id: Option<i64>,
+    /// The device as it was seen at Hivelocity: one that was and answers 404 is gone, not new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_seen: Option<i64>,
     /// Hivelocity's order of the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_order_id: Option<i64>,

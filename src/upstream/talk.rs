@@ -40,6 +40,8 @@ pub struct Scene<'a> {
 /// What an attempt found out by the way, to be stored whatever its outcome.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Learned {
+    /// Top-level keys to set in the service's state; null removes one.
+    pub service: Map<String, Value>,
     /// Top-level keys to set in the customer's state; null removes one.
     pub customer: Map<String, Value>,
 }

@@ -138,8 +138,10 @@ impl Drive<'_> {
             .upstreams
             .perform(&step.action, permit, &scene, &mut exchanges, &mut learned)
             .await;
-        let learned = Value::Object(learned.customer);
-        self.patch(&Value::Null, &learned);
+        self.patch(
+            &Value::Object(learned.service),
+            &Value::Object(learned.customer),
+        );
         (outcome, exchanges)
     }
 

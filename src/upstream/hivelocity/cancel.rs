@@ -18,6 +18,23 @@ const LOOKS: u32 = 40;
 /// What is noted of a device that answers 404.
 const GONE: &str = "gone";
 
+/// What else there is at Hivelocity when a device is to be cancelled.
+struct Rest {
+    /// The other devices with the mark, cancelled by now; or why nobody knows.
+    cancelled: Value,
+    /// Whether the device itself is in the list.
+    own_is_listed: bool,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            cancelled: json!([]),
+            own_is_listed: false,
+        }
+    }
+}
+
 impl Hivelocity {
     /// Cancels the device; being cancelled already, and being gone, count as done.
     pub(super) async fn cancel(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
@@ -31,43 +48,69 @@ impl Hivelocity {
             return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
         };
         let located = self.locate(talk, &acting, tag).await?;
-        let others = match located {
-            Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => {
-                self.cancel_others(talk, &acting, tag, id).await?
-            }
-            Located::Nowhere => json!([]),
+        let building = state.ip.is_none();
+        if let Located::Here(id, _) = located
+            && building
+            && state.device_seen != Some(id)
+        {
+            // Should the next answer be lost, 404 has to mean that it is gone.
+            return Ok(Outcome::NotYet {
+                waiting_for: format!("the note that device {id} is there"),
+                again: Again::Soon,
+            });
+        }
+        let own = match located {
+            Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => Some(id),
+            Located::Nowhere => state.device_seen,
+        };
+        let rest = match own {
+            Some(id) => self.cancel_others(talk, &acting, tag, id).await?,
+            None => Rest::default(),
         };
         let outcome = match located {
-            Located::Here(id, _) => self.cancel_visible(talk, &acting, id).await?,
-            Located::Hidden(id) if state.ip.is_some() => self.delete(talk, &acting, id).await?,
+            Located::Here(id, _) => self.cancel_seen(talk, &acting, id, true).await?,
+            Located::Hidden(id) if !building || state.device_seen == Some(id) => {
+                self.cancel_seen(talk, &acting, id, rest.own_is_listed)
+                    .await?
+            }
             Located::Hidden(id) => self.cancel_invisible(talk, &acting, Some(id)).await?,
             Located::Another { id, tag } => {
                 let note = format!("the hardware belongs to another service now ({tag})");
                 Outcome::AlreadySo(cancelled(Some(id), &note))
             }
+            Located::Nowhere if let Some(id) = state.device_seen => {
+                self.cancel_seen(talk, &acting, id, rest.own_is_listed)
+                    .await?
+            }
             Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await?,
             Located::Nowhere => Outcome::AlreadySo(cancelled(None, "no device carries the tag")),
         };
-        Ok(with_others(outcome, others))
+        Ok(with_others(outcome, rest.cancelled))
     }
 
     /// Hardware may have been exchanged, and an order whose answer was lost may have come true so
     /// late that another was placed: whatever else carries the mark costs money for nothing. It
     /// comes first: once the service's own device is cancelled, nothing may keep that from being
-    /// known. Answers what was cancelled.
+    /// known.
     async fn cancel_others(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         tag: &str,
         own: i64,
-    ) -> Found<Value> {
+    ) -> Found<Rest> {
         let devices = match self.devices(talk, acting).await {
             Ok(devices) => devices,
             // The service's own is cancelled all the same.
-            Err(Setback::Rejected(words)) => return Ok(json!(format!("not looked for: {words}"))),
+            Err(Setback::Rejected(words)) => {
+                return Ok(Rest {
+                    cancelled: json!(format!("not looked for: {words}")),
+                    own_is_listed: true,
+                });
+            }
             Err(setback) => return Err(setback),
         };
+        let own_is_listed = devices.iter().any(|device| device.id == Some(own));
         let marked = devices.iter().filter(|device| device.carries(tag));
         let others: Vec<i64> = marked
             .filter_map(|device| device.id)
@@ -76,14 +119,18 @@ impl Hivelocity {
         for id in &others {
             self.delete(talk, acting, *id).await?;
         }
-        Ok(json!(others))
+        Ok(Rest {
+            cancelled: json!(others),
+            own_is_listed,
+        })
     }
 
-    async fn cancel_visible(
+    async fn cancel_seen(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         id: i64,
+        listed: bool,
     ) -> Found<Outcome> {
         if talk.only_looks() && self.has_cancellation(talk, acting, id).await? {
             return Ok(Outcome::AlreadySo(cancelled(
@@ -94,9 +141,9 @@ impl Hivelocity {
         let outcome = self.delete(talk, acting, id).await?;
         let gone = matches!(&outcome, Outcome::AlreadySo(done) if done.output["note"] == GONE);
         let building = talk.scene.service.ip.is_none();
-        if gone && building && talk.scene.attempt < LOOKS {
-            // It was seen a moment ago and is still being built: a 404 may only mean that it
-            // cannot be cancelled by its id yet. Once it is listed no more, it is gone.
+        if gone && listed && building && talk.scene.attempt < LOOKS {
+            // It is still being built: a 404 may only mean that it cannot be cancelled by its id
+            // yet. Once it is listed no more, it is gone.
             return Ok(Outcome::NotYet {
                 waiting_for: format!("device {id} to be gone from the list or visible by its id"),
                 again: Again::Soon,
@@ -174,7 +221,7 @@ fn with_others(mut outcome: Outcome, others: Value) -> Outcome {
 fn cancelled(id: Option<i64>, note: &str) -> Done {
     Done {
         output: json!({"device_id": id, "note": note}),
-        service: json!({"device_id": null, "device_order_id": null}),
+        service: json!({"device_id": null, "device_order_id": null, "device_seen": null}),
         ..Done::default()
     }
 }

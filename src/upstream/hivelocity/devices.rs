@@ -121,13 +121,24 @@ impl Hivelocity {
         Ok(Some(Device::read(&answer.body)))
     }
 
-    /// Where the service's device is.
+    /// Where the service's device is. That it was seen is kept whatever the attempt's end.
     pub(super) async fn locate(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         tag: &str,
     ) -> Found<Located> {
+        let located = self.look(talk, acting, tag).await?;
+        if let Located::Here(id, _) = located
+            && talk.scene.service.device_seen != Some(id)
+        {
+            let service = &mut talk.learned.service;
+            service.insert("device_seen".to_owned(), id.into());
+        }
+        Ok(located)
+    }
+
+    async fn look(&self, talk: &mut Talk<'_>, acting: &Acting, tag: &str) -> Found<Located> {
         if let Some(id) = talk.scene.service.device_id {
             return Ok(match self.device(talk, acting, id).await? {
                 None => Located::Hidden(id),

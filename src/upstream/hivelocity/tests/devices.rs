@@ -273,7 +273,7 @@ async fn cancelling_is_done_however_hivelocity_says_so() {
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
             assert_eq!(
                 done.service,
-                json!({"device_id": null, "device_order_id": null})
+                json!({"device_id": null, "device_order_id": null, "device_seen": null})
             );
         }
     }
@@ -324,13 +324,51 @@ async fn an_ordered_device_that_is_not_visible_yet_is_cancelled_once_it_is() {
             "Rejected"
         );
     }
-    assert_eq!(table.stage.writes(), 0);
     table.set(ONE, 200, device(9, "", "", &[TAG]));
     table.set(CANCEL, 201, Value::Null);
+    let mut set = ordered(None);
+    let noted = set.perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&noted.outcome), "NotYet");
     assert_eq!(
-        starts(&ordered(None).outcome(&table.upstreams(), &step).await),
-        "Done"
+        Value::Object(noted.learned.service),
+        json!({"device_seen": 9})
     );
+    assert_eq!(table.stage.writes(), 0);
+    set.service.device_seen = Some(9);
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "Done");
+}
+
+#[tokio::test]
+async fn a_device_that_was_seen_and_is_listed_no_more_is_gone_although_it_never_came_up() {
+    let step = action("hivelocity.cancel_device");
+    let mut by_mark = Set::with_client(35);
+    by_mark.service.device_order_id = Some(8);
+    for mut set in [ordered(None), by_mark] {
+        let listed = device(9, "", "", &[]);
+        let order = json!({"status": "complete"});
+        let table = Table::new(&[
+            (ONE, 404, json!({})),
+            (LIST, 200, json!([listed])),
+            ("GET /order/8", 200, order),
+            (CANCEL, 404, json!({})),
+        ])
+        .await;
+        // Nobody knows whether it was there.
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), "NotYet");
+        assert_eq!(table.stage.writes(), 0);
+        // It was, and still is, whatever the answers by its id say.
+        set.service.device_seen = Some(9);
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), "NotYet");
+        table.set(LIST, 200, json!([]));
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), "AlreadySo");
+        table.set(CANCEL, 201, Value::Null);
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), "Done");
+    }
 }
 
 #[tokio::test]
@@ -389,9 +427,9 @@ async fn nothing_ordered_is_nothing_to_cancel() {
     }
     table.set(LIST, 200, json!([built()]));
     table.set(CANCEL, 201, Value::Null);
-    let outcome = Set::with_client(35)
-        .outcome(&table.upstreams(), &step)
-        .await;
+    let mut set = Set::with_client(35);
+    set.service.device_seen = Some(9);
+    let outcome = set.outcome(&table.upstreams(), &step).await;
     assert_eq!(starts(&outcome), "Done", "found by its mark");
 }
 
