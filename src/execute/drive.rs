@@ -164,20 +164,26 @@ impl<'e> Drive<'e> {
                 self.lay_out(plan);
                 None
             }
+            // A dry run keeps no state, so what the state lacks says nothing.
+            Verdict::Hold(PauseReason::WrongState, reason) if self.engine.dry_run => {
+                Some(self.nothing_to_do(format!("dry run; otherwise it would pause: {reason}")))
+            }
             Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
             Verdict::Later(reason) => {
                 let due = self.now().plus(self.engine.retry.poll_interval);
                 Some(Stand::waiting(due, reason, None))
             }
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
-            Verdict::Nothing(reason) => {
-                self.pending.at_end(AtEnd {
-                    note: Some(reason),
-                    ..AtEnd::default()
-                });
-                Some(Stand::ended(RunStatus::Succeeded, None))
-            }
+            Verdict::Nothing(reason) => Some(self.nothing_to_do(reason)),
         })
+    }
+
+    fn nothing_to_do(&mut self, note: String) -> Stand {
+        self.pending.at_end(AtEnd {
+            note: Some(note),
+            ..AtEnd::default()
+        });
+        Stand::ended(RunStatus::Succeeded, None)
     }
 
     fn event(&self) -> Result<Event, String> {

@@ -428,12 +428,16 @@ pub(super) fn upstream(step: &Step) -> &'static str {
 /// The mark that tells whether the step took effect.
 fn sought(step: &Step) -> String {
     use crate::domain::StepAction as A;
+    use crate::domain::step::DEVICE_IP;
     match &step.action {
         A::CreateClient { mark, .. } => format!("the controlled client marked {mark}"),
         A::DeployDevice { tag, .. } => format!("the device tagged {tag}"),
         A::ReloadDevice { tag, .. } => format!("the reload of the device tagged {tag}"),
         A::AddUser { username, .. } => format!("the sub-user {username}"),
-        A::AddLicense { product, ip, .. } => format!("the {product} licence on {ip}"),
+        A::AddLicense { product, ip, .. } => {
+            let ip = ip.replace(DEVICE_IP, "the device's IP");
+            format!("the {product} licence on {ip}")
+        }
         A::AwaitDevice { .. }
         | A::Power { .. }
         | A::NullRoute { .. }

@@ -153,19 +153,16 @@ macro_rules! insert_deliveries {
 }
 
 /// Passes over those whose key is taken.
-const DELIVERIES: Bulk = Bulk {
-    values: DELIVERY,
-    statement: concat!(
+static DELIVERIES: Bulk = Bulk::new(
+    DELIVERY,
+    concat!(
         insert_deliveries!(),
         " ON CONFLICT (dedupe) WHERE dedupe IS NOT NULL DO NOTHING"
     ),
-};
+);
 
 /// Fails where a key is taken.
-const DELIVERIES_ALL_NEW: Bulk = Bulk {
-    values: DELIVERY,
-    statement: insert_deliveries!(),
-};
+static DELIVERIES_ALL_NEW: Bulk = Bulk::new(DELIVERY, insert_deliveries!());
 
 fn delivery_row<'v>(row: &mut Rows<'v>, (new, duplicate_of): &(&'v NewDelivery, Option<i64>)) {
     row.push(new.id.0)
@@ -202,7 +199,7 @@ pub(super) fn read_run_ids(text: Option<&str>) -> Vec<RunId> {
     ids.into_iter().map(RunId).collect()
 }
 
-const STORED: Bulk = Bulk::of_ids("SELECT d.id FROM deliveries d JOIN w ON w.id = d.id");
+static STORED: Bulk = Bulk::of_ids("SELECT d.id FROM deliveries d, w WHERE d.id = w.id");
 
 async fn stored_among(
     link: &mut Link<'_>,
@@ -351,27 +348,24 @@ macro_rules! insert_runs {
     };
 }
 
-const INSERT: Bulk = Bulk {
-    values: RUNS,
-    statement: insert_runs!(),
-};
+static INSERT: Bulk = Bulk::new(RUNS, insert_runs!());
 
 /// For the deliveries that were stored a moment ago.
-const INSERT_KEPT: Bulk = Bulk {
-    values: RUNS,
-    statement: concat!(
+static INSERT_KEPT: Bulk = Bulk::new(
+    RUNS,
+    concat!(
         insert_runs!(),
         " AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id = w.delivery_id)"
     ),
-};
+);
 
 /// The lanes of new runs in which another run is unfinished.
-const CROWDED: Bulk = Bulk {
-    values: &[("first", Kind::Int), ("last", Kind::Int)],
-    statement: "SELECT DISTINCT r.lane FROM w CROSS JOIN runs r \
+static CROWDED: Bulk = Bulk::new(
+    &[("first", Kind::Int), ("last", Kind::Int)],
+    "SELECT DISTINCT r.lane FROM runs r, w \
          WHERE r.id BETWEEN w.first AND w.last AND EXISTS (SELECT 1 FROM runs o \
             WHERE o.lane = r.lane AND o.blocks = 1 AND o.id <> r.id)",
-};
+);
 
 async fn make(
     link: &mut Link<'_>,

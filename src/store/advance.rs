@@ -55,8 +55,8 @@ pub(super) async fn advance(
         .collect())
 }
 
-const UPDATE: Bulk = Bulk {
-    values: &[
+static UPDATE: Bulk = Bulk::new(
+    &[
         ("id", Kind::Int),
         ("fence", Kind::Int),
         ("status", Kind::Text),
@@ -71,7 +71,7 @@ const UPDATE: Bulk = Bulk {
         ("customer_id", Kind::Text),
         ("now_at", Kind::Int),
     ],
-    statement: "UPDATE runs SET status = w.status, blocks = w.blocks, \
+    "UPDATE runs SET status = w.status, blocks = w.blocks, \
          planned = CASE WHEN w.planned = 1 THEN 1 ELSE runs.planned END, \
          due_at = CASE WHEN runs.overtaken = 1 AND w.status IN ('waiting', 'paused') \
              THEN w.now_at ELSE w.due_at END, \
@@ -81,7 +81,7 @@ const UPDATE: Bulk = Bulk {
          customer_id = coalesce(runs.customer_id, w.customer_id), updated_at = w.now_at \
          FROM w WHERE runs.id = w.id AND runs.fence = w.fence AND runs.status = 'running' \
          RETURNING runs.id, runs.fence, runs.overtaken",
-};
+);
 
 /// Which of them were written, by run and claim (a worker that lost its claim may write beside the
 /// one that has it now), and whether a termination waits behind the run.
@@ -112,16 +112,16 @@ async fn update_runs(
         .collect()
 }
 
-const EXTEND: Bulk = Bulk {
-    values: &[
+static EXTEND: Bulk = Bulk::new(
+    &[
         ("id", Kind::Int),
         ("fence", Kind::Int),
         ("until_at", Kind::Int),
     ],
-    statement: "UPDATE runs SET due_at = w.until_at FROM w \
+    "UPDATE runs SET due_at = w.until_at FROM w \
          WHERE runs.id = w.id AND runs.fence = w.fence AND runs.status = 'running' \
          RETURNING runs.id",
-};
+);
 
 /// Extends the leases of runs that a worker still has; answers which.
 pub(super) async fn extend(
@@ -163,16 +163,16 @@ async fn write_journal(
     write_attempts(link, &attempts).await
 }
 
-const STEPS: Bulk = Bulk {
-    values: &[
+static STEPS: Bulk = Bulk::new(
+    &[
         ("run_id", Kind::Int),
         ("seq", Kind::Int),
         ("status", Kind::Text),
         ("doc", Kind::Text),
     ],
-    statement: "INSERT INTO steps (run_id, seq, status, doc) SELECT * FROM w WHERE true \
+    "INSERT INTO steps (run_id, seq, status, doc) SELECT * FROM w WHERE true \
          ON CONFLICT (run_id, seq) DO UPDATE SET status = excluded.status, doc = excluded.doc",
-};
+);
 
 pub(super) async fn write_steps(
     link: &mut Link<'_>,
@@ -189,8 +189,8 @@ pub(super) async fn write_steps(
     Ok(())
 }
 
-const ATTEMPTS: Bulk = Bulk {
-    values: &[
+static ATTEMPTS: Bulk = Bulk::new(
+    &[
         ("run_id", Kind::Int),
         ("seq", Kind::Int),
         ("n", Kind::Int),
@@ -199,10 +199,10 @@ const ATTEMPTS: Bulk = Bulk {
         ("exchanges", Kind::Text),
         ("error", Kind::Text),
     ],
-    statement: "INSERT INTO attempts (run_id, seq, n, started_at, duration_ms, exchanges, error) \
+    "INSERT INTO attempts (run_id, seq, n, started_at, duration_ms, exchanges, error) \
          SELECT * FROM w WHERE true ON CONFLICT (run_id, seq, n) DO UPDATE SET \
          duration_ms = excluded.duration_ms, exchanges = excluded.exchanges, error = excluded.error",
-};
+);
 
 async fn write_attempts(
     link: &mut Link<'_>,

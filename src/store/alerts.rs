@@ -10,17 +10,17 @@ use super::sql::{Bulk, Kind, Link, Row, SqlError, statement};
 const AT_ONCE: i64 = 20;
 
 // One row a run: a newer pause takes the place of one that nobody heard of yet.
-const KEEP: Bulk = Bulk {
-    values: &[
+static KEEP: Bulk = Bulk::new(
+    &[
         ("id", Kind::Int),
         ("now_at", Kind::Int),
         ("doc", Kind::Text),
     ],
-    statement: "INSERT INTO alerts (id, run_id, created_at, due_at, attempts, doc) \
-         SELECT id, id, now_at, now_at, 0, doc FROM w WHERE true ON CONFLICT (id) DO UPDATE SET \
+    "INSERT INTO alerts (id, run_id, created_at, due_at, attempts, doc) \
+         SELECT w.id, w.id, w.now_at, w.now_at, 0, w.doc FROM w WHERE true ON CONFLICT (id) DO UPDATE SET \
          created_at = excluded.created_at, due_at = excluded.due_at, attempts = 0, \
          doc = excluded.doc",
-};
+);
 
 /// Keeps the alerts of these writes.
 pub(super) async fn keep(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {

@@ -1,6 +1,8 @@
 //! Statements over many rows. `SQLite` runs them row by row, prepared once; `PostgreSQL` takes the
 //! rows as one array for each column.
 
+use std::sync::OnceLock;
+
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 
@@ -8,11 +10,16 @@ use super::sql::{Brought, Link, Row, SqlError, Value, ask_postgres, blob, int, t
 
 /// A statement over many rows, which it sees as the table `w`: on `SQLite` one after the other, on
 /// `PostgreSQL` all at once. What it does to one row must not depend on the others.
+///
+/// It names `w` in one of these ways, for on `SQLite` there is no such table but only places for
+/// values: `SELECT * FROM w WHERE`, `w.name … FROM w WHERE`, `…, w WHERE`, `(SELECT name FROM w)`.
 pub(super) struct Bulk {
     /// The names and types of a row's values, in their order.
-    pub(super) values: &'static [(&'static str, Kind)],
+    values: &'static [(&'static str, Kind)],
     /// What is done with them.
-    pub(super) statement: &'static str,
+    statement: &'static str,
+    sqlite: OnceLock<String>,
+    postgres: OnceLock<String>,
 }
 
 /// The type of a column of `w`.
@@ -44,17 +51,26 @@ pub(super) fn id<'v>(row: &mut Rows<'v>, id: &'v i64) {
 }
 
 impl Bulk {
+    pub(super) const fn new(
+        values: &'static [(&'static str, Kind)],
+        statement: &'static str,
+    ) -> Self {
+        Self {
+            values,
+            statement,
+            sqlite: OnceLock::new(),
+            postgres: OnceLock::new(),
+        }
+    }
+
     /// A statement over ids alone.
     pub(super) const fn of_ids(statement: &'static str) -> Self {
-        Self {
-            values: &[("id", Kind::Int)],
-            statement,
-        }
+        Self::new(&[("id", Kind::Int)], statement)
     }
 
     /// Runs it over all rows; answers how many rows of the store were changed.
     pub(super) async fn execute<'v, T>(
-        &self,
+        &'static self,
         link: &mut Link<'_>,
         rows: &'v [T],
         values: impl Fn(&mut Rows<'v>, &'v T),
@@ -64,7 +80,7 @@ impl Bulk {
 
     /// The same for a statement that returns rows.
     pub(super) async fn fetch<'v, T>(
-        &self,
+        &'static self,
         link: &mut Link<'_>,
         rows: &'v [T],
         values: impl Fn(&mut Rows<'v>, &'v T),
@@ -73,7 +89,7 @@ impl Bulk {
     }
 
     async fn send<'v, T>(
-        &self,
+        &'static self,
         link: &mut Link<'_>,
         rows: &'v [T],
         values: impl Fn(&mut Rows<'v>, &'v T),
@@ -87,7 +103,8 @@ impl Bulk {
         }
         match link {
             Link::Sqlite(connection) => {
-                connection.each(&self.sqlite(), &written.0, self.values.len())
+                let text = self.sqlite.get_or_init(|| self.for_sqlite());
+                connection.each(text, &written.0, self.values.len())
             }
             Link::Aside(_) => Err(SqlError::Away("rows in bulk are for whoever writes")),
             Link::Postgres(connection) => {
@@ -96,7 +113,8 @@ impl Bulk {
                     .map_err(sqlx::Error::Encode)?;
                 // Its values are in the arguments now.
                 drop(written);
-                ask_postgres(connection, self.postgres(), arguments).await
+                let text = self.postgres.get_or_init(|| self.for_postgres());
+                ask_postgres(connection, text.as_str(), arguments).await
             }
         }
     }
@@ -106,33 +124,34 @@ impl Bulk {
         names.join(",")
     }
 
+    /// The statement with the values' places where it names them: as a table of one row they would
+    /// be copied, and an update would be written to a table of its own first.
+    ///
     /// What fails is rolled back with its whole transaction (`OR FAIL`): otherwise `SQLite` would
-    /// first copy every page that a statement changes, to be able to take that statement back.
-    fn sqlite(&self) -> String {
-        let places = vec!["?"; self.values.len()].join(",");
-        let with = |rest| format!("WITH w ({}) AS (VALUES ({places})) {rest}", self.names());
-        match self.statement.split_once(' ') {
-            Some(("UPDATE", rest)) => format!("UPDATE OR FAIL {}", self.with_places(rest)),
-            Some(("INSERT", rest)) => with(format!("INSERT OR FAIL {rest}")),
-            _ => with(self.statement.to_owned()),
-        }
-    }
-
-    /// An update of one row with its values' places where it names them: joined with `w` it would
-    /// be written to a table of its own first.
-    fn with_places(&self, update: &str) -> String {
-        let update = update.replacen(" FROM w WHERE ", " WHERE ", 1);
+    /// copy every page that a statement changes, to be able to take that statement back.
+    fn for_sqlite(&self) -> String {
+        let all: Vec<String> = (1..=self.values.len()).map(|n| format!("?{n}")).collect();
+        let mut text = self.statement.replacen("INSERT ", "INSERT OR FAIL ", 1);
+        text = text.replacen(
+            "UPDATE ",
+            "UPDATE OR FAIL ",
+            usize::from(text.starts_with('U')),
+        );
+        text = text.replacen("SELECT * FROM w", "SELECT w.* FROM w", 1);
+        text = text.replacen(" FROM w WHERE ", " WHERE ", 1);
+        text = text.replacen(", w WHERE ", " WHERE ", 1);
+        text = text.replace("w.*", &all.join(","));
         let mut named: Vec<_> = (1..).zip(self.values).collect();
         // The longest first: a name may begin like another.
         named.sort_by_key(|(_, (name, _))| std::cmp::Reverse(name.len()));
-        named
-            .into_iter()
-            .fold(update, |update, (place, (name, _))| {
-                update.replace(&format!("w.{name}"), &format!("?{place}"))
-            })
+        for (place, (name, _)) in named {
+            text = text.replace(&format!("SELECT {name} FROM w"), &format!("?{place}"));
+            text = text.replace(&format!("w.{name}"), &format!("?{place}"));
+        }
+        text
     }
 
-    fn postgres(&self) -> String {
+    fn for_postgres(&self) -> String {
         let array = |(n, (_, kind)): (usize, &(&str, Kind))| {
             let kind = match kind {
                 Kind::Int => "int8",
@@ -173,28 +192,42 @@ mod tests {
     use super::super::sqlite::{Access, Connection};
     use super::*;
 
-    const ADD: Bulk = Bulk {
-        values: &[("id", Kind::Int), ("name", Kind::Text)],
-        statement: "INSERT INTO t (id, name) SELECT id, name FROM w WHERE true ON CONFLICT DO NOTHING",
-    };
-    const FIND: Bulk = Bulk {
-        values: &[("id", Kind::Int)],
-        statement: "SELECT t.name FROM t WHERE id IN (SELECT id FROM w) ORDER BY id",
-    };
+    const NAMED: &[(&str, Kind)] = &[("id", Kind::Int), ("name", Kind::Text)];
 
-    const SET: Bulk = Bulk {
-        values: &[("id", Kind::Int), ("id_before", Kind::Int)],
-        statement: "UPDATE t SET id = w.id FROM w WHERE t.id = w.id_before",
-    };
+    static ADD: Bulk = Bulk::new(
+        NAMED,
+        "INSERT INTO t (id, name) SELECT * FROM w WHERE true ON CONFLICT DO NOTHING",
+    );
+    static ADD_NAMED: Bulk = Bulk::new(
+        NAMED,
+        "INSERT INTO t (id, n, name) SELECT w.id, 7, w.name FROM w WHERE true",
+    );
+    static FIND: Bulk =
+        Bulk::of_ids("SELECT t.name FROM t WHERE id IN (SELECT id FROM w) ORDER BY id");
+    static BESIDE: Bulk = Bulk::of_ids("SELECT t.name FROM t, w WHERE t.id = w.id");
+    static SET: Bulk = Bulk::new(
+        &[("id", Kind::Int), ("id_before", Kind::Int)],
+        "UPDATE t SET id = w.id FROM w WHERE t.id = w.id_before",
+    );
 
     #[test]
     fn each_database_gets_a_place_for_every_value() {
-        assert!(
-            ADD.sqlite()
-                .starts_with("WITH w (id,name) AS (VALUES (?,?)) INSERT OR FAIL INTO t")
-        );
-        assert_eq!(SET.sqlite(), "UPDATE OR FAIL t SET id = ?1 WHERE t.id = ?2");
-        assert!(ADD.postgres().starts_with(
+        for (bulk, text) in [
+            (
+                &ADD,
+                "INSERT OR FAIL INTO t (id, name) SELECT ?1,?2 WHERE true ON CONFLICT DO NOTHING",
+            ),
+            (
+                &ADD_NAMED,
+                "INSERT OR FAIL INTO t (id, n, name) SELECT ?1, 7, ?2 WHERE true",
+            ),
+            (&FIND, "SELECT t.name FROM t WHERE id IN (?1) ORDER BY id"),
+            (&BESIDE, "SELECT t.name FROM t WHERE t.id = ?1"),
+            (&SET, "UPDATE OR FAIL t SET id = ?1 WHERE t.id = ?2"),
+        ] {
+            assert_eq!(bulk.for_sqlite(), text);
+        }
+        assert!(ADD.for_postgres().starts_with(
             "WITH w (id,name) AS (SELECT * FROM unnest($1::int8[],$2::text[])) INSERT"
         ));
     }

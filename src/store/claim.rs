@@ -22,14 +22,14 @@ const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_a
 const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id \
      LIMIT $2 FOR UPDATE SKIP LOCKED";
 
-const TAKE: Bulk = Bulk {
-    values: &[("id", Kind::Int), ("until_at", Kind::Int)],
-    statement: "UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.until_at, \
+static TAKE: Bulk = Bulk::new(
+    &[("id", Kind::Int), ("until_at", Kind::Int)],
+    "UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.until_at, \
          claim_wait = NULL, waiting_for = NULL, overtaken = 0 \
          FROM w WHERE runs.id = w.id",
-};
+);
 
-const READ: Bulk = Bulk::of_ids(
+static READ: Bulk = Bulk::of_ids(
     "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
          coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence, \
          r.planned, r.replay_of, r.at_end, r.pause_reason, r.error, coalesce(d.received_at, r.created_at) AS received_at, \
@@ -39,14 +39,14 @@ const READ: Bulk = Bulk::of_ids(
             AND o.type = 'service.terminated' \
             AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) \
             THEN 1 ELSE 0 END AS BIGINT) AS ended_later \
-         FROM w JOIN runs r ON r.id = w.id LEFT JOIN deliveries d ON d.id = r.delivery_id \
+         FROM runs r LEFT JOIN deliveries d ON d.id = r.delivery_id \
          LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
          LEFT JOIN customers c ON c.source = r.source \
-            AND c.customer_id = coalesce(r.customer_id, s.customer_id)",
+            AND c.customer_id = coalesce(r.customer_id, s.customer_id), w WHERE r.id = w.id",
 );
 
-const JOURNALS: Bulk = Bulk::of_ids(
-    "SELECT s.run_id, s.doc FROM w JOIN steps s ON s.run_id = w.id \
+static JOURNALS: Bulk = Bulk::of_ids(
+    "SELECT s.run_id, s.doc FROM steps s, w WHERE s.run_id = w.id \
          ORDER BY s.run_id, s.seq",
 );
 

@@ -72,32 +72,32 @@ fn one_of_each<'a>(asking: &[Asking<'a>]) -> (Vec<Asking<'a>>, Vec<Asking<'a>>) 
     (first, others)
 }
 
-const ACQUIRE: Bulk = Bulk {
-    values: &[
+static ACQUIRE: Bulk = Bulk::new(
+    &[
         ("source", Kind::Text),
         ("customer_id", Kind::Text),
         ("run", Kind::Int),
         ("now_at", Kind::Int),
     ],
-    statement: "INSERT INTO customers (source, customer_id, doc, claimed_by, updated_at) \
-         SELECT source, customer_id, '{}', run, now_at FROM w WHERE true \
+    "INSERT INTO customers (source, customer_id, doc, claimed_by, updated_at) \
+         SELECT w.source, w.customer_id, '{}', w.run, w.now_at FROM w WHERE true \
          ON CONFLICT (source, customer_id) DO UPDATE SET claimed_by = excluded.claimed_by \
          WHERE customers.claimed_by IS NULL OR customers.claimed_by = excluded.claimed_by \
          RETURNING claimed_by",
-};
+);
 
 // No due time: whoever gives the claim back wakes it.
-const WAIT: Bulk = Bulk {
-    values: &[
+static WAIT: Bulk = Bulk::new(
+    &[
         ("id", Kind::Int),
         ("claim_wait", Kind::Text),
         ("now_at", Kind::Int),
         ("waiting_for", Kind::Text),
     ],
-    statement: "UPDATE runs SET status = 'waiting', claim_wait = w.claim_wait, \
+    "UPDATE runs SET status = 'waiting', claim_wait = w.claim_wait, \
          due_at = CASE WHEN runs.overtaken > 0 THEN w.now_at END, waiting_for = w.waiting_for \
          FROM w WHERE runs.id = w.id",
-};
+);
 
 fn key(source: &str, customer_id: &str) -> String {
     format!("{source}:{customer_id}")
@@ -151,19 +151,19 @@ async fn release_all(
     .map(drop)
 }
 
-const RELEASE: Bulk = Bulk {
-    values: &[
+static RELEASE: Bulk = Bulk::new(
+    &[
         ("source", Kind::Text),
         ("customer_id", Kind::Text),
         ("run", Kind::Int),
     ],
-    statement: "UPDATE customers SET claimed_by = NULL FROM w \
+    "UPDATE customers SET claimed_by = NULL FROM w \
          WHERE customers.source = w.source AND customers.customer_id = w.customer_id \
          AND customers.claimed_by = w.run RETURNING customers.source, customers.customer_id",
-};
+);
 
-const WAKE: Bulk = Bulk {
-    values: &[("claim", Kind::Text), ("now_at", Kind::Int)],
-    statement: "UPDATE runs SET due_at = w.now_at, claim_wait = NULL FROM w \
+static WAKE: Bulk = Bulk::new(
+    &[("claim", Kind::Text), ("now_at", Kind::Int)],
+    "UPDATE runs SET due_at = w.now_at, claim_wait = NULL FROM w \
          WHERE runs.claim_wait = w.claim",
-};
+);

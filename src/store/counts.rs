@@ -45,16 +45,16 @@ impl Counts {
     }
 }
 
-const ADD: Bulk = Bulk {
-    values: &[
+static ADD: Bulk = Bulk::new(
+    &[
         ("kind", Kind::Text),
         ("name", Kind::Text),
         ("shard", Kind::Int),
         ("n", Kind::Int),
     ],
-    statement: "INSERT INTO counts (kind, name, shard, n) SELECT kind, name, shard, n FROM w \
-         WHERE true ON CONFLICT (kind, name, shard) DO UPDATE SET n = counts.n + excluded.n",
-};
+    "INSERT INTO counts (kind, name, shard, n) SELECT * FROM w WHERE true \
+         ON CONFLICT (kind, name, shard) DO UPDATE SET n = counts.n + excluded.n",
+);
 
 /// All of them: `("runs", "paused", 3)`.
 pub(super) async fn read(link: &mut Link<'_>) -> Result<Vec<(String, String, i64)>, SqlError> {

@@ -45,8 +45,8 @@ pub(super) async fn rebalance(
     TAKE.execute(link, lanes, |row, lane| at(row, lane, now))
         .await?;
     let give = match because {
-        Because::RunCame => GIVE_PENDING,
-        Because::RunEnded => GIVE_PENDING_AND_PAUSED,
+        Because::RunCame => &GIVE_PENDING,
+        Because::RunEnded => &GIVE_PENDING_AND_PAUSED,
     };
     give.execute(link, lanes, |row, lane| at(row, lane, now))
         .await?;
@@ -73,17 +73,17 @@ fn at<'v>(row: &mut Rows<'v>, lane: &'v str, now: Timestamp) {
 const LANE: &[(&str, Kind)] = &[("lane", Kind::Text)];
 const LANE_NOW: &[(&str, Kind)] = &[("lane", Kind::Text), ("now_at", Kind::Int)];
 
-const BUSY: Bulk = Bulk {
-    values: LANE,
-    statement: "SELECT lane FROM w WHERE EXISTS \
+static BUSY: Bulk = Bulk::new(
+    LANE,
+    "SELECT w.lane AS lane FROM w WHERE EXISTS \
          (SELECT 1 FROM runs r WHERE r.lane = w.lane AND r.blocks = 1)",
-};
+);
 
-const BUSY_LOCKED: Bulk = Bulk {
-    values: LANE,
-    statement: "SELECT r.lane FROM runs r WHERE r.lane = ANY (ARRAY(SELECT lane FROM w)) \
+static BUSY_LOCKED: Bulk = Bulk::new(
+    LANE,
+    "SELECT r.lane FROM runs r WHERE r.lane = ANY (ARRAY(SELECT lane FROM w)) \
          AND r.blocks = 1 ORDER BY r.lane, r.id FOR UPDATE",
-};
+);
 
 /// Another run of the lane that must end before this one begins.
 macro_rules! blocked {
@@ -94,39 +94,39 @@ macro_rules! blocked {
     };
 }
 
-const TAKE: Bulk = Bulk {
-    values: LANE_NOW,
-    statement: concat!(
+static TAKE: Bulk = Bulk::new(
+    LANE_NOW,
+    concat!(
         "UPDATE runs SET due_at = NULL FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
          AND runs.planned = 0 AND runs.due_at IS NOT NULL \
          AND runs.status IN ('pending', 'paused') AND ",
         blocked!()
     ),
-};
+);
 
 // A paused run without a plan keeps its place, but is not due by itself.
-const GIVE_PENDING: Bulk = Bulk {
-    values: LANE_NOW,
-    statement: concat!(
+static GIVE_PENDING: Bulk = Bulk::new(
+    LANE_NOW,
+    concat!(
         "UPDATE runs SET due_at = w.now_at FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
          AND runs.planned = 0 AND runs.due_at IS NULL AND runs.status = 'pending' AND NOT ",
         blocked!()
     ),
-};
+);
 
-const GIVE_PENDING_AND_PAUSED: Bulk = Bulk {
-    values: LANE_NOW,
-    statement: concat!(
+static GIVE_PENDING_AND_PAUSED: Bulk = Bulk::new(
+    LANE_NOW,
+    concat!(
         "UPDATE runs SET due_at = w.now_at FROM w WHERE runs.lane = w.lane AND runs.blocks = 1 \
          AND runs.planned = 0 AND runs.due_at IS NULL \
          AND runs.status IN ('pending', 'paused') AND NOT ",
         blocked!()
     ),
-};
+);
 
-const OVERTAKE: Bulk = Bulk {
-    values: LANE_NOW,
-    statement: concat!(
+static OVERTAKE: Bulk = Bulk::new(
+    LANE_NOW,
+    concat!(
         "UPDATE runs SET overtaken = 1, due_at = CASE \
            WHEN runs.status IN ('waiting', 'paused', 'pending') \
              AND (runs.planned = 1 OR NOT ",
@@ -138,4 +138,4 @@ const OVERTAKE: Bulk = Bulk {
             AND (o.occurred_at, o.origin) > (runs.occurred_at, runs.origin)) \
          AND (runs.planned = 1 OR runs.status IN ('paused', 'running'))"
     ),
-};
+);

@@ -136,18 +136,18 @@ fn verdict(name: &str) -> &'static str {
     known.into_iter().find(|known| *known == name).unwrap_or("")
 }
 
-const REPLAYS: Bulk = Bulk::of_ids(
-    "SELECT r.id, r.delivery_id FROM w JOIN runs r ON r.delivery_id = w.id \
-         WHERE r.replay_of IS NOT NULL",
+static REPLAYS: Bulk = Bulk::of_ids(
+    "SELECT r.id, r.delivery_id FROM runs r, w WHERE r.delivery_id = w.id \
+         AND r.replay_of IS NOT NULL",
 );
 
-const STATUSES: Bulk =
-    Bulk::of_ids("SELECT r.id, r.status, r.updated_at FROM w JOIN runs r ON r.id = w.id");
+static STATUSES: Bulk =
+    Bulk::of_ids("SELECT r.id, r.status, r.updated_at FROM runs r, w WHERE r.id = w.id");
 
-const ATTEMPTS: Bulk = Bulk::of_ids("DELETE FROM attempts WHERE run_id IN (SELECT id FROM w)");
+static ATTEMPTS: Bulk = Bulk::of_ids("DELETE FROM attempts WHERE run_id IN (SELECT id FROM w)");
 
-const STEPS: Bulk = Bulk::of_ids("DELETE FROM steps WHERE run_id IN (SELECT id FROM w)");
+static STEPS: Bulk = Bulk::of_ids("DELETE FROM steps WHERE run_id IN (SELECT id FROM w)");
 
-const RUNS: Bulk = Bulk::of_ids("DELETE FROM runs WHERE id IN (SELECT id FROM w)");
+static RUNS: Bulk = Bulk::of_ids("DELETE FROM runs WHERE id IN (SELECT id FROM w)");
 
-const DELIVERIES: Bulk = Bulk::of_ids("DELETE FROM deliveries WHERE id IN (SELECT id FROM w)");
+static DELIVERIES: Bulk = Bulk::of_ids("DELETE FROM deliveries WHERE id IN (SELECT id FROM w)");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr};
 
 pub(super) use super::bulk::{Bulk, Kind, Rows};
 use super::reads::FileReader;
@@ -170,10 +170,10 @@ impl Link<'_> {
 /// Sends one statement to `PostgreSQL`.
 pub(super) async fn ask_postgres(
     connection: &mut PgConnection,
-    text: String,
+    text: impl SqlSafeStr,
     given: PgArguments,
 ) -> Result<Brought, SqlError> {
-    let query = sqlx::query_with(AssertSqlSafe(text), given);
+    let query = sqlx::query_with(text, given);
     let mut stream = connection.fetch_many(query);
     let mut brought = Brought::default();
     while let Some(item) = stream.try_next().await? {
@@ -232,7 +232,7 @@ impl<'v> Statement<'v> {
                 for value in &self.values {
                     add(&mut arguments, value).map_err(sqlx::Error::Encode)?;
                 }
-                ask_postgres(connection, self.text.into_owned(), arguments).await
+                ask_postgres(connection, AssertSqlSafe(self.text.into_owned()), arguments).await
             }
         }
     }

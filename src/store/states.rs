@@ -83,7 +83,7 @@ struct Merged<'a> {
 
 async fn merged<'a>(
     link: &mut Link<'_>,
-    known: &Bulk,
+    known: &'static Bulk,
     changes: Vec<Change<'a>>,
 ) -> Result<Vec<Merged<'a>>, SqlError> {
     let rows = known.fetch(link, &changes, key).await?;
@@ -150,56 +150,56 @@ fn customer_row<'v>(row: &mut Rows<'v>, Merged { change, doc, .. }: &'v Merged<'
 
 const KEY: &[(&str, Kind)] = &[("source", Kind::Text), ("id", Kind::Text)];
 
-const SERVICES: Bulk = Bulk {
-    values: KEY,
-    statement: "SELECT s.source, s.service_id AS id, s.doc FROM services s \
-         JOIN w ON s.source = w.source AND s.service_id = w.id",
-};
+static SERVICES: Bulk = Bulk::new(
+    KEY,
+    "SELECT s.source, s.service_id AS id, s.doc FROM services s, w \
+         WHERE s.source = w.source AND s.service_id = w.id",
+);
 
-const CUSTOMERS: Bulk = Bulk {
-    values: KEY,
-    statement: "SELECT c.source, c.customer_id AS id, c.doc FROM customers c \
-         JOIN w ON c.source = w.source AND c.customer_id = w.id",
-};
+static CUSTOMERS: Bulk = Bulk::new(
+    KEY,
+    "SELECT c.source, c.customer_id AS id, c.doc FROM customers c, w \
+         WHERE c.source = w.source AND c.customer_id = w.id",
+);
 
-const CUSTOMERS_LOCKED: Bulk = Bulk {
-    values: KEY,
-    statement: "SELECT c.source, c.customer_id AS id, c.doc FROM customers c \
-         JOIN w ON c.source = w.source AND c.customer_id = w.id \
+static CUSTOMERS_LOCKED: Bulk = Bulk::new(
+    KEY,
+    "SELECT c.source, c.customer_id AS id, c.doc FROM customers c, w \
+         WHERE c.source = w.source AND c.customer_id = w.id \
          ORDER BY c.source, c.customer_id FOR UPDATE OF c",
-};
+);
 
-const KEEP_SERVICES: Bulk = Bulk {
-    values: &[
+static KEEP_SERVICES: Bulk = Bulk::new(
+    &[
         ("source", Kind::Text),
         ("id", Kind::Text),
         ("customer_id", Kind::Text),
         ("doc", Kind::Text),
         ("now_at", Kind::Int),
     ],
-    statement: "INSERT INTO services (source, service_id, customer_id, doc, updated_at) \
+    "INSERT INTO services (source, service_id, customer_id, doc, updated_at) \
          SELECT * FROM w WHERE true ON CONFLICT (source, service_id) DO UPDATE SET \
          doc = excluded.doc, customer_id = coalesce(excluded.customer_id, services.customer_id), \
          updated_at = excluded.updated_at",
-};
+);
 
-const NEW_CUSTOMERS: Bulk = Bulk {
-    values: &[
+static NEW_CUSTOMERS: Bulk = Bulk::new(
+    &[
         ("source", Kind::Text),
         ("id", Kind::Text),
         ("now_at", Kind::Int),
     ],
-    statement: "INSERT INTO customers (source, customer_id, doc, updated_at) \
-         SELECT source, id, '{}', now_at FROM w WHERE true ON CONFLICT DO NOTHING",
-};
+    "INSERT INTO customers (source, customer_id, doc, updated_at) \
+         SELECT w.source, w.id, '{}', w.now_at FROM w WHERE true ON CONFLICT DO NOTHING",
+);
 
-const KEEP_CUSTOMERS: Bulk = Bulk {
-    values: &[
+static KEEP_CUSTOMERS: Bulk = Bulk::new(
+    &[
         ("source", Kind::Text),
         ("id", Kind::Text),
         ("doc", Kind::Text),
         ("now_at", Kind::Int),
     ],
-    statement: "UPDATE customers SET doc = w.doc, updated_at = w.now_at FROM w \
+    "UPDATE customers SET doc = w.doc, updated_at = w.now_at FROM w \
          WHERE customers.source = w.source AND customers.customer_id = w.id",
-};
+);

@@ -262,8 +262,17 @@ async fn a_package_change_swaps_licences_and_never_a_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dry_run_plans_everything_and_changes_nothing() {
     let app = spawn_app(Setup::default().with("policy.dry_run", "true")).await;
-    let run = app.succeed(&Story::new().paid()).await;
+    let story = Story::new();
+    let run = app.succeed(&story.paid()).await;
     assert_eq!(step(&run, "hivelocity.deploy_device")["status"], "skipped");
+    // No state is kept, so the service is unknown to what comes next, which is no person's case.
+    let run = app.succeed(&story.at(2, "service.suspended")).await;
+    let note = run["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("dry run; otherwise it would pause: "),
+        "{note}"
+    );
+    app.succeed(&story.at(3, "service.terminated")).await;
     assert_eq!(app.suppliers.snapshot().requests, 0);
     app.finish().await;
 }
