@@ -47,7 +47,11 @@ impl Hivelocity {
             }
             return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
         };
-        let located = self.locate(talk, &acting, tag).await?;
+        let mut located = self.locate(talk, &acting, tag).await?;
+        if let (Located::Nowhere, Some(id)) = (&located, state.device_seen) {
+            // It may have lost its mark, or been sold to somebody else.
+            located = self.locate_by_id(talk, &acting, id, tag).await?;
+        }
         let building = state.ip.is_none();
         if let Located::Here(id, _) = located
             && building
@@ -59,13 +63,11 @@ impl Hivelocity {
                 again: Again::Soon,
             });
         }
-        let own = match located {
-            Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => Some(id),
-            Located::Nowhere => state.device_seen,
-        };
-        let rest = match own {
-            Some(id) => self.cancel_others(talk, &acting, tag, id).await?,
-            None => Rest::default(),
+        let rest = match located {
+            Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => {
+                self.cancel_others(talk, &acting, tag, id).await?
+            }
+            Located::Nowhere => Rest::default(),
         };
         let outcome = match located {
             Located::Here(id, _) => self.cancel_seen(talk, &acting, id, true).await?,
@@ -77,10 +79,6 @@ impl Hivelocity {
             Located::Another { id, tag } => {
                 let note = format!("the hardware belongs to another service now ({tag})");
                 Outcome::AlreadySo(cancelled(Some(id), &note))
-            }
-            Located::Nowhere if let Some(id) = state.device_seen => {
-                self.cancel_seen(talk, &acting, id, rest.own_is_listed)
-                    .await?
             }
             Located::Nowhere if ordered => self.cancel_invisible(talk, &acting, None).await?,
             Located::Nowhere => Outcome::AlreadySo(cancelled(None, "no device carries the tag")),

@@ -140,18 +140,29 @@ impl Hivelocity {
 
     async fn look(&self, talk: &mut Talk<'_>, acting: &Acting, tag: &str) -> Found<Located> {
         if let Some(id) = talk.scene.service.device_id {
-            return Ok(match self.device(talk, acting, id).await? {
-                None => Located::Hidden(id),
-                Some(device) => match device.other_mark(tag) {
-                    Some(tag) => Located::Another { id, tag },
-                    None => Located::Here(id, device),
-                },
-            });
+            return self.locate_by_id(talk, acting, id, tag).await;
         }
         let found = marked(&self.devices(talk, acting).await?, tag);
         Ok(match found.and_then(|device| Some((device.id?, device))) {
             Some((id, device)) => Located::Here(id, device),
             None => Located::Nowhere,
+        })
+    }
+
+    /// Where the device with this id is, which was the service's once.
+    pub(super) async fn locate_by_id(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+        tag: &str,
+    ) -> Found<Located> {
+        Ok(match self.device(talk, acting, id).await? {
+            None => Located::Hidden(id),
+            Some(device) => match device.other_mark(tag) {
+                Some(tag) => Located::Another { id, tag },
+                None => Located::Here(id, device),
+            },
         })
     }
 

@@ -368,6 +368,16 @@ async fn a_device_that_was_seen_and_is_listed_no_more_is_gone_although_it_never_
         table.set(CANCEL, 201, Value::Null);
         let outcome = set.outcome(&table.upstreams(), &step).await;
         assert_eq!(starts(&outcome), "Done");
+        // The hardware is somebody else's by now.
+        let deleted = table.stage.writes();
+        table.set(
+            ONE,
+            200,
+            device(9, "192.0.2.5", "ON", &["billhook:whmcs:999"]),
+        );
+        let outcome = set.outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), "AlreadySo");
+        assert_eq!(table.stage.writes(), deleted);
     }
 }
 
