@@ -402,6 +402,9 @@ pub struct Step {
     /// When the first attempt was made; counted anew when the step was held, or when a person let
     /// it go on.
     pub began_at: Option<super::time::Timestamp>,
+    /// How many attempts came to nothing because the upstream was left alone or limits requests.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_vain: u32,
     /// Since when nothing but limits (429) came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_since: Option<super::time::Timestamp>,
@@ -409,6 +412,11 @@ pub struct Step {
     pub output: Value,
     /// Why it is not done.
     pub error: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Step {
@@ -423,6 +431,7 @@ impl Step {
             approved: false,
             unknown_since: None,
             began_at: None,
+            in_vain: 0,
             limited_since: None,
             output: Value::Null,
             error: None,

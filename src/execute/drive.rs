@@ -1,6 +1,7 @@
 //! One run under way: the loop of plan, next step, perform, settle, write.
 
 mod attempt;
+mod closed;
 
 use serde_json::{Value, json};
 
@@ -98,6 +99,9 @@ impl<'e> Drive<'e> {
     async fn step_by_step(mut self) -> Result<(), StoreError> {
         loop {
             let Some(index) = self.steps.iter().position(|step| !step.status.is_over()) else {
+                if self.ends_closed().await? {
+                    continue;
+                }
                 return self.succeed().await;
             };
             if self.engine.stopping.is_cancelled() {
@@ -169,10 +173,6 @@ impl<'e> Drive<'e> {
                 Some(self.nothing_to_do(format!("dry run; otherwise it would pause: {reason}")))
             }
             Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
-            Verdict::Later(reason) => {
-                let due = self.now().plus(self.engine.retry.poll_interval);
-                Some(Stand::waiting(due, reason, None))
-            }
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
             Verdict::Nothing(reason) => Some(self.nothing_to_do(reason)),
         })

@@ -18,7 +18,7 @@ use super::planning::Facts;
 pub struct Preview {
     /// The service; none in a customer's lane.
     pub service_id: Option<String>,
-    /// `do`, `hold`, `later`, `nothing` or `superseded`.
+    /// `do`, `hold`, `nothing` or `superseded`.
     pub verdict: &'static str,
     /// Why it would not be carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,6 @@ fn shown(service_id: Option<&str>, verdict: Verdict) -> Preview {
     let (verdict, reason, steps) = match verdict {
         Verdict::Do(plan) => ("do", None, plan.steps),
         Verdict::Hold(_, reason) => ("hold", Some(reason), Vec::new()),
-        Verdict::Later(reason) => ("later", Some(reason), Vec::new()),
         Verdict::Nothing(reason) => ("nothing", Some(reason), Vec::new()),
         Verdict::Superseded(reason) => ("superseded", Some(reason), Vec::new()),
     };

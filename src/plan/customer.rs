@@ -94,11 +94,6 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
         )));
     }
     let users = user::in_use(situation);
-    if let Some(service) = user::in_the_making(situation, &users) {
-        return Err(Stop::Later(format!(
-            "service {service} to be built or terminated: its sub-user is still to be made"
-        )));
-    }
     refuse_protected(situation, &users)?;
     let suspend = |username| StepAction::SuspendUser {
         username,

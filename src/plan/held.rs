@@ -17,6 +17,9 @@ pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {
         // created. One that is only busy goes on with what it took.
         step.unknown_since = Some(now.plus(delay));
     }
+    if away.because != Because::Asked {
+        step.limited_since = None;
+    }
     // Nor was it the step that took so long.
     step.began_at = step.began_at.map(|_| now);
     step.status = match step.status {

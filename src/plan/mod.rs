@@ -55,6 +55,7 @@ use overtaken::overtaken;
 pub use settle::{
     Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent,
 };
+pub use user::after_a_closing;
 
 use case::Case;
 
@@ -142,8 +143,6 @@ pub enum Verdict {
     /// Pause, for this reason, in a word and in a sentence; nothing is stored, so it can be
     /// planned again.
     Hold(PauseReason, String),
-    /// Not yet, because of this; nothing is stored, and it is planned again later.
-    Later(String),
     /// Succeeded without a step, for this reason.
     Nothing(String),
     /// A newer event made it pointless, for this reason.
@@ -174,9 +173,6 @@ enum Stop {
     /// A person decides.
     #[error("{1}")]
     Hold(PauseReason, String),
-    /// Something else has to end first.
-    #[error("{0}")]
-    Later(String),
     /// There is nothing to do.
     #[error("{0}")]
     Nothing(String),
@@ -197,7 +193,6 @@ pub fn plan(situation: &Situation<'_>) -> Verdict {
     match planned {
         Ok(plan) => Verdict::Do(plan),
         Err(Stop::Hold(reason, sentence)) => Verdict::Hold(reason, sentence),
-        Err(Stop::Later(reason)) => Verdict::Later(reason),
         Err(Stop::Nothing(reason)) => Verdict::Nothing(reason),
         Err(Stop::Superseded(reason)) => Verdict::Superseded(reason),
     }

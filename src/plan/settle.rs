@@ -172,7 +172,9 @@ pub fn settle(
     entropy: &dyn Entropy,
     rules: &RetryRules,
 ) -> Settled {
-    if !matches!(outcome, Outcome::Held(_)) {
+    if matches!(outcome, Outcome::Held(_)) {
+        step.in_vain = step.in_vain.saturating_add(1);
+    } else {
         step.limited_since = None;
     }
     match outcome {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalogue::SubUserPer;
-use crate::domain::{ServiceState, ServiceStatus, StepAction};
+use crate::domain::{CustomerState, OrderKey, ServiceState, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::{Sibling, Situation, marks};
@@ -101,18 +101,19 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// The service whose build has yet to make a sub-user, beside those `in_use`.
-pub(super) fn in_the_making<'a>(
-    situation: &Situation<'a>,
-    in_use: &BTreeSet<String>,
-) -> Option<&'a str> {
-    let making = |sibling: &&Sibling<'_>| {
-        let user = sibling.state.one_h_user.as_ref();
-        sibling.state.status == ServiceStatus::Building
-            && user.is_some_and(|user| !in_use.contains(user))
-    };
-    let service = situation.siblings.iter().find(making)?;
-    Some(service.service_id)
+/// The step that a build ends with whose customer was closed after it was ordered: the closing
+/// came too early to suspend the sub-user that it made.
+pub fn after_a_closing(
+    order: &OrderKey,
+    service: &ServiceState,
+    customer: &CustomerState,
+) -> Option<StepAction> {
+    let closed = customer.closed && customer.settled.is_some_and(|settled| settled > *order);
+    let username = service.one_h_user_made.clone().filter(|_| closed)?;
+    Some(StepAction::SuspendUser {
+        username,
+        unless_shared: false,
+    })
 }
 
 /// The step that ensures the sub-user.

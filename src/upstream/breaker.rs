@@ -181,6 +181,7 @@ impl Breaker {
     /// It failed as a whole. `chance` is in `0.0..1.0`.
     pub(super) fn failed(&mut self, error: String, now: Timestamp, chance: f64) -> Option<Change> {
         self.error = Some(error);
+        self.limited = 0;
         match self.state {
             State::Closed { failures } => {
                 let failures = failures.saturating_add(1);

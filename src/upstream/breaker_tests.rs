@@ -211,9 +211,15 @@ fn limits_without_a_time_hold_all_back_for_ever_longer() {
 fn limits_do_not_open_it_and_close_it_when_it_asks() {
     let mut breaker = breaker();
     for second in 0..10 {
-        limit(&mut breaker, second, Some(0));
-        assert_eq!(breaker.admit(at(second)), Admission::Go);
+        limit(&mut breaker, second, Some(1));
+        assert_eq!(breaker.admit(at(second + 1)), Admission::Go);
     }
+    // With a failure in between they are not in a row.
+    breaker.answered(at(20));
+    limit(&mut breaker, 20, Some(30));
+    fail(&mut breaker, 20);
+    limit(&mut breaker, 20, Some(30));
+    assert_eq!(breaker.admit(at(20)), Admission::Go);
     let mut breaker = open();
     assert_eq!(breaker.admit(at(5)), Admission::Knock);
     let closed = limit(&mut breaker, 6, Some(30));

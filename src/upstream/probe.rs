@@ -54,6 +54,7 @@ impl Nothing {
             entropy,
             now,
             attempt: 1,
+            in_vain: 0,
             still_held: &|| true,
         }
     }

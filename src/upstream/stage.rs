@@ -244,6 +244,7 @@ pub(super) struct Set {
     pub(super) customer: CustomerState,
     pub(super) permit: Permit,
     pub(super) attempt: u32,
+    pub(super) in_vain: u32,
     pub(super) now: Timestamp,
 }
 
@@ -261,6 +262,7 @@ impl Set {
             customer: CustomerState::default(),
             permit: Permit::Send,
             attempt: 1,
+            in_vain: 0,
             now: Timestamp::parse("2026-11-21T21:50:00Z").unwrap(),
         }
     }
@@ -289,6 +291,7 @@ impl Set {
             entropy: &Counting,
             now: self.now,
             attempt: self.attempt,
+            in_vain: self.in_vain,
             still_held: &|| true,
         };
         let outcome = upstreams

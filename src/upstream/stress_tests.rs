@@ -273,25 +273,25 @@ async fn a_limited_request_is_sent_again_within_its_attempt_after_the_pause() {
 
 #[tokio::test]
 async fn a_pause_that_is_none_is_no_reason_to_rush() {
-    let stage = limiting(3, "retry-after: 0\r\n").await;
+    let stage = limiting(2, "retry-after: 0\r\n").await;
     let began = Instant::now();
     let outcome = Set::new()
         .outcome(&with_breaker(&stage), &create_client())
         .await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-    assert!(began.elapsed() >= Duration::from_millis(600));
+    assert!(began.elapsed() >= Duration::from_millis(3900));
 }
 
 #[tokio::test]
 async fn an_attempt_waits_for_limits_no_longer_than_a_request_may_take() {
     let stage = limiting(usize::MAX, "retry-after: 0\r\n").await;
     let mut settings = settings(&stage.base);
-    settings.hivelocity.timeout = Duration::from_millis(500);
+    settings.hivelocity.timeout = Duration::from_millis(1500);
     let upstreams = Upstreams::new(settings).unwrap();
     let outcome = Set::new().outcome(&upstreams, &create_client()).await;
     assert!(matches!(outcome, Outcome::Held(_)), "{outcome:?}");
     let requests = stage.heard().len();
-    assert!((2..=6).contains(&requests), "{requests}");
+    assert!((2..=3).contains(&requests), "{requests}");
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// Which attempt at the step this is, from 1.
     pub attempt: u32,
+    /// How many of those before came to nothing because the upstream was left alone.
+    pub in_vain: u32,
     /// Whether the run is still held by whoever makes this attempt. No supplier knows fences, so
     /// this is asked before every request that changes something.
     pub still_held: &'a (dyn Fn() -> bool + Sync),
@@ -84,6 +86,11 @@ impl<'t> Talk<'t> {
     /// The present moment, by the time that this attempt has taken.
     pub(super) fn now(&self) -> Timestamp {
         self.scene.now.plus(self.elapsed())
+    }
+
+    /// Which attempt this is of those that could look at all, from 1.
+    pub(super) fn looks(&self) -> u32 {
+        self.scene.attempt.saturating_sub(self.scene.in_vain).max(1)
     }
 
     /// How long this attempt has taken.

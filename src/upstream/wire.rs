@@ -164,7 +164,7 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
         // request, only of how many there were before.
         return Err(Setback::Held(Away {
             because: Because::Asked,
-            until: now.plus(pause.unwrap_or(UNNAMED_PAUSE)),
+            until: now.plus(named(pause).unwrap_or(UNNAMED_PAUSE)),
             error: Some(format!("{who} answered 429: too many requests")),
         }));
     }
@@ -235,7 +235,10 @@ pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> He
     };
     let strange = expect.body != Body::Anything && raw.json.is_none();
     match raw.status {
-        429 => Health::Limits(raw.retry_after.as_deref().and_then(|text| pause(text, now))),
+        429 => {
+            let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
+            Health::Limits(named(pause))
+        }
         408 | 500.. => Health::Fails,
         _ if raw.is_html() => Health::Fails,
         200..=299 if strange => Health::Fails,
@@ -285,6 +288,11 @@ fn parse(body: &str) -> Option<Value> {
     } else {
         serde_json::from_str(text).ok()
     }
+}
+
+/// A pause of no length names none: the clock of whoever gave the date may be behind.
+fn named(pause: Option<Duration>) -> Option<Duration> {
+    pause.filter(|pause| !pause.is_zero())
 }
 
 /// How long a Retry-After asks to wait: seconds, or an HTTP date.

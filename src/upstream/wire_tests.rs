@@ -148,7 +148,7 @@ fn retry_after_is_kept_as_seconds_or_date_for_an_hour_at_most() {
             Received::Answered(Raw::new(status, String::new(), patience, "{}".to_owned()))
         };
         let held = match seconds.replace("unavailable", "held") {
-            unnamed if unnamed == "held" => "held 1".to_owned(),
+            unnamed if unnamed == "held" || unnamed == "held 0" => "held 1".to_owned(),
             named => named,
         };
         assert_eq!(verdict(&WRITE, &limited(429)), held, "429 {text}");
@@ -225,7 +225,12 @@ fn only_what_would_befall_every_request_speaks_against_the_upstream_as_a_whole()
             );
         }
     }
-    for (text, pause) in [(None, None), (Some("7"), Some(Duration::from_secs(7)))] {
+    for (text, pause) in [
+        (None, None),
+        (Some("0"), None),
+        (Some("Sat, 21 Nov 2026 21:40:00 GMT"), None),
+        (Some("7"), Some(Duration::from_secs(7))),
+    ] {
         let Received::Answered(mut limited) = raw(429, json, "{}") else {
             continue;
         };

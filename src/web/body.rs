@@ -46,8 +46,8 @@ impl Rooms {
         }
     }
 
-    fn for_a_chunk(&self, length: usize) -> Option<SemaphorePermit<'_>> {
-        self.small.try_acquire_many(kib(length)).ok()
+    fn for_more(&self, kib: u32) -> Option<SemaphorePermit<'_>> {
+        self.small.try_acquire_many(kib).ok()
     }
 
     async fn for_a_large(&self, length: usize) -> Option<SemaphorePermit<'_>> {
@@ -66,11 +66,24 @@ pub(super) struct Body<'w> {
     pub(super) bytes: Vec<u8>,
     /// Held until the delivery is on disk.
     pub(super) room: Vec<SemaphorePermit<'w>>,
+    /// How much room it took for what is there, in KiB.
+    taken: u32,
     /// Whether it has room for all that may still come.
     has_all: bool,
 }
 
 impl<'w> Body<'w> {
+    /// By the bytes that are there, in however many parts they came.
+    fn take_more(&mut self, rooms: &'w Rooms) -> Result<(), NoBody> {
+        let wanted = kib(self.bytes.len());
+        if !self.has_all && wanted > self.taken {
+            let room = rooms.for_more(wanted - self.taken).ok_or_else(busy)?;
+            self.room.push(room);
+            self.taken = wanted;
+        }
+        Ok(())
+    }
+
     async fn take_all(&mut self, rooms: &'w Rooms, length: usize) -> Result<(), NoBody> {
         let room = rooms.for_a_large(length).await.ok_or_else(busy)?;
         self.room.push(room);
@@ -147,11 +160,8 @@ async fn collect<'w>(
         if body.bytes.len() + chunk.len() > limit {
             return Err(NoBody::Refused(Refused::TooLarge { limit }));
         }
-        if !body.has_all {
-            let room = rooms.for_a_chunk(chunk.len()).ok_or_else(busy)?;
-            body.room.push(room);
-        }
         body.bytes.extend_from_slice(&chunk);
+        body.take_more(rooms)?;
     }
 }
 

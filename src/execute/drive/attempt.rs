@@ -131,6 +131,7 @@ impl Drive<'_> {
             entropy: &*self.engine.entropy,
             now: self.now(),
             attempt: step.attempts,
+            in_vain: step.in_vain,
             still_held: &still_held,
         };
         let outcome = self

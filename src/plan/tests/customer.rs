@@ -5,11 +5,11 @@ use serde_json::json;
 use crate::catalogue::{AccountModel, CreateClientOn};
 use crate::domain::{CustomerState, EventType, ServiceStatus, StepAction};
 
-use super::super::Verdict;
+use super::super::{Verdict, after_a_closing};
 use super::fixtures::{BOTH, LICENCE, World, at, state, user};
 use super::{active_sibling, held, superseded};
 use EventType::{CustomerClosed, CustomerCreated, CustomerUpdated};
-use ServiceStatus::{Building, Suspended, Terminated, Unknown};
+use ServiceStatus::{Active, Suspended, Terminated, Unknown};
 
 #[test]
 fn a_client_is_made_at_sign_up_only_where_that_is_wanted() {
@@ -83,31 +83,6 @@ fn an_update_of_a_closed_customer_does_not_open_it() {
 }
 
 #[test]
-fn a_closing_waits_for_a_sub_user_that_is_still_to_be_made() {
-    let mut world = World::new(CustomerClosed, Unknown, BOTH);
-    let mut building = state(Building, BOTH);
-    building.one_h_user_made = None;
-    world.siblings.push(("501".into(), building));
-    let Verdict::Later(what) = world.verdict() else {
-        panic!("{:?}", world.verdict())
-    };
-    assert!(what.starts_with("service 501 to be built"), "{what}");
-    // It is there: made by this build, or before by another one.
-    let user = world.siblings[0].1.one_h_user.clone();
-    let mut made = World::new(CustomerClosed, Unknown, BOTH);
-    made.siblings.clone_from(&world.siblings);
-    made.siblings[0].1.one_h_user_made = user;
-    assert_eq!(made.steps(), ["suspend_user"]);
-    world.siblings.push(active_sibling("502"));
-    assert_eq!(world.steps(), ["suspend_user"]);
-    // It never will be.
-    world.siblings.pop();
-    world.siblings[0].1.status = Terminated;
-    world.siblings[0].1.one_h_user = None;
-    assert_eq!(world.steps(), Vec::<String>::new());
-}
-
-#[test]
 fn the_sub_user_of_a_protected_service_is_not_suspended_by_a_closing() {
     let mut world = World::new(CustomerClosed, Unknown, BOTH);
     world.siblings.push(active_sibling("501"));
@@ -115,4 +90,25 @@ fn the_sub_user_of_a_protected_service_is_not_suspended_by_a_closing() {
     assert!(held(&world).contains("service 501 is protected"));
     world.siblings[0].1.status = Suspended;
     assert_eq!(world.steps(), ["suspend_user"]);
+}
+
+#[test]
+fn a_build_ends_with_a_suspension_where_its_customer_was_closed_after_it_was_ordered() {
+    let mut service = state(Active, BOTH);
+    let closed = |minute| CustomerState {
+        closed: true,
+        settled: Some(at(minute)),
+        ..CustomerState::default()
+    };
+    assert_eq!(after_a_closing(&at(10), &service, &closed(20)), None);
+    service.one_h_user_made = Some(user());
+    let wanted = Some(StepAction::SuspendUser {
+        username: user(),
+        unless_shared: false,
+    });
+    assert_eq!(after_a_closing(&at(10), &service, &closed(20)), wanted);
+    assert_eq!(after_a_closing(&at(30), &service, &closed(20)), None);
+    let mut open = closed(20);
+    open.closed = false;
+    assert_eq!(after_a_closing(&at(10), &service, &open), None);
 }

@@ -180,9 +180,11 @@ fn a_step_that_met_nothing_but_limits_for_a_day_reaches_a_person() {
         };
         assert_eq!(found, why);
         assert!(reason.starts_with("gave up after a day: "), "{reason}");
+        assert_eq!(step.in_vain, 24);
         // Anything else in between begins the day anew, and so does a person.
         for step in [
-            settle(step, &unavailable(), hour(23), &Fixed(0), &RULES).step,
+            settle(step.clone(), &unavailable(), hour(23), &Fixed(0), &RULES).step,
+            held(step, &away(Because::Silent), hour(23)).step,
             retry(ended.step),
         ] {
             due(&limited(step, hour(24)));

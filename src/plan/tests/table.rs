@@ -31,7 +31,6 @@ fn cell(world: &World) -> String {
         }
         Verdict::Do(plan) => plan.steps.iter().map(short).collect::<Vec<_>>().join(" "),
         Verdict::Hold(_, reason) => format!("HOLD {reason}"),
-        Verdict::Later(reason) => format!("LATER {reason}"),
         Verdict::Nothing(reason) => format!("NOTHING {reason}"),
         Verdict::Superseded(reason) => format!("SUPERSEDED {reason}"),
     }

@@ -49,8 +49,14 @@ impl Hivelocity {
         };
         let mut located = self.locate(talk, &acting, tag).await?;
         if let (Located::Nowhere, Some(id)) = (&located, state.device_seen) {
-            // It may have lost its mark, or been sold to somebody else.
             located = self.locate_by_id(talk, &acting, id, tag).await?;
+            if matches!(&located, Located::Here(_, device) if !device.carries(tag)) {
+                return Err(Setback::Rejected(format!(
+                    "device {id} was the service's and carries no mark of it any more; look at \
+                     Hivelocity whose it is; if the service's, cancel it there by hand and retry \
+                     this run, else remove the service's licences by hand and cancel this run"
+                )));
+            }
         }
         let building = state.ip.is_none();
         if let Located::Here(id, _) = located
@@ -139,7 +145,7 @@ impl Hivelocity {
         let outcome = self.delete(talk, acting, id).await?;
         let gone = matches!(&outcome, Outcome::AlreadySo(done) if done.output["note"] == GONE);
         let building = talk.scene.service.ip.is_none();
-        if gone && listed && building && talk.scene.attempt < LOOKS {
+        if gone && listed && building && talk.looks() < LOOKS {
             // It is still being built: a 404 may only mean that it cannot be cancelled by its id
             // yet. Once it is listed no more, it is gone.
             return Ok(Outcome::NotYet {
@@ -177,7 +183,7 @@ impl Hivelocity {
         let order = self
             .order(talk, acting, talk.scene.service.device_order_id)
             .await?;
-        let patient = talk.scene.attempt < LOOKS;
+        let patient = talk.looks() < LOOKS;
         match &order {
             OrderStatus::Cancelled(_) => {
                 Ok(Outcome::AlreadySo(cancelled(id, "the order was cancelled")))

@@ -57,7 +57,7 @@ impl Hivelocity {
         }
         let listed = self.null_routes(talk, &acting).await?;
         let left = self::missing(&ips, listed.as_deref()).len();
-        if left == 0 || missing.len() <= AT_ONCE && talk.scene.attempt >= LOOKS {
+        if left == 0 || missing.len() <= AT_ONCE && talk.looks() >= LOOKS {
             return Ok(Outcome::Done(routed(&ips)));
         }
         Ok(waiting(format!(

@@ -22,7 +22,7 @@ impl OneH {
         talk.mask.add(&password);
         if self.licences(talk, Some(username)).await?.is_some() {
             // Only what an attempt of this step may have made is known to have this password.
-            let by_us = talk.only_looks() || talk.scene.attempt > 1;
+            let by_us = talk.only_looks() || talk.looks() > 1;
             let password = by_us.then(|| talk.seal(&context, &password));
             return Ok(Outcome::AlreadySo(user_done(
                 talk, username, &context, password,

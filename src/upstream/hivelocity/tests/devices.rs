@@ -318,7 +318,20 @@ async fn an_ordered_device_that_is_not_visible_yet_is_cancelled_once_it_is() {
             starts(&set.outcome(&table.upstreams(), &step).await),
             "NotYet"
         );
-        let late = Set { attempt: 40, ..set };
+        let limited = Set {
+            attempt: 60,
+            in_vain: 21,
+            ..set
+        };
+        assert_eq!(
+            starts(&limited.outcome(&table.upstreams(), &step).await),
+            "NotYet",
+            "attempts that were limited are no looks"
+        );
+        let late = Set {
+            in_vain: 20,
+            ..limited
+        };
         assert_eq!(
             starts(&late.outcome(&table.upstreams(), &step).await),
             "Rejected"
@@ -377,6 +390,12 @@ async fn a_device_that_was_seen_and_is_listed_no_more_is_gone_although_it_never_
         );
         let outcome = set.outcome(&table.upstreams(), &step).await;
         assert_eq!(starts(&outcome), "AlreadySo");
+        // Or nobody knows whose it is, where it was only known by its mark.
+        table.set(ONE, 200, device(9, "192.0.2.5", "ON", &["rack 4"]));
+        if set.service.device_id.is_none() {
+            let outcome = set.outcome(&table.upstreams(), &step).await;
+            assert_eq!(starts(&outcome), "Rejected");
+        }
         assert_eq!(table.stage.writes(), deleted);
     }
 }
