@@ -6,7 +6,8 @@
 
 use crate::domain::{Away, Because, Outcome, Repeat, Step, StepStatus, Timestamp};
 
-use super::settle::{SHORTEST, Settled, at, upstream};
+use super::settle::{SHORTEST, Settled, at};
+use super::words::upstream;
 
 /// The step that cannot begin, or whose attempt came to nothing, because its upstream is away.
 pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {

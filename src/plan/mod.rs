@@ -34,6 +34,7 @@ mod settle;
 mod suspend;
 mod terminate;
 mod user;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::domain::{
 };
 
 use super::held::held;
+use super::words::{looking, sought, upstream};
 
 /// The first pause before looking again at something that takes seconds.
 const SOON: Duration = Duration::from_millis(250);
@@ -409,49 +410,4 @@ fn grown(first: Duration, growth: f64, times: u32) -> Duration {
 fn jittered(failures: u32, entropy: &dyn Entropy, rules: &RetryRules) -> Duration {
     let ceiling = grown(rules.initial, 2.0, failures.saturating_sub(1)).min(rules.max);
     ceiling.mul_f64(entropy.fraction().clamp(0.0, 1.0))
-}
-
-fn looking(step: &Step) -> String {
-    format!(
-        "{}'s answer was unclear; looking for {} before anything is sent again",
-        upstream(step),
-        sought(step)
-    )
-}
-
-pub(super) fn upstream(step: &Step) -> &'static str {
-    match step.action.upstream() {
-        "hivelocity" => "Hivelocity",
-        "one_h" => "1H",
-        _ => "the billing platform",
-    }
-}
-
-/// The mark that tells whether the step took effect.
-fn sought(step: &Step) -> String {
-    use crate::domain::StepAction as A;
-    use crate::domain::step::DEVICE_IP;
-    match &step.action {
-        A::CreateClient { mark, .. } => format!("the controlled client marked {mark}"),
-        A::DeployDevice { tag, .. } => format!("the device tagged {tag}"),
-        A::ReloadDevice { tag, .. } => format!("the reload of the device tagged {tag}"),
-        A::AddUser { username, .. } => format!("the sub-user {username}"),
-        A::AddLicense { product, ip, .. } => {
-            let ip = ip.replace(DEVICE_IP, "the device's IP");
-            format!("the {product} licence on {ip}")
-        }
-        A::AwaitDevice { .. }
-        | A::Power { .. }
-        | A::NullRoute { .. }
-        | A::RemoveNullRoute { .. }
-        | A::CancelDevice { .. }
-        | A::DeactivateClient
-        | A::UpdateUser { .. }
-        | A::SuspendUser { .. }
-        | A::UnsuspendUser { .. }
-        | A::RemoveLicense { .. }
-        | A::AddPortal { .. }
-        | A::UpdatePortal { .. }
-        | A::Report { .. } => "its effect".to_owned(),
-    }
 }

@@ -1,5 +1,6 @@
 //! Tests: the Hivelocity steps against a scripted server.
 
+mod cancelling;
 mod clients;
 mod description;
 mod devices;
