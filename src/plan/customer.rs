@@ -10,7 +10,7 @@ use crate::catalogue::{AccountModel, CreateClientOn};
 use crate::domain::{Customer, PauseReason, StepAction};
 
 use super::patch::Patch;
-use super::{Plan, Planned, Situation, Stop, device, is_protected, user};
+use super::{Plan, Planned, Situation, Stop, device, user};
 
 /// A customer signed up. Ensuring a client is right however late the news comes, unless the
 /// customer was closed since.
@@ -108,22 +108,18 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
     Ok(plan_of(steps, now))
 }
 
-/// A protected service needs its sub-user.
 fn refuse_protected(situation: &Situation<'_>, users: &BTreeSet<String>) -> Result<(), Stop> {
-    let protected = situation.siblings.iter().find(|sibling| {
-        sibling.state.status.keeps_user_active()
-            && (sibling.state.one_h_user.as_ref()).is_some_and(|user| users.contains(user))
-            && is_protected(situation.rules, situation.source, sibling.service_id)
-    });
-    let Some(protected) = protected else {
+    let protector = |user: &String| {
+        user::protector(situation.rules, situation.source, user, situation.siblings)
+    };
+    let Some(service) = users.iter().find_map(protector) else {
         return Ok(());
     };
     Err(Stop::Hold(
         PauseReason::Protected,
         format!(
-            "service {} is protected (policy.protected_services), so the event does not suspend its sub-user; \
-             take it off that list and retry, or cancel this run",
-            protected.service_id
+            "service {service} is protected (policy.protected_services), so the event does not suspend its sub-user; \
+             take it off that list and retry, or cancel this run"
         ),
     ))
 }

@@ -56,7 +56,7 @@ use overtaken::overtaken;
 pub use settle::{
     Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent,
 };
-pub use user::after_a_closing;
+pub use user::{after_a_closing, protector};
 
 use case::Case;
 

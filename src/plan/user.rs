@@ -6,7 +6,7 @@ use crate::catalogue::SubUserPer;
 use crate::domain::{CustomerState, OrderKey, ServiceState, ServiceStatus, StepAction};
 
 use super::case::Case;
-use super::{Sibling, Situation, marks};
+use super::{Rules, Sibling, Situation, is_protected, marks};
 
 /// The sub-user of the service: the one that it has, else the one that the rules give it.
 ///
@@ -99,6 +99,21 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         .filter(wanted)
         .filter_map(|sibling| sibling.state.one_h_user.clone())
         .collect()
+}
+
+/// The protected service that needs the sub-user.
+pub fn protector<'a>(
+    rules: &Rules,
+    source: &str,
+    user: &str,
+    services: &[Sibling<'a>],
+) -> Option<&'a str> {
+    let protects = |service: &&Sibling<'_>| {
+        service.state.one_h_user.as_deref() == Some(user)
+            && service.state.status.keeps_user_active()
+            && is_protected(rules, source, service.service_id)
+    };
+    services.iter().find(protects).map(|it| it.service_id)
 }
 
 /// The step that a build ends with whose customer was closed after it was ordered: the closing

@@ -176,6 +176,30 @@ async fn a_customer_who_is_closed_while_a_service_is_built_has_no_usable_sub_use
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_protected_service_keeps_the_sub_user_that_its_build_makes_after_the_closing() {
+    // 502 shares the customer's sub-user with 501.
+    for (per, ordered) in [("service", &["501"][..]), ("customer", &["501", "502"])] {
+        let setup = Setup::slow(Duration::from_millis(400))
+            .with("policy.protected_services", "501")
+            .with("one_h.sub_user_per", per);
+        let app = spawn_app(setup).await;
+        let stories: Vec<Story> = ordered.iter().map(|id| Story::of(id, "77", "42")).collect();
+        for story in &stories {
+            app.accept(&story.paid()).await;
+        }
+        while app.suppliers.snapshot().devices.len() < stories.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let all: Vec<&Story> = stories.iter().collect();
+        app.succeed(&event("customer.closed", 2, &all)).await;
+        app.settle().await;
+        let users = app.suppliers.snapshot().sub_users;
+        assert!(users.len() == 1 && !users[0].suspended, "{per}: {users:?}");
+        app.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_licence_of_a_customer_who_was_closed_goes_with_its_service() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();

@@ -5,12 +5,14 @@ use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::plan;
 use crate::store::StoreError;
 
+use super::super::planning::as_siblings;
 use super::Drive;
 
 impl Drive<'_> {
     /// Adds the step that such a build ends with; answers whether there was one to add.
     ///
-    /// The closing suspended the sub-users that were there. This one was made after that.
+    /// The closing suspended the sub-users that were there. This one was made after that. Where a
+    /// protected service needs it, it stays.
     pub(super) async fn ends_closed(&mut self) -> Result<bool, StoreError> {
         let made = |step: &Step| {
             matches!(step.action, StepAction::AddUser { .. })
@@ -35,10 +37,27 @@ impl Drive<'_> {
         let Some(action) = action else {
             return Ok(false);
         };
+        if self.needs_protected(&action).await? {
+            return Ok(false);
+        }
         let seq = self.steps.last().map_or(1, |step| step.seq + 1);
         let step = Step::new(seq, action);
         self.pending.step(&step);
         self.steps.push(step);
         Ok(true)
+    }
+
+    /// Whether a protected service, this one or another of the customer, needs the sub-user.
+    async fn needs_protected(&self, action: &StepAction) -> Result<bool, StoreError> {
+        let StepAction::SuspendUser { username, .. } = action else {
+            return Ok(false);
+        };
+        let (engine, source) = (self.engine, &self.run.source);
+        let customer = self.run.customer_id.as_deref();
+        let others = engine
+            .siblings(source, customer, self.run.service_id.as_deref())
+            .await?;
+        let protector = plan::protector(&engine.rules, source, username, &as_siblings(&others));
+        Ok(self.protected || protector.is_some())
     }
 }
