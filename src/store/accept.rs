@@ -117,7 +117,7 @@ async fn keep(
     Ok(stored)
 }
 
-fn runs_of(new: &NewDelivery) -> impl Iterator<Item = Made<'_>> {
+pub(super) fn runs_of(new: &NewDelivery) -> impl Iterator<Item = Made<'_>> {
     new.runs.iter().map(|run| Made {
         run,
         delivery: new.id,
@@ -182,11 +182,11 @@ fn delivery_row<'v>(row: &mut Rows<'v>, (new, duplicate_of): &(&'v NewDelivery, 
         .push(&new.body);
 }
 
-fn json_list(texts: &[String]) -> Option<String> {
+pub(super) fn json_list(texts: &[String]) -> Option<String> {
     (!texts.is_empty()).then(|| serde_json::to_string(texts).unwrap_or_default())
 }
 
-fn run_ids(runs: &[NewRun]) -> Option<String> {
+pub(super) fn run_ids(runs: &[NewRun]) -> Option<String> {
     let ids: Vec<i64> = runs.iter().map(|run| run.id.0).collect();
     (!ids.is_empty()).then(|| serde_json::to_string(&ids).unwrap_or_default())
 }
@@ -248,11 +248,11 @@ async fn repeated(
 }
 
 /// A run to be made, with what its delivery says.
-struct Made<'a> {
-    run: &'a NewRun,
-    delivery: DeliveryId,
-    source: &'a str,
-    now: Timestamp,
+pub(super) struct Made<'a> {
+    pub(super) run: &'a NewRun,
+    pub(super) delivery: DeliveryId,
+    pub(super) source: &'a str,
+    pub(super) now: Timestamp,
 }
 
 /// Makes runs for a delivery that is kept already: a replay. A paused run of the same event

@@ -14,8 +14,8 @@ use super::sql::{Brought, Link, Row, SqlError, Value, ask_postgres, blob, int, t
 /// It names `w` in one of these ways, for on `SQLite` there is no such table but only places for
 /// values: `SELECT * FROM w WHERE`, `w.name … FROM w WHERE`, `…, w WHERE`, `(SELECT name FROM w)`.
 pub(super) struct Bulk {
-    /// The names and types of a row's values, in their order.
-    values: &'static [(&'static str, Kind)],
+    /// A row's values, in their order.
+    values: Columns,
     /// What is done with them.
     statement: &'static str,
     sqlite: OnceLock<String>,
@@ -30,7 +30,11 @@ pub(super) enum Kind {
     Blob,
 }
 
-/// The values of rows, one row after the other, each in the order of [`Bulk::values`].
+/// The names and types of a row's values.
+#[derive(Clone, Copy)]
+pub(super) struct Columns(pub(super) &'static [(&'static str, Kind)]);
+
+/// The values of rows, one row after the other, each in the order of its [`Columns`].
 #[derive(Debug, Default)]
 pub(super) struct Rows<'v>(Vec<Value<'v>>);
 
@@ -56,7 +60,7 @@ impl Bulk {
         statement: &'static str,
     ) -> Self {
         Self {
-            values,
+            values: Columns(values),
             statement,
             sqlite: OnceLock::new(),
             postgres: OnceLock::new(),
@@ -97,20 +101,19 @@ impl Bulk {
         if rows.is_empty() {
             return Ok(Brought::default());
         }
-        let mut written = Rows(Vec::with_capacity(rows.len() * self.values.len()));
+        let mut written = Rows(Vec::with_capacity(rows.len() * self.values.0.len()));
         for row in rows {
             values(&mut written, row);
         }
         match link {
             Link::Sqlite(connection) => {
                 let text = self.sqlite.get_or_init(|| self.for_sqlite());
-                connection.each(text, &written.0, self.values.len())
+                connection.each(text, &written.0, self.values.0.len())
             }
             Link::Aside(_) => Err(SqlError::Away("rows in bulk are for whoever writes")),
             Link::Postgres(connection) => {
                 let mut arguments = PgArguments::default();
-                self.add_arrays(&mut arguments, &written)
-                    .map_err(sqlx::Error::Encode)?;
+                self.values.add(&mut arguments, &written)?;
                 // Its values are in the arguments now.
                 drop(written);
                 let text = self.postgres.get_or_init(|| self.for_postgres());
@@ -119,18 +122,13 @@ impl Bulk {
         }
     }
 
-    fn names(&self) -> String {
-        let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
-        names.join(",")
-    }
-
     /// The statement with the values' places where it names them: as a table of one row they would
     /// be copied, and an update would be written to a table of its own first.
     ///
     /// What fails is rolled back with its whole transaction (`OR FAIL`): otherwise `SQLite` would
     /// copy every page that a statement changes, to be able to take that statement back.
     fn for_sqlite(&self) -> String {
-        let all: Vec<String> = (1..=self.values.len()).map(|n| format!("?{n}")).collect();
+        let all: Vec<String> = (1..=self.values.0.len()).map(|n| format!("?{n}")).collect();
         let mut text = self.statement.replacen("INSERT ", "INSERT OR FAIL ", 1);
         text = text.replacen(
             "UPDATE ",
@@ -141,7 +139,7 @@ impl Bulk {
         text = text.replacen(" FROM w WHERE ", " WHERE ", 1);
         text = text.replacen(", w WHERE ", " WHERE ", 1);
         text = text.replace("w.*", &all.join(","));
-        let mut named: Vec<_> = (1..).zip(self.values).collect();
+        let mut named: Vec<_> = (1..).zip(self.values.0).collect();
         // The longest first: a name may begin like another.
         named.sort_by_key(|(_, (name, _))| std::cmp::Reverse(name.len()));
         for (place, (name, _)) in named {
@@ -152,6 +150,14 @@ impl Bulk {
     }
 
     fn for_postgres(&self) -> String {
+        format!("WITH {} {}", self.values.table("w", 1), self.statement)
+    }
+}
+
+impl Columns {
+    /// For `PostgreSQL`: a named table made from arrays, the first of which is `$first`.
+    pub(super) fn table(self, name: &str, first: usize) -> String {
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
         let array = |(n, (_, kind)): (usize, &(&str, Kind))| {
             let kind = match kind {
                 Kind::Int => "int8",
@@ -160,28 +166,21 @@ impl Bulk {
             };
             format!("${n}::{kind}[]")
         };
-        let arrays: Vec<String> = (1..).zip(self.values).map(array).collect();
-        let arrays = arrays.join(",");
-        format!(
-            "WITH w ({}) AS (SELECT * FROM unnest({arrays})) {}",
-            self.names(),
-            self.statement
-        )
+        let arrays: Vec<String> = (first..).zip(self.0).map(array).collect();
+        let (names, arrays) = (names.join(","), arrays.join(","));
+        format!("{name} ({names}) AS (SELECT * FROM unnest({arrays}))")
     }
 
-    fn add_arrays(
-        &self,
-        arguments: &mut PgArguments,
-        rows: &Rows<'_>,
-    ) -> Result<(), sqlx::error::BoxDynError> {
-        let width = self.values.len();
-        let column = |n: usize| rows.0.iter().skip(n).step_by(width);
-        for (n, (_, kind)) in self.values.iter().enumerate() {
-            match kind {
-                Kind::Int => arguments.add(column(n).map(int).collect::<Vec<_>>())?,
-                Kind::Text => arguments.add(column(n).map(text).collect::<Vec<_>>())?,
-                Kind::Blob => arguments.add(column(n).map(blob).collect::<Vec<_>>())?,
-            }
+    /// Adds the arrays that [`Columns::table`] names.
+    pub(super) fn add(self, arguments: &mut PgArguments, rows: &Rows<'_>) -> Result<(), SqlError> {
+        let column = |n: usize| rows.0.iter().skip(n).step_by(self.0.len());
+        for (n, (_, kind)) in self.0.iter().enumerate() {
+            let added = match kind {
+                Kind::Int => arguments.add(column(n).map(int).collect::<Vec<_>>()),
+                Kind::Text => arguments.add(column(n).map(text).collect::<Vec<_>>()),
+                Kind::Blob => arguments.add(column(n).map(blob).collect::<Vec<_>>()),
+            };
+            added.map_err(sqlx::Error::Encode)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod backup;
 mod bulk;
 mod claim;
 mod claims;
+mod clear;
 mod counts;
 mod facade;
 mod filters;
@@ -40,6 +41,7 @@ mod tests_lanes;
 #[cfg(test)]
 mod tests_scene;
 mod views;
+mod write;
 mod writer;
 
 use std::collections::HashSet;
@@ -68,7 +70,8 @@ use sql::SqlError;
 pub use views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
 };
-use writer::{Signals, Write};
+use write::Write;
+use writer::Signals;
 
 /// Why the store did not do it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -44,6 +44,12 @@ pub(super) struct Transaction<'s> {
     unclear: Option<&'s mut bool>,
 }
 
+/// One statement under way that is a transaction by itself.
+pub(super) struct Single<'s> {
+    pub(super) connection: &'s mut PgConnection,
+    unclear: &'s mut bool,
+}
+
 impl Session {
     pub(super) fn sqlite(connection: Connection) -> Self {
         Self {
@@ -87,13 +93,27 @@ impl Session {
         matches!(self.database, Database::Sqlite(_))
     }
 
+    /// The connection to `PostgreSQL`, for one statement that is a transaction by itself.
+    pub(super) async fn single(&mut self) -> Result<Option<Single<'_>>, SqlError> {
+        self.ready().await?;
+        let Database::Postgres {
+            connection: Some(connection),
+            unclear,
+            ..
+        } = &mut self.database
+        else {
+            return Ok(None);
+        };
+        *unclear = true;
+        Ok(Some(Single {
+            connection,
+            unclear,
+        }))
+    }
+
     /// Begins a transaction, on a new connection if need be.
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, SqlError> {
-        self.connect().await?;
-        if self.is_dead().await {
-            // It broke while nobody used it; nothing was sent on it that could matter.
-            self.connect().await?;
-        }
+        self.ready().await?;
         match &mut self.database {
             Database::Sqlite(connection) => {
                 connection.simple("BEGIN IMMEDIATE")?;
@@ -117,6 +137,16 @@ impl Session {
                 Ok(Transaction { link, unclear })
             }
         }
+    }
+
+    /// Makes sure of a connection.
+    async fn ready(&mut self) -> Result<(), SqlError> {
+        self.connect().await?;
+        if self.is_dead().await {
+            // It broke while nobody used it; nothing was sent on it that could matter.
+            self.connect().await?;
+        }
+        Ok(())
     }
 
     /// Whether a connection to `PostgreSQL` does not answer any more. It is let go then.
@@ -222,6 +252,13 @@ impl Session {
         if let Err(error) = closed {
             tracing::error!(%error, "the store did not close cleanly");
         }
+    }
+}
+
+impl Single<'_> {
+    /// The database answered, if only to refuse: nothing of the statement is under way any more.
+    pub(super) fn answered(self) {
+        *self.unclear = false;
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::tests_scene::{Backend, Scene, advance, on_every_backend, scene};
-use super::{Advance, Claimed, Intervened, Intervention, NewRun};
+use super::{
+    Advance, Claimed, DeliveryVerdict, Intervened, Intervention, NewDelivery, NewRun, Receipt,
+};
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
@@ -237,7 +239,68 @@ async fn interventions_are_allowed_by_status_and_wake_or_end_the_run(on: Backend
     );
 }
 
+/// A delivery about two services.
+fn of_two(scene: &mut Scene, services: [&str; 2], second: i64) -> NewDelivery {
+    let mut one = scene.delivery(E::OrderPaid, services[0], second);
+    let other = scene.delivery(E::OrderPaid, services[1], second);
+    one.service_ids.extend(other.service_ids);
+    one.runs.extend(other.runs);
+    one.runs[1].order = one.runs[0].order;
+    one
+}
+
+async fn a_crowd_of_all_kinds_is_kept_as_if_each_had_come_alone(on: Backend) {
+    let mut scene = scene(on).await;
+    let first = scene.accept(E::OrderPaid, "500", 1).await;
+    let mut crowd: Vec<NewDelivery> = (510..530)
+        .map(|service| scene.delivery(E::OrderPaid, &service.to_string(), 10))
+        .collect();
+    let mut due: Vec<RunId> = crowd.iter().map(|new| new.runs[0].id).collect();
+    due.push(first);
+    let clear = of_two(&mut scene, ["601", "602"], 10);
+    due.extend(clear.runs.iter().map(|run| run.id));
+    let half = of_two(&mut scene, ["603", "500"], 10);
+    due.push(half.runs[0].id);
+    let later = [
+        scene.delivery(E::ServiceSuspended, "500", 20),
+        scene.delivery(E::ServiceSuspended, "510", 20),
+    ];
+    let mut refused = scene.delivery(E::OrderPaid, "700", 10);
+    refused.verdict = DeliveryVerdict::Rejected;
+    (refused.cause, refused.dedupe) = (Some("no".to_owned()), None);
+    refused.runs.clear();
+    let mut copy = scene.delivery(E::OrderPaid, "529", 10);
+    (copy.dedupe, copy.body) = (crowd[19].dedupe, crowd[19].body.clone());
+    let blocked = [half.runs[1].id, later[0].runs[0].id, later[1].runs[0].id];
+    crowd.extend([clear, half, refused]);
+    let new = scene.delivery(E::OrderPaid, "530", 10);
+    due.push(new.runs[0].id);
+    crowd.extend(later);
+
+    let keep = |new: &NewDelivery| scene.store.accept(new.clone());
+    let receipts = futures_util::future::join_all(crowd.iter().map(keep)).await;
+    assert!(
+        receipts.iter().all(|it| matches!(it, Ok(Receipt::Stored))),
+        "{receipts:?}"
+    );
+    // Both share a transaction, so the repetition must not cost the other its place.
+    let (new, copy) = futures_util::future::join(keep(&new), keep(&copy)).await;
+    let duplicate = Receipt::Duplicate {
+        of: crowd[19].id,
+        runs: vec![crowd[19].runs[0].id],
+    };
+    assert_eq!((new.unwrap(), copy.unwrap()), (Receipt::Stored, duplicate));
+    let mut claimed = scene.due().await;
+    claimed.sort_unstable();
+    due.sort_unstable();
+    assert_eq!(claimed, due);
+    for run in blocked {
+        assert_eq!(scene.status(run).await, "pending");
+    }
+}
+
 on_every_backend! {
+    a_crowd_of_all_kinds_is_kept_as_if_each_had_come_alone,
     the_event_that_occurred_first_is_next_whatever_came_first,
     with_equal_times_the_first_to_come_is_next,
     lanes_do_not_wait_for_each_other,

@@ -4,79 +4,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc};
 
-use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::run::RunStatus;
-use crate::domain::time::Timestamp;
 
 use super::counts::Counts;
 use super::outcomes::Outcomes;
-use super::retain::{self, Retained};
-use super::rows::{
-    Advance, Advanced, Alert, ClaimChange, Claimed, Held, Intervened, Intervention, NewDelivery,
-    NewRun, Receipt,
-};
+use super::rows::{Advance, Advanced, ClaimChange, NewDelivery, Receipt};
 use super::session::Session;
 use super::sql::{Link, SqlError};
-use super::{StoreError, accept, advance, alerts, claim, intervene, lanes};
+use super::write::{Answer, Other, Write};
+use super::{StoreError, accept, advance, clear, lanes};
 
 /// The most writes that share one transaction.
 const MOST_AT_ONCE: usize = 1024;
 /// How often a transaction is repeated that another process's got in the way of.
 const MOST_REPEATS: u32 = 8;
-
-type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What a writer is asked for.
-pub(super) enum Write {
-    Accept(Box<NewDelivery>, Answer<Receipt>),
-    Advance(Box<Advance>, Answer<Advanced>),
-    Claim {
-        limit: usize,
-        now: Timestamp,
-        lease_end: Timestamp,
-        answer: Answer<Vec<Claimed>>,
-    },
-    Extend {
-        held: Vec<Held>,
-        until: Timestamp,
-        answer: Answer<HashSet<i64>>,
-    },
-    Replay {
-        delivery: DeliveryId,
-        source: String,
-        runs: Vec<NewRun>,
-        now: Timestamp,
-        answer: Answer<()>,
-    },
-    Intervene {
-        run: RunId,
-        what: Intervention,
-        now: Timestamp,
-        answer: Answer<Intervened>,
-    },
-    Retain {
-        before: Timestamp,
-        after: i64,
-        answer: Answer<Retained>,
-    },
-    TakeAlerts {
-        now: Timestamp,
-        until: Timestamp,
-        answer: Answer<Vec<Alert>>,
-    },
-    AlertTold {
-        alert: Alert,
-        again: Option<Timestamp>,
-        answer: Answer<()>,
-    },
-    Recover {
-        only: Option<Held>,
-        now: Timestamp,
-        answer: Answer<u64>,
-    },
-}
 
 /// What a writer tells others after a commit.
 #[derive(Debug, Default)]
@@ -126,17 +69,6 @@ struct Results {
     others: Vec<Other>,
 }
 
-enum Other {
-    Claimed(Vec<Claimed>),
-    Extended(HashSet<i64>),
-    Replayed,
-    Intervened(Intervened),
-    Recovered(u64),
-    Retained(Retained),
-    Alerts(Vec<Alert>),
-    Told,
-}
-
 impl Batch {
     fn add(&mut self, write: Write) {
         match write {
@@ -170,7 +102,7 @@ impl Batch {
             .iter()
             .any(|delivery| !delivery.runs.is_empty())
             || self.advances.iter().any(advances)
-            || self.others.iter().any(|other| !not_for_workers(other))
+            || self.others.iter().any(Write::makes_due)
     }
 
     fn settles(&self) -> bool {
@@ -181,8 +113,13 @@ impl Batch {
                 .any(|other| matches!(other, Write::Intervene { .. }))
     }
 
-    async fn commit(self, session: &mut Session, signals: &Signals) {
-        match self.transact(session).await {
+    async fn commit(mut self, session: &mut Session, signals: &Signals) {
+        let outcome = match self.keep_clear(session, signals).await {
+            Ok(_) if self.is_empty() => return,
+            Ok(clashed) => self.transact(session, clashed).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
             Ok(results) => self.tell(results, signals),
             Err(error) => {
                 let error = StoreError::from(error);
@@ -192,11 +129,75 @@ impl Batch {
         }
     }
 
+    /// Keeps and tells what one statement can keep; the rest stays in the batch. Answers whether
+    /// something was there already. Where there is more to do than that, a transaction does it all.
+    async fn keep_clear(
+        &mut self,
+        session: &mut Session,
+        signals: &Signals,
+    ) -> Result<bool, SqlError> {
+        let Some(patience) = session.patience() else {
+            return Ok(false);
+        };
+        let clear = clear::among(&self.deliveries);
+        if clear.is_empty() || !self.advances.is_empty() || !self.others.is_empty() {
+            return Ok(false);
+        }
+        let shard = session.shard();
+        let kept: HashSet<i64> = clear.iter().map(|new| new.id.0).collect();
+        let Some(single) = session.single().await? else {
+            return Ok(false);
+        };
+        let keep = clear::keep(single.connection, &clear, shard);
+        let outcome = tokio::time::timeout(patience, keep).await;
+        let left = match outcome.unwrap_or(Err(SqlError::Away("the database does not answer"))) {
+            Ok(left) => left,
+            Err(error) if Session::got_in_the_way(&error) => {
+                single.answered();
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        single.answered();
+        let kept = self.take_out(|new| kept.contains(&new.id.0) && !left.contains(&new.id.0));
+        let receipts = vec![Receipt::Stored; kept.deliveries.len()];
+        let results = Results {
+            receipts,
+            ..Results::default()
+        };
+        kept.tell(results, signals);
+        Ok(false)
+    }
+
+    /// A batch of the deliveries that are meant; the others stay.
+    fn take_out(&mut self, meant: impl Fn(&NewDelivery) -> bool) -> Self {
+        let mut taken = Self::default();
+        let deliveries = std::mem::take(&mut self.deliveries);
+        let receipts = std::mem::take(&mut self.receipts);
+        for (delivery, answer) in deliveries.into_iter().zip(receipts) {
+            let goes_to = if meant(&delivery) {
+                &mut taken
+            } else {
+                &mut *self
+            };
+            goes_to.deliveries.push(delivery);
+            goes_to.receipts.push(answer);
+        }
+        taken
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deliveries.is_empty() && self.advances.is_empty() && self.others.is_empty()
+    }
+
     /// A transaction that another one got in the way of is repeated; nothing of it was kept.
-    async fn transact(&self, session: &mut Session) -> Result<Results, SqlError> {
+    async fn transact(
+        &self,
+        session: &mut Session,
+        mut clashed: bool,
+    ) -> Result<Results, SqlError> {
         let mut repeats = 0;
         loop {
-            let clashed = repeats > 0;
             let once = match session.patience() {
                 None => self.transact_once(session, clashed).await,
                 Some(patience) => {
@@ -208,6 +209,7 @@ impl Batch {
             match once {
                 Err(error) if Session::got_in_the_way(&error) && repeats < MOST_REPEATS => {
                     repeats += 1;
+                    clashed = true;
                 }
                 result => return result,
             }
@@ -249,7 +251,7 @@ impl Batch {
         for other in &self.others {
             results
                 .others
-                .extend(perform_other(link, other, &mut counts).await?);
+                .extend(other.perform(link, &mut counts).await?);
         }
         counts.write(link, shard).await?;
         Ok(results)
@@ -294,7 +296,7 @@ impl Batch {
             }
         }
         for (write, other) in self.others.into_iter().zip(results.others) {
-            tell_other(write, other, signals);
+            write.tell(other, signals);
         }
         if due {
             signals.due.notify_one();
@@ -312,109 +314,7 @@ impl Batch {
             let _ = answer.send(Err(error.clone()));
         }
         for write in self.others {
-            refuse_other(write, error.clone());
+            write.refuse(error.clone());
         }
-    }
-}
-
-/// Whether a write makes nothing due.
-fn not_for_workers(write: &Write) -> bool {
-    matches!(
-        write,
-        Write::Claim { .. }
-            | Write::Extend { .. }
-            | Write::Retain { .. }
-            | Write::TakeAlerts { .. }
-            | Write::AlertTold { .. }
-    )
-}
-
-async fn perform_other(
-    link: &mut Link<'_>,
-    write: &Write,
-    counts: &mut Counts,
-) -> Result<Option<Other>, SqlError> {
-    Ok(Some(match write {
-        Write::Claim {
-            limit,
-            now,
-            lease_end,
-            ..
-        } => Other::Claimed(claim::claim(link, *limit, *now, *lease_end, counts).await?),
-        Write::Extend { held, until, .. } => {
-            Other::Extended(advance::extend(link, held, *until).await?)
-        }
-        Write::Replay {
-            delivery,
-            source,
-            runs,
-            now,
-            ..
-        } => {
-            accept::replay(link, *delivery, source, runs, *now, counts).await?;
-            Other::Replayed
-        }
-        Write::Intervene { run, what, now, .. } => {
-            Other::Intervened(intervene::intervene(link, *run, *what, *now, counts).await?)
-        }
-        Write::Retain { before, after, .. } => {
-            Other::Retained(retain::retain(link, *before, *after, counts).await?)
-        }
-        Write::TakeAlerts { now, until, .. } => {
-            Other::Alerts(alerts::take(link, *now, *until).await?)
-        }
-        Write::AlertTold { alert, again, .. } => {
-            alerts::told(link, alert, *again).await?;
-            Other::Told
-        }
-        Write::Recover { only, now, .. } => {
-            Other::Recovered(intervene::recover(link, *only, *now).await?)
-        }
-        Write::Accept(..) | Write::Advance(..) => return Ok(None),
-    }))
-}
-
-fn tell_other(write: Write, other: Other, signals: &Signals) {
-    match (write, other) {
-        (Write::Claim { answer, .. }, Other::Claimed(claimed)) => {
-            let _ = answer.send(Ok(claimed));
-        }
-        (Write::Extend { answer, .. }, Other::Extended(extended)) => {
-            let _ = answer.send(Ok(extended));
-        }
-        (Write::Intervene { run, answer, .. }, Other::Intervened(intervened)) => {
-            let _ = answer.send(Ok(intervened));
-            signals.outcomes.settled(run);
-        }
-        (Write::Retain { answer, .. }, Other::Retained(retained)) => {
-            let _ = answer.send(Ok(retained));
-        }
-        (Write::TakeAlerts { answer, .. }, Other::Alerts(alerts)) => {
-            let _ = answer.send(Ok(alerts));
-        }
-        (Write::Replay { answer, .. }, Other::Replayed)
-        | (Write::AlertTold { answer, .. }, Other::Told) => {
-            let _ = answer.send(Ok(()));
-        }
-        (Write::Recover { answer, .. }, Other::Recovered(count)) => {
-            let _ = answer.send(Ok(count));
-        }
-        _ => tracing::error!("a write was answered with another one's result"),
-    }
-}
-
-fn refuse_other(write: Write, error: StoreError) {
-    match write {
-        Write::Accept(_, answer) => drop(answer.send(Err(error))),
-        Write::Advance(_, answer) => drop(answer.send(Err(error))),
-        Write::Claim { answer, .. } => drop(answer.send(Err(error))),
-        Write::Extend { answer, .. } => drop(answer.send(Err(error))),
-        Write::Intervene { answer, .. } => drop(answer.send(Err(error))),
-        Write::Retain { answer, .. } => drop(answer.send(Err(error))),
-        Write::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
-        Write::Replay { answer, .. } | Write::AlertTold { answer, .. } => {
-            drop(answer.send(Err(error)));
-        }
-        Write::Recover { answer, .. } => drop(answer.send(Err(error))),
     }
 }

@@ -1,0 +1,190 @@
+//! What a writer is asked for, and how it is carried out and answered. Deliveries and advances are
+//! many; the writer does all of a transaction's at once.
+
+use std::collections::HashSet;
+
+use tokio::sync::oneshot;
+
+use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::time::Timestamp;
+
+use super::counts::Counts;
+use super::retain::{self, Retained};
+use super::rows::{
+    Advance, Advanced, Alert, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
+};
+use super::sql::{Link, SqlError};
+use super::writer::Signals;
+use super::{StoreError, accept, advance, alerts, claim, intervene};
+
+/// Who waits for it.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What a writer is asked for.
+pub(super) enum Write {
+    Accept(Box<NewDelivery>, Answer<Receipt>),
+    Advance(Box<Advance>, Answer<Advanced>),
+    Claim {
+        limit: usize,
+        now: Timestamp,
+        lease_end: Timestamp,
+        answer: Answer<Vec<Claimed>>,
+    },
+    Extend {
+        held: Vec<Held>,
+        until: Timestamp,
+        answer: Answer<HashSet<i64>>,
+    },
+    Replay {
+        delivery: DeliveryId,
+        source: String,
+        runs: Vec<NewRun>,
+        now: Timestamp,
+        answer: Answer<()>,
+    },
+    Intervene {
+        run: RunId,
+        what: Intervention,
+        now: Timestamp,
+        answer: Answer<Intervened>,
+    },
+    Retain {
+        before: Timestamp,
+        after: i64,
+        answer: Answer<Retained>,
+    },
+    TakeAlerts {
+        now: Timestamp,
+        until: Timestamp,
+        answer: Answer<Vec<Alert>>,
+    },
+    AlertTold {
+        alert: Alert,
+        again: Option<Timestamp>,
+        answer: Answer<()>,
+    },
+    Recover {
+        only: Option<Held>,
+        now: Timestamp,
+        answer: Answer<u64>,
+    },
+}
+
+/// What a write brought, one that is neither a delivery nor an advance.
+pub(super) enum Other {
+    Claimed(Vec<Claimed>),
+    Extended(HashSet<i64>),
+    Replayed,
+    Intervened(Intervened),
+    Recovered(u64),
+    Retained(Retained),
+    Alerts(Vec<Alert>),
+    Told,
+}
+
+impl Write {
+    /// Whether it makes something due.
+    pub(super) const fn makes_due(&self) -> bool {
+        !matches!(
+            self,
+            Self::Claim { .. }
+                | Self::Extend { .. }
+                | Self::Retain { .. }
+                | Self::TakeAlerts { .. }
+                | Self::AlertTold { .. }
+        )
+    }
+
+    /// Carries it out.
+    pub(super) async fn perform(
+        &self,
+        link: &mut Link<'_>,
+        counts: &mut Counts,
+    ) -> Result<Option<Other>, SqlError> {
+        Ok(Some(match self {
+            Self::Claim {
+                limit,
+                now,
+                lease_end,
+                ..
+            } => Other::Claimed(claim::claim(link, *limit, *now, *lease_end, counts).await?),
+            Self::Extend { held, until, .. } => {
+                Other::Extended(advance::extend(link, held, *until).await?)
+            }
+            Self::Replay {
+                delivery,
+                source,
+                runs,
+                now,
+                ..
+            } => {
+                accept::replay(link, *delivery, source, runs, *now, counts).await?;
+                Other::Replayed
+            }
+            Self::Intervene { run, what, now, .. } => {
+                Other::Intervened(intervene::intervene(link, *run, *what, *now, counts).await?)
+            }
+            Self::Retain { before, after, .. } => {
+                Other::Retained(retain::retain(link, *before, *after, counts).await?)
+            }
+            Self::TakeAlerts { now, until, .. } => {
+                Other::Alerts(alerts::take(link, *now, *until).await?)
+            }
+            Self::AlertTold { alert, again, .. } => {
+                alerts::told(link, alert, *again).await?;
+                Other::Told
+            }
+            Self::Recover { only, now, .. } => {
+                Other::Recovered(intervene::recover(link, *only, *now).await?)
+            }
+            Self::Accept(..) | Self::Advance(..) => return Ok(None),
+        }))
+    }
+
+    /// Tells who asked what it brought.
+    pub(super) fn tell(self, other: Other, signals: &Signals) {
+        match (self, other) {
+            (Self::Claim { answer, .. }, Other::Claimed(claimed)) => {
+                let _ = answer.send(Ok(claimed));
+            }
+            (Self::Extend { answer, .. }, Other::Extended(extended)) => {
+                let _ = answer.send(Ok(extended));
+            }
+            (Self::Intervene { run, answer, .. }, Other::Intervened(intervened)) => {
+                let _ = answer.send(Ok(intervened));
+                signals.outcomes.settled(run);
+            }
+            (Self::Retain { answer, .. }, Other::Retained(retained)) => {
+                let _ = answer.send(Ok(retained));
+            }
+            (Self::TakeAlerts { answer, .. }, Other::Alerts(alerts)) => {
+                let _ = answer.send(Ok(alerts));
+            }
+            (Self::Replay { answer, .. }, Other::Replayed)
+            | (Self::AlertTold { answer, .. }, Other::Told) => {
+                let _ = answer.send(Ok(()));
+            }
+            (Self::Recover { answer, .. }, Other::Recovered(count)) => {
+                let _ = answer.send(Ok(count));
+            }
+            _ => tracing::error!("a write was answered with another one's result"),
+        }
+    }
+
+    /// Tells who asked why it was not done.
+    pub(super) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Accept(_, answer) => drop(answer.send(Err(error))),
+            Self::Advance(_, answer) => drop(answer.send(Err(error))),
+            Self::Claim { answer, .. } => drop(answer.send(Err(error))),
+            Self::Extend { answer, .. } => drop(answer.send(Err(error))),
+            Self::Intervene { answer, .. } => drop(answer.send(Err(error))),
+            Self::Retain { answer, .. } => drop(answer.send(Err(error))),
+            Self::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
+            Self::Replay { answer, .. } | Self::AlertTold { answer, .. } => {
+                drop(answer.send(Err(error)));
+            }
+            Self::Recover { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
+}
