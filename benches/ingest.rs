@@ -2,7 +2,9 @@
 //! their runs and answered, beside how many are only verified and parsed by the same HTTP server.
 //!
 //! One run measures both in turns, several times; the ratio of the medians is what counts, since
-//! the load generator takes its share of the same cores. After `--`: `--seconds`, `--rounds`,
+//! the load generator takes its share of the same cores. Each connection waits for its answer, so
+//! there must be enough of them to keep the cores busy while a commit is on its way to the disk:
+//! 256; half of them leave a fifth of the time unused. After `--`: `--seconds`, `--rounds`,
 //! `--connections`, `--scattered` (ids in no order, where most senders' grow with time).
 
 #[path = "support/load.rs"]
@@ -70,7 +72,7 @@ struct Bench {
 fn bench() -> anyhow::Result<()> {
     let seconds: f64 = argument("--seconds", 3.0)?;
     let rounds: usize = argument("--rounds", 5)?;
-    let connections: usize = argument("--connections", 128)?;
+    let connections: usize = argument("--connections", 256)?;
     let folder = Folder::new("ingest")?;
     let postgres = Postgres::start();
     let mut bench = Bench {

@@ -252,9 +252,11 @@ pub(super) fn portal(
 }
 
 /// An order that comes in after its customer was closed, though it is older: it is built, as it
-/// would have been in order, and the sub-user is as suspended as it would be.
+/// would have been in order, and the sub-user is as suspended as it would be: in order, the closing
+/// would have spared that of a protected service.
 fn close_again(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>) {
-    if let Some(user) = user.filter(|_| case.closed_since()) {
+    let closes = |user: &&str| case.closed_since() && !user::is_spared(case, user);
+    if let Some(user) = user.filter(closes) {
         steps.push(StepAction::SuspendUser {
             username: user.to_owned(),
             unless_shared: false,

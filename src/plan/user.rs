@@ -101,6 +101,17 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether this service or another one that uses the sub-user is protected.
+pub(super) fn is_spared(case: &Case<'_>, user: &str) -> bool {
+    let Situation {
+        rules,
+        source,
+        siblings,
+        ..
+    } = case.situation;
+    is_protected(rules, source, case.id()) || protector(rules, source, user, siblings).is_some()
+}
+
 /// The protected service that needs the sub-user.
 pub fn protector<'a>(
     rules: &Rules,

@@ -13,24 +13,17 @@ use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
 
-/// What is known of the others that write, too.
-pub(super) struct Others {
-    /// The lanes that hold an unfinished run.
-    pub(super) busy: HashSet<String>,
-    /// The transaction is repeated because something in it was there already.
-    pub(super) clashed: bool,
-}
-
-/// Keeps the deliveries; one receipt each, in their order.
+/// Keeps the deliveries; one receipt each, in their order. `clashed`: the transaction is repeated
+/// because something in it was there already.
 pub(super) async fn accept(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
-    others: &Others,
+    clashed: bool,
     counts: &mut Counts,
 ) -> Result<Vec<Receipt>, SqlError> {
     let kept = match link {
         Link::Sqlite(_) | Link::Aside(_) => keep_at_once(link, deliveries, counts).await?,
-        Link::Postgres(_) => keep(link, deliveries, others, counts).await?,
+        Link::Postgres(_) => keep(link, deliveries, clashed, counts).await?,
     };
     let Some(stored) = kept else {
         for new in deliveries {
@@ -87,12 +80,12 @@ async fn keep_at_once(
 async fn keep(
     link: &mut Link<'_>,
     deliveries: &[NewDelivery],
-    others: &Others,
+    clashed: bool,
     counts: &mut Counts,
 ) -> Result<Kept, SqlError> {
     let rows: Vec<(&NewDelivery, Option<i64>)> = deliveries.iter().map(|new| (new, None)).collect();
     // Repetitions are rare, and looking for them costs every delivery a write more.
-    let insert = if others.clashed {
+    let insert = if clashed {
         &DELIVERIES
     } else {
         &DELIVERIES_ALL_NEW
@@ -113,7 +106,7 @@ async fn keep(
         .filter(is_stored)
         .flat_map(runs_of)
         .collect();
-    make(link, &made, &others.busy, counts).await?;
+    make(link, &made, counts).await?;
     Ok(stored)
 }
 
@@ -271,7 +264,7 @@ pub(super) async fn replay(
     for run in runs {
         begin = begin.max(pass(link, source, run, now).await?);
     }
-    let busy = lanes::lock(link, &lanes).await?;
+    lanes::lock(link, &lanes).await?;
     let made: Vec<Made<'_>> = runs
         .iter()
         .map(|run| Made {
@@ -281,7 +274,7 @@ pub(super) async fn replay(
             now,
         })
         .collect();
-    make(link, &made, &busy, counts).await?;
+    make(link, &made, counts).await?;
     let Some(begin) = begin.filter(|begin| *begin > now) else {
         return Ok(());
     };
@@ -367,17 +360,15 @@ static CROWDED: Bulk = Bulk::new(
             WHERE o.lane = r.lane AND o.blocks = 1 AND o.id <> r.id)",
 );
 
-async fn make(
-    link: &mut Link<'_>,
-    made: &[Made<'_>],
-    busy: &HashSet<String>,
-    counts: &mut Counts,
-) -> Result<(), SqlError> {
+async fn make(link: &mut Link<'_>, made: &[Made<'_>], counts: &mut Counts) -> Result<(), SqlError> {
     counts.made(i64::try_from(made.len()).unwrap_or(0));
     let mut shared: HashMap<&str, usize> = HashMap::with_capacity(made.len());
     for new in made {
         *shared.entry(&new.run.lane).or_default() += 1;
     }
+    // Looked at only now: while the locks were waited for, an idle lane may have got a run.
+    let lanes: Vec<&str> = shared.keys().copied().collect();
+    let busy = lanes::busy(link, &lanes).await?;
     // By lane, so that two processes that make runs of the same lanes do not wait for each other.
     let (mut idle, late): (Vec<&Made<'_>>, Vec<&Made<'_>>) = made.iter().partition(|new| {
         !busy.contains(&new.run.lane) && shared.get(new.run.lane.as_str()) == Some(&1)

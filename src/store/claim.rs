@@ -17,10 +17,14 @@ use super::counts::Counts;
 use super::rows::{AtEnd, Claimed};
 use super::sql::{Bulk, Kind, Link, Row, SqlError, statement};
 
-// What another process has at this moment is passed over, not waited for.
+// What another process has at this moment is passed over, not waited for. So is a run beside
+// another one that holds the lane: there should be none, but one would keep all others from being
+// taken with it (`runs_held`).
 const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
-const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id \
-     LIMIT $2 FOR UPDATE SKIP LOCKED";
+const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 \
+     AND (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.id <> runs.id AND o.blocks = 1 \
+        AND (o.planned = 1 OR o.status = 'running') LIMIT 1) IS NULL \
+     ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 static TAKE: Bulk = Bulk::new(
     &[("id", Kind::Int), ("until_at", Kind::Int)],

@@ -19,8 +19,6 @@ use super::rows::{DeliveryVerdict, NewDelivery};
 use super::sql::{SqlError, ask_postgres};
 
 /// Those that may be kept this way: they make runs, in lanes that no other of them touches.
-///
-/// In the order of their lanes, so that two processes that meet do not wait for each other.
 pub(super) fn among(deliveries: &[NewDelivery]) -> Vec<&NewDelivery> {
     let mut touched: HashMap<&str, usize> = HashMap::with_capacity(deliveries.len());
     for run in deliveries.iter().flat_map(|new| &new.runs) {
@@ -30,10 +28,12 @@ pub(super) fn among(deliveries: &[NewDelivery]) -> Vec<&NewDelivery> {
         let mut lanes = new.runs.iter().map(|run| run.lane.as_str());
         lanes.all(|lane| touched.get(lane) == Some(&1))
     };
-    let plain =
-        |new: &&NewDelivery| new.verdict == DeliveryVerdict::Accepted && new.cause.is_none();
+    let plain = |new: &&NewDelivery| {
+        !new.runs.is_empty() && new.verdict == DeliveryVerdict::Accepted && new.cause.is_none()
+    };
     let mut clear: Vec<_> = deliveries.iter().filter(plain).filter(only).collect();
-    clear.sort_by_key(|new| new.runs.first().map(|run| run.lane.as_str()));
+    // As below: two processes may get the same deliveries in different orders.
+    clear.sort_by_key(|new| new.dedupe);
     clear
 }
 
@@ -51,8 +51,11 @@ pub(super) async fn keep(
     }
     DELIVERY.add(&mut given, &rows)?;
     let mut rows = Rows::default();
-    for made in deliveries.iter().flat_map(|new| runs_of(new)) {
-        run_row(&mut rows, &made);
+    let mut runs: Vec<Made<'_>> = deliveries.iter().flat_map(|new| runs_of(new)).collect();
+    // By lane, so that two processes that make runs of the same lanes do not wait for each other.
+    runs.sort_by(|one, other| one.run.lane.cmp(&other.run.lane));
+    for made in &runs {
+        run_row(&mut rows, made);
     }
     RUN.add(&mut given, &rows)?;
     given.add(shard).map_err(sqlx::Error::Encode)?;
@@ -142,8 +145,9 @@ static KEEP: LazyLock<String> = LazyLock::new(|| {
             service_id, replay_of, now_at, now_at, now_at, 'pending', 1, 0, 0, 0 FROM r \
             WHERE delivery_id NOT IN (SELECT delivery_id FROM busy) RETURNING 1), \
          counted AS (INSERT INTO counts (kind, name, shard, n) \
-            SELECT 'deliveries', 'accepted', ${shard}, count(*) FROM kept \
+            SELECT 'deliveries', 'accepted', ${shard}, count(*) FROM kept HAVING count(*) > 0 \
             UNION ALL SELECT 'runs', 'pending', ${shard}, count(*) FROM made \
+            HAVING count(*) > 0 \
             ON CONFLICT (kind, name, shard) DO UPDATE SET n = counts.n + excluded.n) \
          SELECT DISTINCT delivery_id FROM busy",
         DELIVERY.table("d", 1),

@@ -19,16 +19,23 @@ pub(super) enum Because {
     RunEnded,
 }
 
-/// Locks the unfinished runs of the lanes until the transaction ends; answers which lanes have
-/// any. Always in the same order, so that two who want the same lanes do not wait for each other.
-pub(super) async fn lock(link: &mut Link<'_>, lanes: &[&str]) -> Result<HashSet<String>, SqlError> {
-    let lock = link.pick(&BUSY, &BUSY_LOCKED);
-    let rows = lock
-        .fetch(link, lanes, |row, lane| {
-            row.push(*lane);
-        })
-        .await?;
+/// Locks the unfinished runs of the lanes until the transaction ends, where others write, too.
+/// Always in the same order, so that two who want the same lanes do not wait for each other.
+pub(super) async fn lock(link: &mut Link<'_>, lanes: &[&str]) -> Result<(), SqlError> {
+    if link.pick(false, true) {
+        LOCK.execute(link, lanes, name).await?;
+    }
+    Ok(())
+}
+
+/// Which of the lanes have an unfinished run.
+pub(super) async fn busy(link: &mut Link<'_>, lanes: &[&str]) -> Result<HashSet<String>, SqlError> {
+    let rows = BUSY.fetch(link, lanes, name).await?;
     rows.iter().map(|row| row.text("lane")).collect()
+}
+
+fn name<'v>(row: &mut Rows<'v>, lane: &&'v str) {
+    row.push(*lane);
 }
 
 /// Gives each lane's next run a due time and takes it from the others.
@@ -79,7 +86,7 @@ static BUSY: Bulk = Bulk::new(
          (SELECT 1 FROM runs r WHERE r.lane = w.lane AND r.blocks = 1)",
 );
 
-static BUSY_LOCKED: Bulk = Bulk::new(
+static LOCK: Bulk = Bulk::new(
     LANE,
     "SELECT r.lane FROM runs r WHERE r.lane = ANY (ARRAY(SELECT lane FROM w)) \
          AND r.blocks = 1 ORDER BY r.lane, r.id FOR UPDATE",

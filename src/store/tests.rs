@@ -252,6 +252,62 @@ async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
     scene.store.reachable().await.unwrap();
 }
 
+/// Two processes on one database; on `SQLite`, which only one opens, the one twice.
+#[tokio::test]
+async fn two_that_receive_the_same_lanes_and_the_same_deliveries_make_one_run_due_in_each_lane() {
+    let mut scene = scene(Backend::Database).await;
+    let second = match &scene.database {
+        Some(database) if scene.store.is_shared() => {
+            Some(Store::open(&database.url).await.unwrap())
+        }
+        _ => None,
+    };
+    let other = second
+        .as_ref()
+        .map_or(&scene.store, |(store, _)| store)
+        .clone();
+    let mut crowd = Vec::new();
+    for service in 0..40 {
+        let service = service.to_string();
+        crowd.push(scene.delivery(EventType::OrderPaid, &service, 1));
+        crowd.push(scene.delivery(EventType::ServiceSuspended, &service, 2));
+    }
+    let copies = crowd.iter().rev().map(|new| {
+        let mut copy = new.clone();
+        copy.id = DeliveryId(new.id.0 + 1_000);
+        copy.runs[0].id = RunId(new.runs[0].id.0 + 1_000);
+        copy.runs[0].order.origin = copy.id;
+        copy
+    });
+    let sending = copies.map(|copy| other.accept(copy));
+    let (one, two) = futures_util::future::join(
+        futures_util::future::join_all(
+            crowd.clone().into_iter().map(|new| scene.store.accept(new)),
+        ),
+        futures_util::future::join_all(sending),
+    )
+    .await;
+    let stored = one.iter().chain(&two);
+    let stored = stored.filter(|receipt| matches!(receipt, Ok(Receipt::Stored)));
+    assert_eq!(stored.count(), 80);
+    assert!(one.iter().chain(&two).all(Result::is_ok));
+    for kind in [EventType::OrderPaid, EventType::ServiceSuspended] {
+        let due = scene.claim().await;
+        assert_eq!(due.len(), 40);
+        for run in due {
+            assert_eq!(run.kind, kind);
+            scene
+                .write(advance(&run, RunStatus::Succeeded, scene.now))
+                .await;
+        }
+    }
+    drop(other);
+    if let Some((store, guard)) = second {
+        drop(store);
+        guard.closed().await;
+    }
+}
+
 on_every_backend! {
     the_same_key_makes_a_duplicate_or_a_conflict_and_both_are_kept,
     copies_that_share_a_transaction_are_told_apart,

@@ -240,10 +240,9 @@ impl Batch {
     ) -> Result<Results, SqlError> {
         let mut results = Results::default();
         let mut counts = Counts::default();
-        let busy = self.lock_lanes(link).await?;
+        self.lock_lanes(link).await?;
         if !self.deliveries.is_empty() {
-            let others = accept::Others { busy, clashed };
-            results.receipts = accept::accept(link, &self.deliveries, &others, &mut counts).await?;
+            results.receipts = accept::accept(link, &self.deliveries, clashed, &mut counts).await?;
         }
         if !self.advances.is_empty() {
             results.advanced = advance::advance(link, &self.advances, &mut counts).await?;
@@ -257,11 +256,11 @@ impl Batch {
         Ok(results)
     }
 
-    /// Where others write, too: the lanes of new runs that hold an unfinished run. These lanes and
-    /// those whose runs advance stay as they are until the end of the transaction.
-    async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<HashSet<String>, SqlError> {
+    /// Where others write, too: these lanes stay as they are until the end of the transaction, those
+    /// of new runs and those whose runs advance.
+    async fn lock_lanes(&self, link: &mut Link<'_>) -> Result<(), SqlError> {
         if link.pick(true, false) {
-            return Ok(HashSet::new());
+            return Ok(());
         }
         let coming = self
             .deliveries
@@ -271,9 +270,6 @@ impl Batch {
         let mut wanted: Vec<&str> = coming.chain(advancing).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted.is_empty() {
-            return Ok(HashSet::new());
-        }
         lanes::lock(link, &wanted).await
     }
 

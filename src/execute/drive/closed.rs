@@ -49,6 +49,9 @@ impl Drive<'_> {
 
     /// Whether a protected service, this one or another of the customer, needs the sub-user.
     async fn needs_protected(&self, action: &StepAction) -> Result<bool, StoreError> {
+        if self.protected {
+            return Ok(true);
+        }
         let StepAction::SuspendUser { username, .. } = action else {
             return Ok(false);
         };
@@ -58,6 +61,6 @@ impl Drive<'_> {
             .siblings(source, customer, self.run.service_id.as_deref())
             .await?;
         let protector = plan::protector(&engine.rules, source, username, &as_siblings(&others));
-        Ok(self.protected || protector.is_some())
+        Ok(protector.is_some())
     }
 }

@@ -191,6 +191,16 @@ fn an_order_that_comes_in_after_its_customer_was_closed_ends_as_it_would_have_in
         None,
         "the closing knew the customer's data better"
     );
+    // In order, the closing would have spared the sub-user of a protected service.
+    world.rules.protected_services = vec!["501".into()];
+    assert_eq!(
+        world.steps(),
+        ["add_user", "add_license:Hive@203.0.113.7", "report:active"]
+    );
+    world.rules.protected_services = vec!["502".into()];
+    assert_eq!(world.steps().len(), 4);
+    world.siblings.push(active_sibling("502"));
+    assert!(!world.steps().contains(&"suspend_user".to_owned()));
 }
 
 #[test]
