@@ -1,5 +1,6 @@
 //! What must hold for any body: nothing panics, right events survive, wrong members are named.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -118,6 +119,9 @@ proptest! {
     fn reading_its_own_output_again_changes_nothing_where_nothing_looks_escaped(event in event()) {
         let text = serde_json::to_string(&event).unwrap().replace('&', "+");
         let event: Event = serde_json::from_str(&text).unwrap();
+        // Two ids that differed only in that sign are the same now.
+        let ids: HashSet<&str> = event.services.iter().map(|service| service.id.as_str()).collect();
+        prop_assume!(ids.len() == event.services.len());
         prop_assert_eq!(native(text.as_bytes(), NOW, NOW), Ok(event));
     }
 
