@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::chance::live_through;
 
 /// How many are lived through unless more are asked for.
-const USUAL: u64 = 200;
+const USUAL: u64 = 2_000;
 /// As many as CI's machines have cores.
 const THREADS: usize = 2;
 
