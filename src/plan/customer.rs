@@ -108,6 +108,7 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
     Ok(plan_of(steps, now))
 }
 
+/// A protected service needs its sub-user.
 fn refuse_protected(situation: &Situation<'_>, users: &BTreeSet<String>) -> Result<(), Stop> {
     let protector = |user: &String| {
         user::protector(situation.rules, situation.source, user, situation.siblings)

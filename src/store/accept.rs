@@ -318,7 +318,7 @@ async fn pass(
     Ok(until)
 }
 
-const RUNS: &[(&str, Kind)] = &[
+pub(super) const RUNS: &[(&str, Kind)] = &[
     ("id", Kind::Int),
     ("delivery_id", Kind::Int),
     ("origin", Kind::Int),
@@ -387,7 +387,7 @@ async fn insert_runs(link: &mut Link<'_>, made: &[&Made<'_>], due: bool) -> Resu
     insert.await.map(drop)
 }
 
-fn run_row<'v>(row: &mut Rows<'v>, new: &Made<'v>, due: bool) {
+pub(super) fn run_row<'v>(row: &mut Rows<'v>, new: &Made<'v>, due: bool) {
     row.push(new.run.id.0)
         .push(new.delivery.0)
         .push(new.run.order.origin.0)

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgArguments, PgConnection};
 
 use crate::domain::time::Timestamp;
 
-use super::accept::{Made, json_list, run_ids, runs_of};
+use super::accept::{Made, RUNS, json_list, run_ids, run_row, runs_of};
 use super::bulk::{Columns, Kind, Rows};
 use super::rows::{DeliveryVerdict, NewDelivery};
 use super::sql::{SqlError, ask_postgres};
@@ -55,9 +55,9 @@ pub(super) async fn keep(
     // By lane, so that two processes that make runs of the same lanes do not wait for each other.
     runs.sort_by(|one, other| one.run.lane.cmp(&other.run.lane));
     for made in &runs {
-        run_row(&mut rows, made);
+        run_row(&mut rows, made, true);
     }
-    RUN.add(&mut given, &rows)?;
+    Columns(RUNS).add(&mut given, &rows)?;
     given.add(shard).map_err(sqlx::Error::Encode)?;
     let brought = ask_postgres(connection, KEEP.as_str(), given).await?;
     brought
@@ -97,34 +97,6 @@ fn delivery_row<'v>(row: &mut Rows<'v>, new: &'v NewDelivery) {
         .push(&new.body);
 }
 
-const RUN: Columns = Columns(&[
-    ("id", Kind::Int),
-    ("delivery_id", Kind::Int),
-    ("origin", Kind::Int),
-    ("occurred_at", Kind::Int),
-    ("lane", Kind::Text),
-    ("source", Kind::Text),
-    ("type", Kind::Text),
-    ("customer_id", Kind::Text),
-    ("service_id", Kind::Text),
-    ("replay_of", Kind::Int),
-    ("now_at", Kind::Int),
-]);
-
-fn run_row<'v>(row: &mut Rows<'v>, made: &Made<'v>) {
-    row.push(made.run.id.0)
-        .push(made.delivery.0)
-        .push(made.run.order.origin.0)
-        .push(made.run.order.occurred_at.micros())
-        .push(&made.run.lane)
-        .push(made.source)
-        .push(made.run.kind.name())
-        .push(&made.run.customer_id)
-        .push(&made.run.service_id)
-        .push(made.run.replay_of)
-        .push(made.now.micros());
-}
-
 /// Nobody is kept from making a run of the same lane meanwhile: both runs would be due, and the
 /// database lets only one of the two through (`runs_next`).
 static KEEP: LazyLock<String> = LazyLock::new(|| {
@@ -142,7 +114,7 @@ static KEEP: LazyLock<String> = LazyLock::new(|| {
             customer_id, service_id, replay_of, due_at, created_at, updated_at, status, blocks, \
             planned, fence, overtaken) \
             SELECT id, delivery_id, origin, occurred_at, lane, source, type, customer_id, \
-            service_id, replay_of, now_at, now_at, now_at, 'pending', 1, 0, 0, 0 FROM r \
+            service_id, replay_of, due_at, now_at, now_at, 'pending', 1, 0, 0, 0 FROM r \
             WHERE delivery_id NOT IN (SELECT delivery_id FROM busy) RETURNING 1), \
          counted AS (INSERT INTO counts (kind, name, shard, n) \
             SELECT 'deliveries', 'accepted', ${shard}, count(*) FROM kept HAVING count(*) > 0 \
@@ -151,7 +123,7 @@ static KEEP: LazyLock<String> = LazyLock::new(|| {
             ON CONFLICT (kind, name, shard) DO UPDATE SET n = counts.n + excluded.n) \
          SELECT DISTINCT delivery_id FROM busy",
         DELIVERY.table("d", 1),
-        RUN.table("r", DELIVERY.0.len() + 1),
-        shard = DELIVERY.0.len() + RUN.0.len() + 1,
+        Columns(RUNS).table("r", DELIVERY.0.len() + 1),
+        shard = DELIVERY.0.len() + RUNS.len() + 1,
     )
 });
