@@ -1,8 +1,8 @@
-//! Hivelocity's routes for instant devices and their orders. Pure.
+//! Hivelocity's routes for instant devices. Pure.
 
 use serde_json::{Value, json};
 
-use super::device::{Device, PowerStatus, Specification};
+use super::device::{PowerStatus, Specification};
 use super::fields::{Answer, Fields, Refusal};
 use super::hivelocity::Call;
 use super::wire::Response;
@@ -17,7 +17,8 @@ const PERIODS: [&str; 7] = [
     "triennial",
 ];
 
-const CREATE: [&str; 14] = [
+/// The fields of an ordered device.
+pub(super) const CREATE: [&str; 14] = [
     "locationName",
     "vlanId",
     "forceDeviceId",
@@ -50,7 +51,7 @@ const UPDATE: [&str; 9] = [
 pub(super) fn all(call: &mut Call<'_>, method: &str) -> Option<Answer> {
     Some(match method {
         "GET" => Ok(list(call)),
-        "POST" => place(call),
+        "POST" => place_one(call),
         _ => return None,
     })
 }
@@ -60,23 +61,11 @@ pub(super) fn one(call: &mut Call<'_>, method: &str, id: &str) -> Option<Answer>
     Some(match method {
         "GET" => {
             let now = call.now;
-            call.visible(id, 401)
+            call.present(id, 401)
                 .map(|device| Response::json(200, &device.bare_metal(now)))
         }
         "PUT" => update(call, id),
         "DELETE" => cancel(call, id),
-        _ => return None,
-    })
-}
-
-/// `order/`, `order/in-progress` and `order/{id}`.
-pub(super) fn order(call: &Call<'_>, method: &str, which: &str) -> Option<Answer> {
-    Some(match (method, which) {
-        ("GET", "") => Ok(orders(call, |_| true)),
-        ("GET", "in-progress") => Ok(orders(call, |status| {
-            !matches!(status, "complete" | "cancelled")
-        })),
-        ("GET", id) => one_order(call, id),
         _ => return None,
     })
 }
@@ -86,17 +75,24 @@ fn list(call: &Call<'_>) -> Response {
     let present = call
         .estate
         .devices_of(call.acting)
-        .filter(|device| !device.is_gone(now));
+        .filter(|device| device.is_visible(call.estate.devices_show, now));
     Response::json(200, &present.map(|device| device.bare_metal(now)).collect())
 }
 
-fn place(call: &mut Call<'_>) -> Answer {
-    let fields = Fields::of(call.request, &CREATE)?;
+fn place_one(call: &mut Call<'_>) -> Answer {
+    let wanted = specification(&Fields::of(call.request, &CREATE)?)?;
+    let devices = place(call, None, vec![wanted])?;
+    let device = devices.get(0).ok_or_else(internal)?;
+    Ok(Response::json(201, device))
+}
+
+/// Reads what is ordered.
+pub(super) fn specification(fields: &Fields) -> Result<Specification, Refusal> {
     let wanted = Specification {
         product_id: fields.number("productId")?,
         location: fields.text("locationName")?,
         os: fields.text("osName")?,
-        hostname: hostname(&fields)?,
+        hostname: hostname(fields)?,
         period: fields
             .optional_text("period")?
             .unwrap_or_else(|| "hourly".to_owned()),
@@ -112,17 +108,33 @@ fn place(call: &mut Call<'_>) -> Answer {
             "period: is not one of the billing periods",
         ));
     }
-    if wanted.product_id == 0 || wanted.location == "NOSTOCK" {
+    Ok(wanted)
+}
+
+/// Orders devices, all or none; answers them as a list.
+pub(super) fn place(
+    call: &mut Call<'_>,
+    group: Option<u64>,
+    wanted: Vec<Specification>,
+) -> Result<Value, Refusal> {
+    let none_left = |wanted: &Specification| wanted.product_id == 0 || wanted.location == "NOSTOCK";
+    if wanted.iter().any(none_left) {
         return Err(Refusal::of(
             400,
             "This product is out of stock at this location.",
         ));
     }
-    let device = call
-        .estate
-        .order(call.acting, wanted, call.ledger, call.now);
-    let device = device.ok_or_else(|| Refusal::of(500, "Internal error."))?;
-    Ok(Response::json(201, &device.bare_metal(call.now)))
+    let placed = (call.acting, group);
+    let ordered = call.estate.order(placed, wanted, call.ledger, call.now);
+    let numbers = ordered.ok_or_else(internal)?;
+    let devices = numbers
+        .iter()
+        .filter_map(|number| call.estate.device(*number));
+    Ok(devices.map(|device| device.bare_metal(call.now)).collect())
+}
+
+fn internal() -> Refusal {
+    Refusal::of(500, "Internal error.")
 }
 
 fn update(call: &mut Call<'_>, id: &str) -> Answer {
@@ -152,7 +164,7 @@ fn update(call: &mut Call<'_>, id: &str) -> Answer {
 
 fn cancel(call: &mut Call<'_>, id: &str) -> Answer {
     let now = call.now;
-    let device = call.owned(id, 401)?;
+    let device = call.known(id, 401)?;
     if device.is_just_gone(now) {
         return Ok(Response::empty(204));
     }
@@ -161,7 +173,11 @@ fn cancel(call: &mut Call<'_>, id: &str) -> Answer {
     }
     let device = call.change(id, 401)?;
     device.cancel(now);
+    let withdrawn = (!device.is_complete(now)).then_some(device.order_id);
     let (device_id, addresses) = (device.id(), device.usable());
+    if let Some(order) = withdrawn.and_then(|id| call.estate.book.order_mut(id)) {
+        order.withdrawn = true;
+    }
     for ip in addresses {
         call.estate.null_routes.remove(&ip);
     }
@@ -170,33 +186,6 @@ fn cancel(call: &mut Call<'_>, id: &str) -> Answer {
         201,
         &json!({"message": "Cancellation started."}),
     ))
-}
-
-fn orders(call: &Call<'_>, wanted: impl Fn(&str) -> bool) -> Response {
-    let all = call.estate.devices_of(call.acting);
-    let found = all.filter(|device| wanted(device.order_status(call.now)));
-    Response::json(200, &found.map(|device| order_of(device, call)).collect())
-}
-
-fn one_order(call: &Call<'_>, id: &str) -> Answer {
-    let Ok(id) = id.parse() else {
-        return Err(Refusal::malformed(404, "the order id is not a number"));
-    };
-    let device = Device::number_of_order(id).and_then(|number| call.estate.device(number));
-    match device.filter(|device| device.client == call.acting) {
-        Some(device) => Ok(Response::json(200, &order_of(device, call))),
-        None => Err(Refusal::of(404, "Order not found.")),
-    }
-}
-
-fn order_of(device: &Device, call: &Call<'_>) -> Value {
-    json!({
-        "orderId": device.order_id(),
-        "status": device.order_status(call.now),
-        "info": device.order_info(call.now),
-        "total": 100.0,
-        "owner": device.client.to_string(),
-    })
 }
 
 fn hostname(fields: &Fields) -> Result<String, Refusal> {

@@ -88,6 +88,7 @@ async fn answers_fit_the_suppliers_own_description() {
     hold_the_account(&api).await;
     hold_the_inventory(&api).await;
     hold_a_device(&api).await;
+    hold_an_order_group(&api).await;
     assert_eq!(sandbox.snapshot().violations, Vec::<String>::new());
 }
 
@@ -148,6 +149,18 @@ async fn hold_a_device(api: &Description) {
     )
     .await;
     api.hold("GET /order/", None, "[]Order-dump").await;
+    let verified = json!({
+        "productId": 584, "locationName": "VERIFICATION", "osName": "Debian 12",
+        "hostname": "srv1.example.com",
+    });
+    api.hold(
+        "POST /bare-metal-devices/",
+        Some(verified),
+        "BareMetalDevice",
+    )
+    .await;
+    api.hold("GET /order/in-progress", None, "[]Order-dump")
+        .await;
     api.hold(
         &format!("GET /order/{}", device["orderId"]),
         None,
@@ -187,8 +200,14 @@ async fn hold_a_device(api: &Description) {
     api.hold(&format!("GET /device/{id}/events"), None, "[]DeviceEvent")
         .await;
     let ip = json!({"ip": device["primaryIp"], "comment": "unpaid"});
-    api.hold("POST /network/null-route", Some(ip), "NetworkTask-dump")
+    let task = api
+        .hold("POST /network/null-route", Some(ip), "NetworkTask-dump")
         .await;
+    let task = task["taskId"].as_str().unwrap();
+    for id in [task, &id.to_string()] {
+        let status = format!("GET /network/status/{id}");
+        api.hold(&status, None, "NetworkTask-dump").await;
+    }
     api.hold("GET /network/null-route", None, "[]NullRoute")
         .await;
     api.hold("GET /network/null-route/45.0.0.2", None, "NullRoute")
@@ -199,6 +218,31 @@ async fn hold_a_device(api: &Description) {
         "NetworkTask-dump",
     )
     .await;
+}
+
+async fn hold_an_order_group(api: &Description) {
+    let new = json!({"name": "billhook:whmcs:501", "same_rack": true});
+    let group = api
+        .hold("POST /order-groups/", Some(new), "OrderGroup")
+        .await;
+    let one = format!("/order-groups/{}", group["id"]);
+    let name = Some(json!({"name": "billhook:whmcs:502"}));
+    api.hold(&format!("PUT {one}"), name, "OrderGroup").await;
+    let device = json!({
+        "productId": 570, "locationName": "TPA1", "osName": "Debian 12",
+        "hostname": "srv1.example.com", "period": "monthly", "tags": ["a"],
+    });
+    let order = json!({"orderGroupId": group["id"], "devices": [device.clone(), device]});
+    let batch = "POST /bare-metal-devices/batch";
+    let placed = api.hold(batch, Some(order), "BareMetalDeviceBatch").await;
+    for device in placed["devices"].as_array().unwrap() {
+        api.judge(device, "BareMetalDevice");
+        let page = format!("GET /device/{}", device["deviceId"]);
+        api.hold(&page, None, "Device-dump").await;
+    }
+    api.hold("GET /order-groups/", None, "[]OrderGroup").await;
+    let group = api.hold(&format!("GET {one}"), None, "OrderGroup").await;
+    assert_eq!(group["device_ids"].as_array().map(Vec::len), Some(2));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own client")]

@@ -25,7 +25,7 @@ pub(super) fn device(call: &Call<'_>, method: &str, id: &str) -> Option<Answer> 
         return None;
     }
     Some(
-        call.visible(id, 403)
+        call.present(id, 403)
             .map(|device| Response::json(200, &page(device, call))),
     )
 }
@@ -48,7 +48,7 @@ pub(super) fn aspect(call: &mut Call<'_>, method: &str, id: &str, aspect: &str) 
 fn page(device: &Device, call: &Call<'_>) -> Value {
     let now = call.now;
     let wanted = &device.specification;
-    let built = device.is_built(now);
+    let built = device.is_in_use(now);
     let mut page = json!({
         "deviceId": device.id(),
         "name": wanted.hostname,
@@ -61,27 +61,40 @@ fn page(device: &Device, call: &Call<'_>) -> Value {
         "location": {"facility": {"code": wanted.location}},
         "servicePlan": device.service_id(),
         "selfProvisioning": true,
-        "spsStatus": provisioning_status(device, call),
         "clientId": device.client,
+        "metadata": {"is_reload": if device.is_reloading(now) { "true" } else { "" }},
     });
+    // Some devices tell it in one place, some in the other, each in its own spelling.
+    let (plain, spaced) = provisioning_status(device, call);
+    if device.id().is_multiple_of(2) {
+        page["metadata"]["sps_status"] = json!(spaced);
+    } else {
+        page["spsStatus"] = json!(plain);
+    }
     if device.has_addresses(now) {
         page["primaryIp"] = json!(device.address(2));
     }
     page
 }
 
-fn provisioning_status(device: &Device, call: &Call<'_>) -> &'static str {
-    if device.is_reloading(call.now) {
-        "RELOADING"
-    } else if device.is_built(call.now) {
-        "IN_USE"
+/// How far its provisioning is, in both spellings.
+fn provisioning_status(device: &Device, call: &Call<'_>) -> (&'static str, &'static str) {
+    let now = call.now;
+    if device.is_broken(now) {
+        ("FAILED", "Failed")
+    } else if device.is_reloading(now) {
+        ("RELOADING", "Reloading")
+    } else if device.is_in_use(now) {
+        ("IN_USE", "InUse")
+    } else if device.is_complete(now) {
+        ("WAIT_FOR_HARDWARE_SCAN", "WaitForHardwareScan")
     } else {
-        "PROVISION_STARTED"
+        ("PROVISION_STARTED", "ProvisionStarted")
     }
 }
 
 fn power(call: &Call<'_>, id: &str) -> Answer {
-    let status = call.visible(id, 403)?.power_status(call.now);
+    let status = call.present(id, 403)?.power_status(call.now);
     Ok(Response::json(200, &json!({"powerStatus": status.name()})))
 }
 
@@ -94,7 +107,7 @@ fn press(call: &mut Call<'_>, id: &str) -> Answer {
     };
     let now = call.now;
     let device = call.change(id, 403)?;
-    if !device.is_built(now) {
+    if !device.is_in_use(now) {
         return Err(Refusal::of(400, "This device is still being provisioned."));
     }
     let off = device.power_status(now) == PowerStatus::Off || device.is_switched_off();
@@ -111,7 +124,7 @@ fn press(call: &mut Call<'_>, id: &str) -> Answer {
 }
 
 fn tags(call: &Call<'_>, id: &str) -> Answer {
-    let device = call.visible(id, 403)?;
+    let device = call.present(id, 403)?;
     Ok(Response::json(
         200,
         &json!({"tags": device.specification.tags}),
@@ -129,7 +142,7 @@ fn replace_tags(call: &mut Call<'_>, id: &str) -> Answer {
 }
 
 fn addresses(call: &Call<'_>, id: &str) -> Answer {
-    let device = call.visible(id, 403)?;
+    let device = call.present(id, 403)?;
     if !device.has_addresses(call.now) {
         return Ok(Response::json(200, &json!([])));
     }
@@ -175,7 +188,7 @@ fn reload(call: &mut Call<'_>, id: &str) -> Answer {
     let number = fields.number("operatingSystemId")?;
     let now = call.now;
     let device = call.change(id, 403)?;
-    if !device.is_built(now) || device.is_reloading(now) {
+    if !device.is_in_use(now) || device.is_reloading(now) {
         return Err(Refusal::of(400, "This device is still being provisioned."));
     }
     let known = inventory::operating_system(number).map(str::to_owned);
@@ -190,8 +203,8 @@ fn reload(call: &mut Call<'_>, id: &str) -> Answer {
 }
 
 fn credentials(call: &Call<'_>, id: &str) -> Answer {
-    let device = call.visible(id, 403)?;
-    if !device.is_built(call.now) {
+    let device = call.present(id, 403)?;
+    if !device.is_in_use(call.now) {
         return Err(Refusal::of(
             400,
             "There are no credentials for this device yet.",
@@ -208,7 +221,7 @@ fn credentials(call: &Call<'_>, id: &str) -> Answer {
 }
 
 fn events(call: &Call<'_>, id: &str) -> Answer {
-    let device = call.visible(id, 403)?;
+    let device = call.present(id, 403)?;
     let shown = device
         .events
         .iter()

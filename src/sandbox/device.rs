@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::DevicesShow;
+use super::order::Progress;
 use super::snapshot::DeviceSnapshot;
 
 const FIRST_DEVICE_ID: u64 = 50_001;
-const FIRST_ORDER_ID: u64 = 700_001;
 const FIRST_SERVICE_ID: u64 = 300_001;
 const FIRST_NETWORK: u32 = 0x2D00_0000;
 
 /// How long things take at the hardware supplier.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// From the order to a device that is up.
+    /// From the order to its end.
     pub(super) build: Duration,
-    /// During which a new device cannot be fetched by its id.
-    pub(super) hidden: Duration,
     /// Of a power action.
     pub(super) power: Duration,
+    /// Of a change in the network.
+    pub(super) network: Duration,
 }
 
 /// What was ordered.
@@ -64,15 +65,18 @@ struct PowerRequest {
 /// A device, ordered once and kept for good.
 #[derive(Debug)]
 pub(super) struct Device {
-    /// Counts the orders from zero; ids and addresses follow from it.
+    /// Counts the devices from zero; ids and addresses follow from it.
     number: u32,
+    /// Its order.
+    pub(super) order_id: u64,
     /// The account that owns it.
     pub(super) client: u64,
     /// What it was ordered as, with later changes.
     pub(super) specification: Specification,
     /// What happened to it, and when.
     pub(super) events: Vec<(Duration, String)>,
-    ordered: Duration,
+    /// How its order gets on.
+    pub(super) progress: Progress,
     pace: Pace,
     power: Option<PowerRequest>,
     reloaded: Option<Duration>,
@@ -80,20 +84,21 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// A device whose build begins now.
+    /// A device that was ordered now.
     pub(super) fn ordered(
         number: u32,
-        client: u64,
+        (order_id, client): (u64, u64),
         specification: Specification,
-        pace: Pace,
+        (progress, pace): (Progress, Pace),
         now: Duration,
     ) -> Self {
         Self {
             number,
+            order_id,
             client,
             specification,
             events: vec![(now, "ordered".to_owned())],
-            ordered: now,
+            progress,
             pace,
             power: None,
             reloaded: None,
@@ -106,11 +111,6 @@ impl Device {
         usize::try_from(id.checked_sub(FIRST_DEVICE_ID)?).ok()
     }
 
-    /// The number of the device with this order.
-    pub(super) fn number_of_order(id: u64) -> Option<usize> {
-        usize::try_from(id.checked_sub(FIRST_ORDER_ID)?).ok()
-    }
-
     /// The number of the device this address belongs to.
     pub(super) fn number_of_address(ip: Ipv4Addr) -> Option<usize> {
         usize::try_from(ip.to_bits().checked_sub(FIRST_NETWORK)? / 8).ok()
@@ -119,11 +119,6 @@ impl Device {
     /// The device's id.
     pub(super) fn id(&self) -> u64 {
         FIRST_DEVICE_ID + u64::from(self.number)
-    }
-
-    /// Its order's id.
-    pub(super) fn order_id(&self) -> u64 {
-        FIRST_ORDER_ID + u64::from(self.number)
     }
 
     /// The id of the service it is billed as.
@@ -150,19 +145,37 @@ impl Device {
         Ipv6Addr::from_bits((0x2A12_0045_u128 << 96) | (u128::from(self.number) << 64))
     }
 
-    /// Whether the build is over.
-    pub(super) fn is_built(&self, now: Duration) -> bool {
-        !self.order_fails() && now >= self.ordered + self.pace.build
+    /// Whether its order is complete.
+    pub(super) fn is_complete(&self, now: Duration) -> bool {
+        self.progress.is_complete(now)
+    }
+
+    /// Whether its order is complete and the device of no use, for ever.
+    pub(super) fn is_broken(&self, now: Duration) -> bool {
+        self.is_complete(now) && self.specification.location == "FAILED"
+    }
+
+    /// Whether it is in use: a while after its order is complete.
+    pub(super) fn is_in_use(&self, now: Duration) -> bool {
+        self.progress.is_in_use(now) && !self.is_broken(now)
     }
 
     /// Whether it has its addresses, which come a while before it is up.
     pub(super) fn has_addresses(&self, now: Duration) -> bool {
-        !self.order_fails() && now >= self.ordered + self.pace.build * 3 / 4
+        self.progress.has_passed(3, now) && !self.progress.is_cancelled(now)
     }
 
-    /// Whether it is too new to be fetched by its id.
-    pub(super) fn is_hidden(&self, now: Duration) -> bool {
-        now < self.ordered + self.pace.hidden
+    /// Whether any route shows it.
+    pub(super) fn is_visible(&self, show: DevicesShow, now: Duration) -> bool {
+        self.has_appeared(show, now) && !self.is_gone(now)
+    }
+
+    /// Whether any route has shown it so far.
+    pub(super) fn has_appeared(&self, show: DevicesShow, now: Duration) -> bool {
+        match show {
+            DevicesShow::WhenComplete => self.is_complete(now),
+            DevicesShow::AtOnce => true,
+        }
     }
 
     /// Whether it is being reinstalled.
@@ -178,8 +191,7 @@ impl Device {
 
     /// Whether it can no longer be seen.
     pub(super) fn is_gone(&self, now: Duration) -> bool {
-        let failed = self.order_fails() && now >= self.ordered + self.pace.build;
-        failed
+        self.progress.is_cancelled(now)
             || self
                 .cancelled
                 .is_some_and(|since| now >= since + self.pace.build / 2)
@@ -193,7 +205,7 @@ impl Device {
 
     /// Whether it runs now.
     pub(super) fn power_status(&self, now: Duration) -> PowerStatus {
-        if !self.is_built(now) || self.is_gone(now) {
+        if !self.is_in_use(now) || self.is_gone(now) {
             return PowerStatus::Off;
         }
         match self.power {
@@ -227,35 +239,6 @@ impl Device {
         self.note(now, "cancel");
     }
 
-    /// Where its order stands.
-    pub(super) fn order_status(&self, now: Duration) -> &'static str {
-        let age = now.saturating_sub(self.ordered);
-        let quarter = self.pace.build / 4;
-        match age {
-            _ if self
-                .cancelled
-                .is_some_and(|since| since < self.ordered + self.pace.build) =>
-            {
-                "cancelled"
-            }
-            _ if age >= self.pace.build && self.order_fails() => "cancelled",
-            _ if age >= self.pace.build => "complete",
-            _ if age >= quarter * 3 => "assembling",
-            _ if age >= quarter * 2 => "provisioning",
-            _ if age >= quarter => "lead",
-            _ => "verification",
-        }
-    }
-
-    /// What is said about its order; something only where it brings no device.
-    pub(super) fn order_info(&self, now: Duration) -> Value {
-        if self.order_fails() && self.order_status(now) == "cancelled" {
-            json!({"message": "The order did not pass verification."})
-        } else {
-            json!({})
-        }
-    }
-
     /// The device as the bare-metal routes show it.
     pub(super) fn bare_metal(&self, now: Duration) -> Value {
         let wanted = &self.specification;
@@ -265,7 +248,7 @@ impl Device {
         }
         let rest = json!({
             "deviceId": self.id(),
-            "orderId": self.order_id(),
+            "orderId": self.order_id,
             "serviceId": self.service_id(),
             "hostname": wanted.hostname,
             "locationName": wanted.location,
@@ -283,11 +266,11 @@ impl Device {
     }
 
     /// The device for a snapshot, without what others know of it.
-    pub(super) fn snapshot(&self, now: Duration) -> DeviceSnapshot {
+    pub(super) fn snapshot(&self, show: DevicesShow, now: Duration) -> DeviceSnapshot {
         let wanted = self.specification.clone();
         DeviceSnapshot {
             device_id: self.id(),
-            order_id: self.order_id(),
+            order_id: self.order_id,
             client_id: self.client,
             hostname: wanted.hostname,
             tags: wanted.tags,
@@ -295,6 +278,7 @@ impl Device {
             primary_ip: self.has_addresses(now).then(|| self.address(2).to_string()),
             cancelled: self.is_cancelled(),
             gone: self.is_gone(now),
+            visible: self.is_visible(show, now),
             null_routed: Vec::new(),
             product_id: wanted.product_id,
             location: wanted.location,
@@ -305,9 +289,5 @@ impl Device {
 
     fn note(&mut self, now: Duration, action: &str) {
         self.events.push((now, action.to_owned()));
-    }
-
-    fn order_fails(&self) -> bool {
-        self.specification.location == "CANCELLED"
     }
 }

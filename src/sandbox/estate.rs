@@ -1,11 +1,16 @@
-//! What the hardware supplier holds: accounts, keys, devices, null routes. No HTTP. Pure.
+//! What the hardware supplier holds: accounts, keys, devices with their orders, null routes. No
+//! HTTP. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::device::{Device, Pace, Specification};
-use super::snapshot::{ClientSnapshot, DeviceSnapshot, Ledger};
+use super::inventory;
+use super::null_route::{NetworkTask, NullRoute};
+use super::order::{OrderBook, Progress};
+use super::snapshot::{ClientSnapshot, DeviceSnapshot, Ledger, OrderSnapshot};
+use super::{DevicesShow, GroupsNameDevices, SandboxOptions};
 
 /// The reseller's own account.
 pub(super) const PRIMARY: u64 = 10_001;
@@ -31,14 +36,6 @@ pub(super) struct Token {
     pub(super) created: Duration,
 }
 
-/// An address whose traffic is thrown away.
-#[derive(Debug)]
-pub(super) struct NullRoute {
-    pub(super) client: u64,
-    pub(super) comment: Option<String>,
-    pub(super) created: Duration,
-}
-
 /// Everything the hardware supplier holds.
 #[derive(Debug)]
 pub(super) struct Estate {
@@ -48,8 +45,20 @@ pub(super) struct Estate {
     pub(super) primary_key: String,
     /// Whether listed keys show only their last four characters.
     pub(super) tokens_shortened: bool,
-    /// Addresses whose traffic is thrown away.
+    /// When a device is shown.
+    pub(super) devices_show: DevicesShow,
+    /// When an order group names its devices.
+    pub(super) groups_name_devices: GroupsNameDevices,
+    /// Whether there are order groups for this reseller.
+    pub(super) order_groups: bool,
+    /// Addresses whose traffic is, was or will be thrown away.
     pub(super) null_routes: BTreeMap<Ipv4Addr, NullRoute>,
+    /// What was asked of the network, in order.
+    pub(super) network_tasks: Vec<NetworkTask>,
+    /// Orders and order groups.
+    pub(super) book: OrderBook,
+    /// How many requests were refused; the shape of a refusal's body goes by it.
+    pub(super) refusals: u64,
     clients: Vec<Client>,
     devices: Vec<Device>,
     owned: HashMap<u64, Vec<usize>>,
@@ -61,19 +70,29 @@ pub(super) struct Estate {
 
 impl Estate {
     /// An estate with nothing but the reseller's own account.
-    pub(super) fn new(pace: Pace, primary_key: String, tokens_shortened: bool, seed: u64) -> Self {
+    pub(super) fn new(options: &SandboxOptions) -> Self {
         Self {
-            pace,
-            primary_key,
-            tokens_shortened,
+            pace: Pace {
+                build: options.build_time,
+                power: options.power_time,
+                network: options.network_time,
+            },
+            primary_key: options.hivelocity_api_key.clone(),
+            tokens_shortened: options.token_shows_last_four,
+            devices_show: options.devices_show,
+            groups_name_devices: options.groups_name_devices,
+            order_groups: options.order_groups,
             null_routes: BTreeMap::new(),
+            network_tasks: Vec::new(),
+            book: OrderBook::default(),
+            refusals: 0,
             clients: Vec::new(),
             devices: Vec::new(),
             owned: HashMap::new(),
             tokens: Vec::new(),
             tokens_by_secret: HashMap::new(),
             tokens_by_client: HashMap::new(),
-            seed,
+            seed: options.seed,
         }
     }
 
@@ -158,14 +177,52 @@ impl Estate {
         self.tokens.get(*number).map(|token| token.client)
     }
 
-    /// Orders a device for an account.
+    /// Orders devices for an account, and for an order group of it; answers their numbers.
     pub(super) fn order(
         &mut self,
-        client: u64,
-        wanted: Specification,
+        (client, group): (u64, Option<u64>),
+        wanted: Vec<Specification>,
         ledger: &mut Ledger,
         now: Duration,
-    ) -> Option<&Device> {
+    ) -> Option<Vec<usize>> {
+        let somewhere = |code: &str| wanted.iter().any(|wanted| wanted.location == code);
+        let (held, failing) = (somewhere("VERIFICATION"), somewhere("CANCELLED"));
+        let split = somewhere("SPLIT");
+        let mut progress = Progress::from(now, self.pace.build);
+        if held {
+            progress = progress.unverified();
+        }
+        if failing {
+            progress = progress.failing();
+        }
+        let order_id = self.book.next_id();
+        let prices = wanted
+            .iter()
+            .map(|wanted| inventory::monthly_price(wanted.product_id));
+        let total = prices.sum();
+        let first = self.devices.len();
+        for wanted in wanted {
+            self.build((order_id, client), wanted, progress, ledger, now)?;
+        }
+        let numbers: Vec<usize> = (first..self.devices.len()).collect();
+        let placed = (client, group);
+        self.book.place(placed, progress, total, numbers.clone());
+        if split {
+            let remainder = Progress::from(now, self.pace.build * 2);
+            let order = self.book.place(placed, remainder, 0.0, Vec::new());
+            order.remainder = true;
+        }
+        Some(numbers)
+    }
+
+    fn build(
+        &mut self,
+        (order_id, client): (u64, u64),
+        wanted: Specification,
+        progress: Progress,
+        ledger: &mut Ledger,
+        now: Duration,
+    ) -> Option<()> {
         let number = self.devices.len();
         let marks = if wanted.tags.is_empty() {
             vec![String::new()]
@@ -175,10 +232,24 @@ impl Estate {
         for mark in marks {
             *ledger.effects.devices.entry(mark).or_default() += 1;
         }
-        let device = Device::ordered(u32::try_from(number).ok()?, client, wanted, self.pace, now);
+        let device = Device::ordered(
+            u32::try_from(number).ok()?,
+            (order_id, client),
+            wanted,
+            (progress, self.pace),
+            now,
+        );
         self.devices.push(device);
         self.owned.entry(client).or_default().push(number);
-        self.devices.last()
+        Some(())
+    }
+
+    /// People let pass every order that waits for them.
+    pub(super) fn verify_orders(&mut self, now: Duration) {
+        self.book.verify(now);
+        for device in &mut self.devices {
+            device.progress.verify(now);
+        }
     }
 
     /// The devices an account ever ordered.
@@ -214,14 +285,38 @@ impl Estate {
     pub(super) fn device_snapshots(&self, now: Duration) -> Vec<DeviceSnapshot> {
         let shown = |device: &Device| {
             let addresses = device.usable().into_iter();
-            let routed = addresses.filter(|ip| self.null_routes.contains_key(ip));
+            let routed = addresses.filter(|ip| {
+                let route = self.null_routes.get(ip);
+                route.is_some_and(|route| route.is_on(now))
+            });
             let null_routed = routed.map(|ip| ip.to_string()).collect();
             DeviceSnapshot {
                 null_routed,
-                ..device.snapshot(now)
+                ..device.snapshot(self.devices_show, now)
             }
         };
         self.devices.iter().map(shown).collect()
+    }
+
+    /// The orders for a snapshot.
+    pub(super) fn order_snapshots(&self, now: Duration) -> Vec<OrderSnapshot> {
+        let orders = self.book.orders().iter();
+        let shown = orders.map(|order| {
+            let devices = order.devices.iter();
+            let devices = devices.filter_map(|number| self.devices.get(*number));
+            let group = order.group.and_then(|id| self.book.name_of(id));
+            OrderSnapshot {
+                order_id: order.id(),
+                client_id: order.client,
+                status: order.status(now).to_owned(),
+                group: group.map(str::to_owned),
+                device_ids: devices.clone().map(Device::id).collect(),
+                tags: devices
+                    .flat_map(|device| device.specification.tags.clone())
+                    .collect(),
+            }
+        });
+        shown.collect()
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use serde_json::{Value, json};
+
 use super::wire::Response;
 
 /// One thing that goes wrong with one request.
@@ -33,6 +35,23 @@ pub enum Fault {
     DoneThenDropped,
     /// It happens; the answer comes only after this long, if the client is still there.
     DoneThenStalled(Duration),
+    /// It happens; then 503 with `Retry-After`, as when a proxy gives up on what it has passed on.
+    DoneThenUnavailable503 {
+        /// The value of `Retry-After`.
+        retry_after_secs: u64,
+    },
+    /// It happens; the answer has its status and no body.
+    DoneThenEmptyBody,
+    /// It happens; in the answer every id is null.
+    DoneThenNullIds,
+    /// The connection is closed without an answer, and it happens only after this long, although
+    /// nobody listens any more.
+    LateEffect(Duration),
+    /// Nothing happens; status 200 with a body that says it failed.
+    ErrorUnder200 {
+        /// The status that the body names.
+        code: u16,
+    },
     /// Nothing happens; the connection is closed without an answer.
     DroppedBefore,
     /// It happens after this long, and only if the client is still there.
@@ -46,11 +65,13 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The answer that stands in for the real one; `None` where the real one is given or none is.
+    /// The answer that comes in the place of the real one; `None` where none comes, and where it is
+    /// made of the real one.
     pub(super) fn answer(&self) -> Option<Response> {
         Some(match self {
             Self::Refuse500 => Response::refusal(500, "Internal error."),
-            Self::Unavailable503 { retry_after_secs } => {
+            Self::Unavailable503 { retry_after_secs }
+            | Self::DoneThenUnavailable503 { retry_after_secs } => {
                 Response::refusal(503, "Down for a moment.").retry_after(*retry_after_secs)
             }
             Self::RateLimited429 { retry_after_secs } => {
@@ -61,16 +82,79 @@ impl Fault {
             Self::Refused400(message) => Response::refusal(400, message),
             Self::Forbidden403 => Response::refusal(403, "This key lacks the permission."),
             Self::OneHError(number) => super::one_h::failure(*number, "Some internal error"),
+            Self::ErrorUnder200 { code } => {
+                let body = json!({"code": code, "message": "This could not be done."});
+                Response::json(200, &body)
+            }
             Self::DoneThenDropped
             | Self::DoneThenStalled(_)
+            | Self::DoneThenEmptyBody
+            | Self::DoneThenNullIds
+            | Self::LateEffect(_)
             | Self::DroppedBefore
             | Self::StalledBefore(_) => return None,
         })
     }
 
-    /// Whether the request takes effect although its answer is lost or replaced.
+    /// What comes in the place of the answer to a request that took effect at once.
+    pub(super) fn instead_of(&self, mut real: Response) -> Option<Response> {
+        let succeeded = (200..300).contains(&real.status);
+        let without_body = *self == Self::DoneThenEmptyBody;
+        if !without_body && *self != Self::DoneThenNullIds {
+            return self.answer();
+        }
+        if succeeded && without_body {
+            real.body.clear();
+        } else if succeeded {
+            real.body = without_ids(&real.body);
+        }
+        Some(real)
+    }
+
+    /// Whether the request takes effect at once although its answer is lost or another.
     pub(super) fn takes_effect_unheard(&self) -> bool {
-        matches!(self, Self::DoneThenHtmlPage502 | Self::DoneThenDropped)
+        matches!(
+            self,
+            Self::DoneThenHtmlPage502
+                | Self::DoneThenUnavailable503 { .. }
+                | Self::DoneThenEmptyBody
+                | Self::DoneThenNullIds
+                | Self::DoneThenDropped
+        )
+    }
+
+    /// Whether the supplier itself says it, and no proxy before it.
+    pub(super) fn is_the_suppliers(&self) -> bool {
+        matches!(
+            self,
+            Self::Refuse500 | Self::Refused400(_) | Self::Forbidden403 | Self::ErrorUnder200 { .. }
+        )
+    }
+}
+
+/// The same JSON in which every id is null.
+fn without_ids(body: &[u8]) -> Vec<u8> {
+    fn forget(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    if key == "id" || key.ends_with("Id") {
+                        *inner = Value::Null;
+                    } else {
+                        forget(inner);
+                    }
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(forget),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut value) => {
+            forget(&mut value);
+            value.to_string().into_bytes()
+        }
+        Err(_) => body.to_vec(),
     }
 }
 
@@ -130,12 +214,14 @@ impl FaultPlan {
             return Some(script.fault.clone());
         }
         let unlucky = self.rate > 0.0 && self.random.random::<f64>() < self.rate;
-        unlucky.then(|| self.any())
+        unlucky.then(|| self.any(changes_something(operation)))
     }
 
-    fn any(&mut self) -> Fault {
+    /// Anything that can befall a request; more can befall one that changes something.
+    fn any(&mut self, write: bool) -> Fault {
         let pause = Duration::from_millis(self.random.random_range(20..200));
-        match self.random.random_range(0..9_u8) {
+        let kinds: u8 = if write { 14 } else { 9 };
+        match self.random.random_range(0..kinds) {
             0 => Fault::Refuse500,
             1 => Fault::Unavailable503 {
                 retry_after_secs: 1,
@@ -148,9 +234,20 @@ impl FaultPlan {
             5 => Fault::DoneThenDropped,
             6 => Fault::DroppedBefore,
             7 => Fault::DoneThenStalled(pause),
-            _ => Fault::StalledBefore(pause),
+            8 => Fault::StalledBefore(pause),
+            9 => Fault::DoneThenUnavailable503 {
+                retry_after_secs: 1,
+            },
+            10 => Fault::DoneThenEmptyBody,
+            11 => Fault::DoneThenNullIds,
+            12 => Fault::ErrorUnder200 { code: 500 },
+            _ => Fault::LateEffect(pause * 15),
         }
     }
+}
+
+fn changes_something(operation: &str) -> bool {
+    !operation.starts_with("GET ") && !operation.starts_with("one_h get_")
 }
 
 /// Whether an operation such as `POST /device/50001/power` or `one_h add_license` is meant. `*` is
@@ -204,6 +301,19 @@ mod tests {
         assert!((800..1200).contains(&drawn.len()), "{}", drawn.len());
         let refusal = |fault: &Fault| matches!(fault, Fault::Refused400(_) | Fault::Forbidden403);
         assert!(!drawn.iter().any(refusal));
+    }
+
+    #[test]
+    fn chance_knows_more_for_what_changes_something() {
+        let mut plan = FaultPlan::new(1.0, 7);
+        let mut drawn = |operation: &str| -> Vec<Fault> {
+            (0..500).filter_map(|_| plan.draw(operation)).collect()
+        };
+        let late = |fault: &Fault| matches!(fault, Fault::LateEffect(_));
+        assert!(drawn("POST /bare-metal-devices/").iter().any(late));
+        assert!(drawn("one_h add_user").contains(&Fault::DoneThenEmptyBody));
+        assert!(!drawn("GET /order/").iter().any(late));
+        assert!(!drawn("one_h get_licenses").contains(&Fault::DoneThenNullIds));
     }
 
     #[test]

@@ -45,6 +45,58 @@ async fn a_lost_answer_may_or_may_not_mean_a_device() {
 }
 
 #[tokio::test]
+async fn what_was_done_may_look_undone_and_the_other_way_round() {
+    let caller = caller(SandboxOptions::instant()).await;
+    let next = |fault: Fault| {
+        caller
+            .sandbox
+            .fail_next("POST /bare-metal-devices/", fault, 1);
+    };
+    let order = || caller.try_send(Method::POST, "/bare-metal-devices/", Some(server("TPA1")));
+    let count = || caller.sandbox.snapshot().devices.len();
+
+    next(Fault::DoneThenUnavailable503 {
+        retry_after_secs: 5,
+    });
+    let url = format!("{}/bare-metal-devices/", caller.sandbox.hivelocity_url());
+    let request = caller.http.post(url).header("X-API-KEY", &caller.key);
+    let response = request.json(&server("TPA1")).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(count(), 1);
+    next(Fault::DoneThenEmptyBody);
+    assert_eq!(order().await.unwrap(), (201, String::new()));
+    assert_eq!(count(), 2);
+    next(Fault::DoneThenNullIds);
+    let (status, body) = order().await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert!(status == 201 && body["deviceId"].is_null() && body["orderId"].is_null());
+    assert_eq!(body["hostname"], "srv1.example.com");
+    assert_eq!(count(), 3);
+    next(Fault::ErrorUnder200 { code: 400 });
+    let (status, body) = order().await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["code"]), (200, &json!(400)));
+    assert_eq!(count(), 3);
+}
+
+#[tokio::test]
+async fn an_order_may_take_effect_long_after_the_connection_broke() {
+    let caller = caller(SandboxOptions::instant()).await;
+    let fault = Fault::LateEffect(Duration::from_millis(300));
+    caller
+        .sandbox
+        .fail_next("POST /bare-metal-devices/", fault, 1);
+    let order = Some(server("TPA1"));
+    let sent = caller.try_send(Method::POST, "/bare-metal-devices/", order);
+    assert!(sent.await.unwrap_err().status().is_none());
+    assert_eq!(caller.get("/order/").await.1, json!([]));
+    assert_eq!(caller.sandbox.snapshot().devices.len(), 0);
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(caller.sandbox.snapshot().devices.len(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_gives_up_on_a_stall_may_have_ordered() {
     let mut caller = caller(SandboxOptions::instant()).await;
     #[expect(clippy::disallowed_methods, reason = "a test's own client")]

@@ -1,6 +1,6 @@
 //! Strict reading of what a client sends to the hardware supplier, and its refusals. Pure.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::wire::{Request, Response};
 
@@ -39,9 +39,23 @@ impl Refusal {
         self.malformed.then_some(self.message.as_str())
     }
 
-    /// The answer on the wire.
-    pub(super) fn response(&self) -> Response {
-        Response::refusal(self.status, &self.message)
+    /// The answer on the wire, in one of the four shapes that the supplier uses: by what is wrong
+    /// where a field or a conflict is, else in turn.
+    pub(super) fn response(&self, turn: u64) -> Response {
+        let (code, words) = (self.status, &self.message);
+        let body = match self.message.split_once(": ") {
+            Some((field, problem)) if self.malformed && code == 400 => {
+                json!({"schema_errors": {field: [problem]}})
+            }
+            _ if code == 409 => json!({"code": code, "description": words}),
+            _ => match turn % 4 {
+                0 => json!({"code": code, "description": words}),
+                1 => json!({"code": code, "message": words}),
+                2 => json!({"code": code, "message": [words]}),
+                _ => json!({"errors": {"request": words}}),
+            },
+        };
+        Response::json(code, &body)
     }
 }
 
@@ -58,10 +72,28 @@ impl Fields {
         let Ok(Value::Object(map)) = serde_json::from_slice(&request.body) else {
             return Err(bad("the body is not a JSON object"));
         };
+        Self::known(map, known)
+    }
+
+    fn known(map: Map<String, Value>, known: &[&str]) -> Result<Self, Refusal> {
         match map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(bad(format!("{key}: unknown field"))),
             None => Ok(Self(map)),
         }
+    }
+
+    /// A list of such objects that must be there and not be empty.
+    pub(super) fn objects(&self, name: &str, known: &[&str]) -> Result<Vec<Self>, Refusal> {
+        let list = match self.0.get(name) {
+            None => return Err(bad(format!("{name}: is missing"))),
+            Some(value) => value.as_array().filter(|list| !list.is_empty()),
+        };
+        let list = list.ok_or_else(|| bad(format!("{name}: is not a list of objects")))?;
+        let object = |value: &Value| match value {
+            Value::Object(map) => Self::known(map.clone(), known),
+            _ => Err(bad(format!("{name}: is not a list of objects"))),
+        };
+        list.iter().map(object).collect()
     }
 
     /// A text that must be there and not be empty.

@@ -9,7 +9,11 @@ use super::estate::{Estate, PRIMARY};
 use super::fields::{Answer, Refusal};
 use super::snapshot::Ledger;
 use super::wire::{Request, Response};
-use super::{account, bare_metal, control, inventory, null_route};
+use super::{account, bare_metal, control, inventory, null_route, orders};
+
+/// What a key is told that lacks a permission.
+pub(super) const NOT_GRANTED: &str = "You have not been granted permission to complete this \
+    action. Please contact your account manager to grant the proper permission.";
 
 /// One request on its way through the supplier.
 pub(super) struct Call<'a> {
@@ -28,13 +32,15 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The device with this id, whatever its state; `stranger` is the status for another account's.
-    pub(super) fn owned(&self, id: &str, stranger: u16) -> Result<&Device, Refusal> {
+    /// The device with this id, if it was ever shown; `stranger` is the status for another
+    /// account's.
+    pub(super) fn known(&self, id: &str, stranger: u16) -> Result<&Device, Refusal> {
         let Ok(id) = id.parse() else {
             return Err(Refusal::malformed(404, "the device id is not a number"));
         };
         let device = Device::number_of_id(id).and_then(|number| self.estate.device(number));
-        let device = device.ok_or_else(no_device)?;
+        let shown = |device: &&Device| device.has_appeared(self.estate.devices_show, self.now);
+        let device = device.filter(shown).ok_or_else(no_device)?;
         if device.client != self.acting {
             return Err(Refusal::of(
                 stranger,
@@ -44,20 +50,10 @@ impl Call<'_> {
         Ok(device)
     }
 
-    /// The device with this id that has not gone.
+    /// The device with this id that is shown and has not gone.
     pub(super) fn present(&self, id: &str, stranger: u16) -> Result<&Device, Refusal> {
-        let device = self.owned(id, stranger)?;
+        let device = self.known(id, stranger)?;
         if device.is_gone(self.now) {
-            Err(no_device())
-        } else {
-            Ok(device)
-        }
-    }
-
-    /// The device with this id for reading; the newest cannot be read yet.
-    pub(super) fn visible(&self, id: &str, stranger: u16) -> Result<&Device, Refusal> {
-        let device = self.present(id, stranger)?;
-        if device.is_hidden(self.now) {
             Err(no_device())
         } else {
             Ok(device)
@@ -97,7 +93,8 @@ pub(super) fn answer(
                 .violations
                 .push(format!("{} {path}: {fault}", request.method));
         }
-        refusal.response()
+        estate.refusals += 1;
+        refusal.response(estate.refusals)
     })
 }
 
@@ -141,12 +138,16 @@ fn route(call: &mut Call<'_>, path: &str) -> Answer {
         ["account", "controlled-client"] => account::controlled_client(call, method),
         ["token", ""] => account::token(call, method),
         ["bare-metal-devices", ""] => bare_metal::all(call, method),
+        ["bare-metal-devices", "batch"] => orders::batch(call, method),
         ["bare-metal-devices", id] => bare_metal::one(call, method, id),
-        ["order", which] => bare_metal::order(call, method, which),
+        ["order", which] => orders::order(call, method, which),
+        ["order-groups", ""] => orders::groups(call, method),
+        ["order-groups", id] => orders::group(call, method, id),
         ["device", id] => control::device(call, method, id),
         ["device", id, aspect] => control::aspect(call, method, id, aspect),
         ["network", "null-route"] => null_route::all(call, method),
         ["network", "null-route", ip] => null_route::one(call, method, ip),
+        ["network", "status", id] => null_route::status(call, method, id),
         ["inventory", "product"] => inventory::products(method),
         ["inventory", "locations"] => inventory::locations(method),
         ["product", id, "operating-systems"] => inventory::operating_systems(method, id),

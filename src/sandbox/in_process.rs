@@ -28,6 +28,8 @@ pub struct Reply {
     pub content_type: &'static str,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
+    /// Further headers with their values: what is left of Hivelocity's limit.
+    pub headers: Vec<(String, String)>,
     /// The bytes.
     pub body: Vec<u8>,
 }
@@ -67,6 +69,25 @@ impl Suppliers {
         self.world.perform(&request).into()
     }
 
+    /// Lets a request meet a fault; none where no answer comes. A fault that stalls lets it take
+    /// effect or not, and whoever hands it over waits.
+    pub fn suffer(
+        &self,
+        fault: &Fault,
+        method: &str,
+        target: &str,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Option<Reply> {
+        let request = Request::new(method, target, headers, body);
+        self.world.suffer(&request, fault).map(Reply::from)
+    }
+
+    /// People at Hivelocity let pass every order that stays in verification.
+    pub fn verify_orders(&self) {
+        self.world.verify_orders();
+    }
+
     /// Everything both suppliers hold at this moment, and what took effect so far.
     pub fn snapshot(&self) -> SandboxSnapshot {
         self.world.snapshot()
@@ -74,7 +95,7 @@ impl Suppliers {
 }
 
 impl Fault {
-    /// The answer that stands in for the real one; none where the real one is given or none is.
+    /// The answer that comes in the place of any; none where the real one comes or none does.
     pub fn reply(&self) -> Option<Reply> {
         self.answer().map(Reply::from)
     }
@@ -86,6 +107,7 @@ impl From<Response> for Reply {
             status: response.status,
             content_type: response.content_type,
             retry_after: response.retry_after,
+            headers: response.headers,
             body: response.body,
         }
     }

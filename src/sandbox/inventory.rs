@@ -97,6 +97,13 @@ pub(super) fn operating_system(id: u64) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
+/// What a product costs a month, in dollars.
+pub(super) fn monthly_price(product: u64) -> f64 {
+    let mut products = PRODUCTS.iter();
+    let found = products.find(|(id, ..)| *id == product);
+    found.map_or(100.0, |(.., price)| *price)
+}
+
 fn stock(code: &str, facility: u64, (id, cores, memory, price): &(u64, &str, &str, f64)) -> Value {
     json!({
         "product_id": id,

@@ -9,8 +9,9 @@
 //! | `world` | both suppliers and the fault plan behind one lock |
 //! | `fault` | what goes wrong, by chance or by script |
 //! | `hivelocity`, `fields` | who calls, which route, strict bodies |
-//! | `account`, `bare_metal`, `control`, `null_route`, `inventory` | the routes |
-//! | `estate`, `device` | what Hivelocity holds |
+//! | `account`, `bare_metal`, `orders`, `control`, `null_route`, `inventory` | the routes |
+//! | `rate_limit` | how many requests it takes in an hour |
+//! | `estate`, `device`, `order` | what Hivelocity holds |
 //! | `one_h`, `registry` | 1H's calls, and what it holds |
 //! | `snapshot`, `calendar` | what is held at a moment; dates |
 
@@ -31,10 +32,17 @@ mod hivelocity;
 mod hivelocity_tests;
 mod in_process;
 mod inventory;
+#[cfg(test)]
+mod manners_tests;
 mod null_route;
 mod one_h;
 #[cfg(test)]
 mod one_h_tests;
+mod order;
+#[cfg(test)]
+mod order_tests;
+mod orders;
+mod rate_limit;
 mod registry;
 mod serve;
 mod snapshot;
@@ -54,19 +62,56 @@ use tokio_util::sync::CancellationToken;
 pub use fault::Fault;
 pub use in_process::{Reply, Suppliers};
 pub use snapshot::{
-    ClientSnapshot, DeviceSnapshot, EffectCounts, LicenceSnapshot, PortalSnapshot, SandboxSnapshot,
-    SubUserSnapshot,
+    ClientSnapshot, DeviceSnapshot, EffectCounts, LicenceSnapshot, OrderGroupSnapshot,
+    OrderSnapshot, PortalSnapshot, SandboxSnapshot, SubUserSnapshot,
 };
 use world::World;
 
-/// How the stand-ins behave.
+/// When Hivelocity shows an ordered device to its owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DevicesShow {
+    /// Once its order is complete: until then it is in no list, and every route answers 404. So
+    /// it is in truth.
+    #[default]
+    WhenComplete,
+    /// The moment it is ordered.
+    AtOnce,
+}
+
+/// When an order group names the devices that were ordered into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupsNameDevices {
+    /// Once their order is complete.
+    #[default]
+    WhenBuilt,
+    /// The moment they are ordered.
+    AtOnce,
+    /// Never.
+    Never,
+}
+
+/// How the stand-ins behave. Some facility codes make an order special: `NOSTOCK` is refused,
+/// `CANCELLED` comes to nothing, `VERIFICATION` waits for [`Sandbox::verify_orders`], `SPLIT`
+/// becomes two orders, `FAILED` brings a device that is never of use.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
-    /// From an order to a device that is up; its addresses come after three quarters of it. A
-    /// cancelled device is gone, and a reinstalled one is back, after half of it.
+    /// From an order to its end; the device is up an eighth of it later, its addresses come after
+    /// three quarters of it. A cancelled device is gone, and a reinstalled one is back, after
+    /// half of it.
     pub build_time: Duration,
-    /// For this long a new device is listed but answers 404 by its id.
-    pub hidden_for: Duration,
+    /// When an ordered device can be seen.
+    pub devices_show: DevicesShow,
+    /// Whether there are order groups and batches; without, their routes answer 403.
+    pub order_groups: bool,
+    /// When an order group names its devices.
+    pub groups_name_devices: GroupsNameDevices,
+    /// After this long a change of the network has taken effect.
+    pub network_time: Duration,
+    /// How many requests Hivelocity takes in a window; none: any number, and no answer says how
+    /// many are left.
+    pub requests_per_hour: Option<u32>,
+    /// How long that window lasts from its first request.
+    pub rate_window: Duration,
     /// For this long the power is `PENDING` after an action.
     pub power_time: Duration,
     /// The chance of every request to meet a fault, 0 to 1; refusals with 400 and 403 never come
@@ -90,7 +135,12 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             build_time: Duration::from_secs(2),
-            hidden_for: Duration::from_millis(500),
+            devices_show: DevicesShow::default(),
+            order_groups: true,
+            groups_name_devices: GroupsNameDevices::default(),
+            network_time: Duration::from_millis(200),
+            requests_per_hour: Some(3_600),
+            rate_window: Duration::from_hours(1),
             power_time: Duration::from_millis(300),
             faults: 0.0,
             seed: 0,
@@ -104,12 +154,14 @@ impl Default for SandboxOptions {
 }
 
 impl SandboxOptions {
-    /// Suppliers that take no time at all: for tests and for measuring everything but them.
+    /// Suppliers that take no time at all and any number of requests: for tests and for measuring
+    /// everything but them.
     pub fn instant() -> Self {
         Self {
             build_time: Duration::ZERO,
-            hidden_for: Duration::ZERO,
+            network_time: Duration::ZERO,
             power_time: Duration::ZERO,
+            requests_per_hour: None,
             ..Self::default()
         }
     }
@@ -176,6 +228,11 @@ impl Sandbox {
     /// Everything both suppliers hold at this moment, and what took effect so far.
     pub fn snapshot(&self) -> SandboxSnapshot {
         self.world.snapshot()
+    }
+
+    /// People at Hivelocity let pass every order that stays in verification.
+    pub fn verify_orders(&self) {
+        self.world.verify_orders();
     }
 
     /// From now on every request has this chance of a fault.

@@ -1,14 +1,75 @@
-//! Hivelocity's routes for addresses whose traffic is thrown away. Pure.
+//! Hivelocity's routes for addresses whose traffic is thrown away, and for what was asked of the
+//! network: a change is accepted at once and takes effect a while later. Pure.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::device::Device;
-use super::estate::NullRoute;
 use super::fields::{Answer, Fields, Refusal};
 use super::hivelocity::Call;
 use super::wire::Response;
+
+/// An address whose traffic is, was or will be thrown away.
+#[derive(Debug)]
+pub(super) struct NullRoute {
+    client: u64,
+    comment: Option<String>,
+    created: Duration,
+    /// From when on it is on or off, in order.
+    changes: Vec<(Duration, bool)>,
+}
+
+impl NullRoute {
+    /// Whether the traffic is thrown away now.
+    pub(super) fn is_on(&self, now: Duration) -> bool {
+        let mut begun = self.changes.iter().rev();
+        begun
+            .find(|(from, _)| *from <= now)
+            .is_some_and(|(_, on)| *on)
+    }
+
+    /// Whether it is once everything that was asked has taken effect.
+    fn will_be_on(&self) -> bool {
+        self.changes.last().is_some_and(|(_, on)| *on)
+    }
+}
+
+/// A change in the network.
+#[derive(Debug)]
+pub(super) struct NetworkTask {
+    number: usize,
+    client: u64,
+    device_id: u64,
+    ip: Ipv4Addr,
+    /// When it has taken effect.
+    ends: Duration,
+}
+
+impl NetworkTask {
+    fn id(&self) -> String {
+        format!("task-{}", self.number + 1)
+    }
+
+    /// Every other one says "pending" by saying nothing.
+    fn shown(&self, now: Duration) -> Value {
+        let result = if now >= self.ends {
+            json!("Success")
+        } else if self.number.is_multiple_of(2) {
+            json!("Pending")
+        } else {
+            Value::Null
+        };
+        json!({
+            "taskId": self.id(),
+            "result": result,
+            "clientId": self.client,
+            "deviceId": self.device_id,
+            "metaData": json!({"ip": self.ip}).to_string(),
+        })
+    }
+}
 
 /// `network/null-route`.
 pub(super) fn all(call: &mut Call<'_>, method: &str) -> Option<Answer> {
@@ -28,6 +89,19 @@ pub(super) fn one(call: &mut Call<'_>, method: &str, ip: &str) -> Option<Answer>
     })
 }
 
+/// `network/status/{id}`, by the task's id or the device's.
+pub(super) fn status(call: &Call<'_>, method: &str, id: &str) -> Option<Answer> {
+    let device = id.parse().ok();
+    let meant = |task: &&NetworkTask| {
+        task.client == call.acting && (task.id() == id || Some(task.device_id) == device)
+    };
+    let task = call.estate.network_tasks.iter().rev().find(meant);
+    (method == "GET").then(|| match task {
+        Some(task) => Ok(Response::json(200, &task.shown(call.now))),
+        None => Err(Refusal::of(404, "Network task not found.")),
+    })
+}
+
 fn list(call: &Call<'_>) -> Response {
     let owner = call
         .request
@@ -35,7 +109,9 @@ fn list(call: &Call<'_>) -> Response {
         .and_then(|text| text.parse().ok());
     let wanted = owner.unwrap_or(call.acting);
     let routes = call.estate.null_routes.iter();
-    let own = routes.filter(|(_, route)| route.client == call.acting && route.client == wanted);
+    let own = routes.filter(|(_, route)| {
+        route.client == call.acting && route.client == wanted && route.is_on(call.now)
+    });
     Response::json(
         200,
         &own.map(|(ip, route)| shown(*ip, route, call)).collect(),
@@ -49,12 +125,18 @@ fn add(call: &mut Call<'_>) -> Answer {
         fields.optional_text("comment")?,
     );
     let device_id = owner_of(call, ip)?;
-    let route = NullRoute {
+    let new = NullRoute {
         client: call.acting,
-        comment,
+        comment: comment.clone(),
         created: call.now,
+        changes: Vec::new(),
     };
-    call.estate.null_routes.entry(ip).or_insert(route);
+    let from = call.now + call.estate.pace.network;
+    let route = call.estate.null_routes.entry(ip).or_insert(new);
+    if !route.will_be_on() {
+        (route.comment, route.created) = (comment, call.now);
+        route.changes.push((from, true));
+    }
     call.ledger.acted("null_route", ip);
     Ok(task(call, device_id, ip))
 }
@@ -63,17 +145,18 @@ fn find(call: &Call<'_>, ip: &str) -> Answer {
     let ip = address(ip)?;
     owner_of(call, ip)?;
     match call.estate.null_routes.get(&ip) {
-        Some(route) => Ok(Response::json(200, &shown(ip, route, call))),
-        None => Err(not_routed()),
+        Some(route) if route.is_on(call.now) => Ok(Response::json(200, &shown(ip, route, call))),
+        _ => Err(not_routed()),
     }
 }
 
 fn remove(call: &mut Call<'_>, ip: &str) -> Answer {
     let ip = address(ip)?;
     let device_id = owner_of(call, ip)?;
-    if call.estate.null_routes.remove(&ip).is_none() {
-        return Err(not_routed());
-    }
+    let until = call.now + call.estate.pace.network;
+    let route = call.estate.null_routes.get_mut(&ip);
+    let route = route.filter(|route| route.will_be_on());
+    route.ok_or_else(not_routed)?.changes.push((until, false));
     call.ledger.acted("remove_null_route", ip);
     Ok(task(call, device_id, ip))
 }
@@ -85,7 +168,7 @@ fn owner_of(call: &Call<'_>, ip: Ipv4Addr) -> Result<u64, Refusal> {
         device.client == call.acting
             && device.usable().contains(&ip)
             && device.has_addresses(call.now)
-            && !device.is_gone(call.now)
+            && device.is_visible(call.estate.devices_show, call.now)
     });
     own.map(Device::id)
         .ok_or_else(|| Refusal::of(403, "This address is not yours."))
@@ -112,13 +195,15 @@ fn shown(ip: Ipv4Addr, route: &NullRoute, call: &Call<'_>) -> Value {
     shown
 }
 
-fn task(call: &Call<'_>, device_id: u64, ip: Ipv4Addr) -> Response {
-    let body = json!({
-        "taskId": format!("{}-{}", ip.to_bits(), call.now.as_micros()),
-        "result": "Success",
-        "clientId": call.acting,
-        "deviceId": device_id,
-        "metaData": json!({"ip": ip}).to_string(),
-    });
-    Response::json(201, &body)
+fn task(call: &mut Call<'_>, device_id: u64, ip: Ipv4Addr) -> Response {
+    let task = NetworkTask {
+        number: call.estate.network_tasks.len(),
+        client: call.acting,
+        device_id,
+        ip,
+        ends: call.now + call.estate.pace.network,
+    };
+    let response = Response::json(201, &task.shown(call.now));
+    call.estate.network_tasks.push(task);
+    response
 }

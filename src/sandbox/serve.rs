@@ -97,11 +97,6 @@ async fn suffer(
             let response = world.perform(request);
             connection.client_outlasts(*pause).await.then_some(response)
         }
-        _ => {
-            if fault.takes_effect_unheard() {
-                world.perform(request);
-            }
-            fault.answer()
-        }
+        _ => world.suffer(request, fault),
     }
 }

@@ -11,6 +11,10 @@ pub struct SandboxSnapshot {
     pub clients: Vec<ClientSnapshot>,
     /// The devices ever ordered, those that are gone included, in the order of their ids.
     pub devices: Vec<DeviceSnapshot>,
+    /// The orders ever placed, in the order of their ids.
+    pub orders: Vec<OrderSnapshot>,
+    /// The order groups that are there, in the order of their ids.
+    pub order_groups: Vec<OrderGroupSnapshot>,
     /// 1H's sub-users by name.
     pub sub_users: Vec<SubUserSnapshot>,
     /// 1H's present licences; a removed one is not among them.
@@ -25,6 +29,8 @@ pub struct SandboxSnapshot {
     pub requests: u64,
     /// Requests that met a fault.
     pub faults_met: u64,
+    /// Requests that Hivelocity turned away because of its limit.
+    pub rate_limited: u64,
 }
 
 /// A controlled client account.
@@ -61,6 +67,8 @@ pub struct DeviceSnapshot {
     pub cancelled: bool,
     /// Whether it can no longer be seen: cancelled and collected, or its order failed.
     pub gone: bool,
+    /// Whether Hivelocity shows it to its owner.
+    pub visible: bool,
     /// Its addresses that are null-routed.
     pub null_routed: Vec<String>,
     /// The product ordered.
@@ -71,6 +79,34 @@ pub struct DeviceSnapshot {
     pub os: String,
     /// The billing period.
     pub period: String,
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderSnapshot {
+    /// The order's id.
+    pub order_id: u64,
+    /// The account that placed it.
+    pub client_id: u64,
+    /// `verification`, `lead`, `provisioning`, `assembling`, `complete` or `cancelled`.
+    pub status: String,
+    /// The name of the order group it went into.
+    pub group: Option<String>,
+    /// The devices it brings, also those that nobody can see yet.
+    pub device_ids: Vec<u64>,
+    /// The tags of these devices.
+    pub tags: Vec<String>,
+}
+
+/// An order group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderGroupSnapshot {
+    /// The group's id.
+    pub id: u64,
+    /// The account it belongs to.
+    pub client_id: u64,
+    /// Its name, which carries our mark.
+    pub name: String,
 }
 
 /// A 1H sub-user.

@@ -49,6 +49,21 @@ impl Caller {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
+    /// Places an order; answers the device's id and the order's.
+    pub(super) async fn orders(&self, location: &str) -> (u64, u64) {
+        let (status, device) = self.post("/bare-metal-devices/", server(location)).await;
+        assert_eq!(status, 201, "{device}");
+        let id = |name: &str| device[name].as_u64().unwrap();
+        (id("deviceId"), id("orderId"))
+    }
+
+    /// The headers of an answer.
+    pub(super) async fn headers(&self, path: &str) -> reqwest::header::HeaderMap {
+        let url = format!("{}{path}", self.sandbox.hivelocity_url());
+        let request = self.http.get(url).header("X-API-KEY", &self.key);
+        request.send().await.unwrap().headers().clone()
+    }
+
     pub(super) async fn send(
         &self,
         method: Method,
@@ -127,7 +142,7 @@ pub(super) fn server(location: &str) -> Value {
 pub(super) fn quick() -> SandboxOptions {
     SandboxOptions {
         build_time: Duration::from_millis(400),
-        hidden_for: Duration::from_millis(100),
+        network_time: Duration::from_millis(80),
         power_time: Duration::from_millis(80),
         ..SandboxOptions::default()
     }

@@ -12,7 +12,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A request, fully read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Request {
     /// `GET`, `POST` and so on, in capitals as received.
     pub(super) method: String,
@@ -82,6 +82,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) retry_after: Option<u64>,
+    /// Further headers.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -114,11 +116,19 @@ impl Response {
         self
     }
 
+    /// The same answer with one header more.
+    #[must_use]
+    pub(super) fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     fn of(status: u16, content_type: &'static str, body: String) -> Self {
         Self {
             status,
             content_type,
             retry_after: None,
+            headers: Vec::new(),
             body: body.into_bytes(),
         }
     }
@@ -129,6 +139,8 @@ impl Response {
             self.retry_after
                 .map(|seconds| format!("Retry-After: {seconds}")),
         );
+        let headers = self.headers.iter();
+        lines.extend(headers.map(|(name, value)| format!("{name}: {value}")));
         if close {
             lines.push("Connection: close".to_owned());
         }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::SandboxOptions;
 use super::calendar::Calendar;
-use super::device::Pace;
 use super::estate::Estate;
 use super::fault::{Fault, FaultPlan};
 use super::hivelocity;
 use super::one_h::{self, Credentials, Office};
+use super::rate_limit::RateLimit;
 use super::registry::Registry;
 use super::snapshot::{Ledger, SandboxSnapshot};
 use super::wire::{Request, Response};
@@ -38,6 +38,9 @@ struct State {
     registry: Registry,
     ledger: Ledger,
     faults: FaultPlan,
+    rate_limit: RateLimit,
+    /// Requests that take effect later although nobody waits for them, and when.
+    late: Vec<(Duration, Request)>,
     requests: u64,
     faults_met: u64,
 }
@@ -58,18 +61,13 @@ impl World {
 
     /// The same in a time that the watch tells.
     pub(super) fn timed(options: &SandboxOptions, calendar: Calendar, watch: Watch) -> Self {
-        let pace = Pace {
-            build: options.build_time,
-            hidden: options.hidden_for,
-            power: options.power_time,
-        };
-        let key = options.hivelocity_api_key.clone();
-        let estate = Estate::new(pace, key, options.token_shows_last_four, options.seed);
         let state = State {
-            estate,
+            estate: Estate::new(options),
             registry: Registry::default(),
             ledger: Ledger::default(),
             faults: FaultPlan::new(options.faults, options.seed),
+            rate_limit: RateLimit::new(options.requests_per_hour, options.rate_window),
+            late: Vec::new(),
             requests: 0,
             faults_met: 0,
         };
@@ -99,22 +97,70 @@ impl World {
     pub(super) fn perform(&self, request: &Request) -> Response {
         let now = (self.watch)();
         let mut state = self.state();
+        self.catch_up(&mut state, now);
+        self.act(&mut state, request, now)
+    }
+
+    /// Lets the request meet this fault; none where no answer comes. A stall is lived through by
+    /// whoever has the connection.
+    pub(super) fn suffer(&self, request: &Request, fault: &Fault) -> Option<Response> {
+        if let Fault::LateEffect(after) = fault {
+            let moment = (self.watch)() + *after;
+            self.state().late.push((moment, request.clone()));
+            return None;
+        }
+        if fault.takes_effect_unheard() {
+            return fault.instead_of(self.perform(request));
+        }
+        let answer = fault.answer()?;
+        if hivelocity_path(request).is_none() || !fault.is_the_suppliers() {
+            return Some(answer);
+        }
+        let now = (self.watch)();
+        let mut state = self.state();
+        self.catch_up(&mut state, now);
+        Some(state.rate_limit.admit(now, || answer))
+    }
+
+    /// People let pass every order that waits for them.
+    pub(super) fn verify_orders(&self) {
+        let now = (self.watch)();
+        let mut state = self.state();
+        self.catch_up(&mut state, now);
+        state.estate.verify_orders(now);
+    }
+
+    /// What was to take effect later and is due takes effect, each at its own moment.
+    fn catch_up(&self, state: &mut State, now: Duration) {
+        loop {
+            let due = state.late.iter().enumerate();
+            let due = due.filter(|(_, (moment, _))| *moment <= now);
+            let first = due.min_by_key(|(index, (moment, _))| (*moment, *index));
+            let Some((index, _)) = first else { return };
+            let (moment, request) = state.late.remove(index);
+            self.act(state, &request, moment);
+        }
+    }
+
+    fn act(&self, state: &mut State, request: &Request, now: Duration) -> Response {
         let State {
             estate,
             registry,
             ledger,
+            rate_limit,
             ..
-        } = &mut *state;
+        } = state;
+        let calendar = self.calendar;
         if let Some(path) = hivelocity_path(request) {
-            return hivelocity::answer(estate, ledger, request, path, (now, self.calendar));
+            return rate_limit.admit(now, || {
+                hivelocity::answer(estate, ledger, request, path, (now, calendar))
+            });
         }
         if request.path == ONE_H_PATH {
-            let credentials = &self.credentials;
-            let calendar = self.calendar;
             let office = Office {
                 registry,
                 ledger,
-                credentials,
+                credentials: &self.credentials,
                 now,
                 calendar,
             };
@@ -145,10 +191,13 @@ impl World {
     /// Everything held at this moment.
     pub(super) fn snapshot(&self) -> SandboxSnapshot {
         let now = (self.watch)();
-        let state = self.state();
+        let mut state = self.state();
+        self.catch_up(&mut state, now);
         SandboxSnapshot {
             clients: state.estate.client_snapshots(),
             devices: state.estate.device_snapshots(now),
+            orders: state.estate.order_snapshots(now),
+            order_groups: state.estate.book.group_snapshots(),
             sub_users: state.registry.user_snapshots(),
             licences: state.registry.licence_snapshots(),
             portals: state.registry.portal_snapshots(),
@@ -156,6 +205,7 @@ impl World {
             violations: state.ledger.violations.clone(),
             requests: state.requests,
             faults_met: state.faults_met,
+            rate_limited: state.rate_limit.turned_away,
         }
     }
 

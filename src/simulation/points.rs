@@ -44,6 +44,14 @@ pub(super) enum Blow {
     KilledLate,
     /// It is refused for the moment.
     Unavailable,
+    /// It takes effect; a proxy says 503 and names the time to come back.
+    DoneThenUnavailable,
+    /// It takes effect; its answer has no body.
+    EmptyBody,
+    /// It takes effect; its answer has no ids.
+    NullIds,
+    /// Nothing happens; its answer says so under the status of a success.
+    ErrorUnder200,
     /// It takes effect, and the process is killed before it learns of it.
     KilledAfter,
     /// It takes effect, is answered, and the lease is lost before that is recorded.
@@ -65,6 +73,10 @@ impl Point {
                 Blow::Late,
                 Blow::KilledLate,
                 Blow::Unavailable,
+                Blow::DoneThenUnavailable,
+                Blow::EmptyBody,
+                Blow::NullIds,
+                Blow::ErrorUnder200,
                 Blow::KilledAfter,
                 Blow::LeaseLostAfter,
             ],

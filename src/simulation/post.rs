@@ -25,12 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const USUAL: Duration = Duration::from_millis(80);
 const SLOW: Duration = Duration::from_millis(1_400);
 
+/// How late an order may take effect after its answer was given up, at most.
+const LATEST_ORDER: Duration = Duration::from_mins(10);
+/// The same of a controlled client.
+const LATEST_CLIENT: Duration = Duration::from_mins(4);
+/// A third of what is late is no later than this.
+const SOON: Duration = Duration::from_secs(5);
+
 type Slot = Arc<Mutex<Option<Reply>>>;
 
 /// A request that has left.
 pub(super) struct Flight {
     lands: Timestamp,
     parcel: Parcel,
+    fault: Option<Fault>,
     slot: Slot,
 }
 
@@ -57,34 +65,45 @@ pub(super) fn land(control: &Control, suppliers: &Suppliers) {
     loop {
         let flight = control.inner().flights.take_landed(control.now());
         let Some(flight) = flight else { return };
-        let reply = answer(suppliers, &flight.parcel);
+        let reply = answer(suppliers, &flight);
         if flight.parcel.writes {
             control.tell(|| {
                 let operation = operation(&flight.parcel);
-                format!("  takes effect: {operation} → {}", reply.status)
+                let status = reply.as_ref().map_or(0, |reply| reply.status);
+                format!("  arrives: {operation} → {status}")
             });
         }
-        *flight.slot.lock().expect("one thread") = Some(reply);
+        *flight.slot.lock().expect("one thread") = reply;
     }
 }
 
-fn answer(suppliers: &Suppliers, parcel: &Parcel) -> Reply {
+fn answer(suppliers: &Suppliers, flight: &Flight) -> Option<Reply> {
+    let parcel = &flight.parcel;
     if parcel.url.host_str() == Some(BILLING_HOST) {
-        return Reply {
-            status: 200,
-            content_type: "application/json",
-            retry_after: None,
-            body: b"{}".to_vec(),
-        };
+        return taken(flight.fault.as_ref());
     }
     let query = parcel.url.query().map(|query| format!("?{query}"));
     let target = format!("{}{}", parcel.url.path(), query.unwrap_or_default());
-    suppliers.perform(
-        &parcel.method,
-        &target,
-        parcel.headers.clone(),
-        parcel.body.clone(),
-    )
+    let (headers, body) = (parcel.headers.clone(), parcel.body.clone());
+    match &flight.fault {
+        Some(fault) => suppliers.suffer(fault, &parcel.method, &target, headers, body),
+        None => Some(suppliers.perform(&parcel.method, &target, headers, body)),
+    }
+}
+
+/// What the billing platform's address answers to a report.
+fn taken(fault: Option<&Fault>) -> Option<Reply> {
+    let reply = Reply {
+        status: 200,
+        content_type: "application/json",
+        retry_after: None,
+        headers: Vec::new(),
+        body: b"{}".to_vec(),
+    };
+    match fault {
+        Some(fault) => fault.reply(),
+        None => Some(reply),
+    }
 }
 
 /// What becomes of a request.
@@ -97,10 +116,8 @@ enum Fate {
     LostBefore,
     /// It takes effect, its answer is lost.
     LostAfter,
-    /// It takes effect, another answer comes.
-    Replaced(Fault),
-    /// This answer comes, nothing happens.
-    Refused(Fault),
+    /// It gets there and meets this fault.
+    Meets(Fault),
     /// It seems lost and takes effect later, at most after this long.
     Late(Duration),
     /// The same, and the process does not live to see that it seems lost.
@@ -154,10 +171,6 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
     let (there, back) = (usual(control), usual(control));
     match fate {
         Fate::Unsent => Received::Unsent("no route to host".to_owned()),
-        Fate::Refused(fault) => {
-            control.pause(there + back, "during a call").await;
-            fault.reply().as_ref().map_or_else(lost, answered)
-        }
         Fate::LostBefore => {
             let patience = if control.below(4) == 0 {
                 PATIENCE
@@ -168,28 +181,29 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
             lost()
         }
         Fate::Late(longest) => {
-            control.launch(there + control.up_to(longest), parcel);
+            control.launch(there + late(control, longest), parcel, None);
             control.pause(there, "during a call").await;
             lost()
         }
         Fate::KilledLate(longest) => {
-            control.launch(there + control.up_to(longest), parcel);
+            control.launch(there + late(control, longest), parcel, None);
             control.doom();
             control.pause(Duration::MAX, "during a call").await;
             lost()
         }
         Fate::LostAfter => {
-            control.launch(there, parcel);
+            control.launch(there, parcel, None);
             control.pause(there + back, "during a call").await;
             lost()
         }
-        Fate::Replaced(fault) => {
-            control.launch(there, parcel);
+        Fate::Meets(fault) => {
+            let slot = control.launch(there, parcel, Some(fault));
             control.pause(there + back, "during a call").await;
-            fault.reply().as_ref().map_or_else(lost, answered)
+            let reply = slot.lock().expect("one thread").take();
+            reply.as_ref().map_or_else(lost, answered)
         }
         Fate::Answered => {
-            let slot = control.launch(there, parcel);
+            let slot = control.launch(there, parcel, None);
             control.pause(there + back, "during a call").await;
             let reply = slot.lock().expect("one thread").take();
             reply.as_ref().map_or_else(lost, answered)
@@ -198,11 +212,12 @@ async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {
 }
 
 impl Control {
-    fn launch(&self, there: Duration, parcel: Parcel) -> Slot {
+    fn launch(&self, there: Duration, parcel: Parcel, fault: Option<Fault>) -> Slot {
         let slot = Slot::default();
         self.inner().flights.0.push(Flight {
             lands: self.now().plus(there),
             parcel,
+            fault,
             slot: Arc::clone(&slot),
         });
         slot
@@ -212,6 +227,12 @@ impl Control {
 fn usual(control: &Control) -> Duration {
     let longest = if control.below(30) == 0 { SLOW } else { USUAL };
     control.up_to(longest)
+}
+
+/// How late: soon in every third case, else at any time.
+fn late(control: &Control, longest: Duration) -> Duration {
+    let soon = control.below(3) == 0;
+    control.up_to(if soon { SOON.min(longest) } else { longest })
 }
 
 fn lost() -> Received {
@@ -240,20 +261,26 @@ fn drawn(control: &Control, parcel: &Parcel) -> Fate {
         return Fate::Answered;
     }
     let pause = control.below(40);
-    match control.below(10) {
+    match control.below(if parcel.writes { 14 } else { 10 }) {
         0 => Fate::Unsent,
-        1 => Fate::Refused(Fault::Refuse500),
-        2 => Fate::Refused(Fault::Unavailable503 {
+        1 => Fate::Meets(Fault::Refuse500),
+        2 => Fate::Meets(Fault::Unavailable503 {
             retry_after_secs: pause,
         }),
-        3 => Fate::Refused(Fault::RateLimited429 {
+        3 => Fate::Meets(Fault::RateLimited429 {
             retry_after_secs: pause,
         }),
-        4 => Fate::Refused(Fault::HtmlPage502),
-        5 => Fate::Refused(Fault::HtmlPage200),
+        4 => Fate::Meets(Fault::HtmlPage502),
+        5 => Fate::Meets(Fault::HtmlPage200),
         6 => Fate::LostBefore,
-        7 => Fate::Replaced(Fault::HtmlPage502),
+        7 => Fate::Meets(Fault::DoneThenHtmlPage502),
         8 => latest.map_or(Fate::LostAfter, Fate::Late),
+        10 => Fate::Meets(Fault::DoneThenUnavailable503 {
+            retry_after_secs: pause,
+        }),
+        11 => Fate::Meets(Fault::DoneThenEmptyBody),
+        12 => Fate::Meets(Fault::DoneThenNullIds),
+        13 => Fate::Meets(Fault::ErrorUnder200 { code: 500 }),
         _ => Fate::LostAfter,
     }
 }
@@ -263,10 +290,16 @@ fn fate_of(blow: Blow, parcel: &Parcel) -> Fate {
         Blow::Unsent => Fate::Unsent,
         Blow::LostBefore => Fate::LostBefore,
         Blow::LostAfter => Fate::LostAfter,
-        Blow::Gateway => Fate::Replaced(Fault::HtmlPage502),
+        Blow::Gateway => Fate::Meets(Fault::DoneThenHtmlPage502),
         Blow::Late => latest(parcel).map_or(Fate::LostAfter, Fate::Late),
         Blow::KilledLate => latest(parcel).map_or(Fate::LostAfter, Fate::KilledLate),
-        Blow::Unavailable => Fate::Refused(Fault::Refuse500),
+        Blow::Unavailable => Fate::Meets(Fault::Refuse500),
+        Blow::DoneThenUnavailable => Fate::Meets(Fault::DoneThenUnavailable503 {
+            retry_after_secs: 20,
+        }),
+        Blow::EmptyBody => Fate::Meets(Fault::DoneThenEmptyBody),
+        Blow::NullIds => Fate::Meets(Fault::DoneThenNullIds),
+        Blow::ErrorUnder200 => Fate::Meets(Fault::ErrorUnder200 { code: 500 }),
         Blow::Killed
         | Blow::Refused
         | Blow::LeaseLost
@@ -275,12 +308,14 @@ fn fate_of(blow: Blow, parcel: &Parcel) -> Fate {
     }
 }
 
-/// How late a create may take effect after its answer was given up, at most: shorter than the
-/// windows in which it is only looked for. None for what creates nothing.
+/// How late a create may take effect after its answer was given up, at most. None for what
+/// creates nothing.
 fn latest(parcel: &Parcel) -> Option<Duration> {
     match operation(parcel).as_str() {
-        "POST /api/v2/bare-metal-devices/" => Some(Duration::from_secs(26)),
-        "POST /api/v2/account/controlled-client" => Some(Duration::from_secs(12)),
+        "POST /api/v2/bare-metal-devices/" | "POST /api/v2/bare-metal-devices/batch" => {
+            Some(LATEST_ORDER)
+        }
+        "POST /api/v2/account/controlled-client" => Some(LATEST_CLIENT),
         "add_user" | "add_license" => Some(Duration::from_millis(1_200)),
         _ => None,
     }
@@ -307,8 +342,7 @@ fn words(fate: &Fate) -> String {
         Fate::Unsent => "never leaves".to_owned(),
         Fate::LostBefore => "lost on its way".to_owned(),
         Fate::LostAfter => "its answer is lost".to_owned(),
-        Fate::Replaced(fault) => format!("done, but {fault:?}"),
-        Fate::Refused(fault) => format!("{fault:?}"),
+        Fate::Meets(fault) => format!("{fault:?}"),
         Fate::KilledLate(_) => "takes effect after its sender was killed".to_owned(),
         Fate::Late(_) => "seems lost, takes effect later".to_owned(),
     }

@@ -84,7 +84,6 @@ pub(super) fn settings() -> Config {
 pub(super) fn suppliers(seed: u64) -> SandboxOptions {
     SandboxOptions {
         build_time: Duration::from_secs(45),
-        hidden_for: Duration::from_secs(5),
         power_time: Duration::from_secs(2),
         seed,
         ..SandboxOptions::default()

@@ -141,7 +141,6 @@ impl Setup {
     pub fn slow(build_time: Duration) -> Self {
         let mut setup = Self::default();
         setup.suppliers.build_time = build_time;
-        setup.suppliers.hidden_for = build_time / 4;
         setup.suppliers.power_time = Duration::from_millis(40);
         setup
     }
