@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Client, Method};
 use serde_json::json;
 
-use super::trial::{call, caller, server};
+use super::trial::{Told, call, caller, server};
 use super::{Fault, SandboxOptions};
 
 #[tokio::test]
@@ -94,6 +94,34 @@ async fn an_order_may_take_effect_long_after_the_connection_broke() {
     assert_eq!(caller.sandbox.snapshot().devices.len(), 0);
     tokio::time::sleep(Duration::from_millis(350)).await;
     assert_eq!(caller.sandbox.snapshot().devices.len(), 1);
+}
+
+#[test]
+fn late_effects_come_at_their_own_moments_without_sockets_too() {
+    let told = Told::new(&SandboxOptions {
+        build_time: Duration::from_secs(10),
+        ..SandboxOptions::instant()
+    });
+    let headers = vec![
+        ("x-api-key".to_owned(), "sandbox-hivelocity-key".to_owned()),
+        ("content-type".to_owned(), "application/json".to_owned()),
+    ];
+    let suffer = |fault: &Fault| {
+        let body = server("TPA1").to_string().into_bytes();
+        let path = "/api/v2/bare-metal-devices/";
+        told.suppliers
+            .suffer(fault, "POST", path, headers.clone(), body)
+    };
+    assert!(suffer(&Fault::LateEffect(Duration::from_secs(5))).is_none());
+    assert_eq!(
+        suffer(&Fault::ErrorUnder200 { code: 500 }).unwrap().status,
+        200
+    );
+    assert_eq!(suffer(&Fault::DoneThenEmptyBody).unwrap().body, b"");
+    assert_eq!(told.at(4_999).suppliers.snapshot().orders.len(), 1);
+    let seen = told.at(15_000).suppliers.snapshot();
+    assert_eq!(seen.orders.len(), 2);
+    assert!(seen.devices.iter().all(|device| device.visible));
 }
 
 #[tokio::test]

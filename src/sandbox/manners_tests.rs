@@ -6,21 +6,20 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::trial::{caller, quick, server};
+use super::trial::{Told, caller, quick, server};
 use super::{Fault, SandboxOptions};
 
 #[tokio::test]
 async fn every_answer_says_what_is_left_of_the_hour_and_over_it_nothing_happens() {
     let caller = caller(SandboxOptions {
         requests_per_hour: Some(3),
-        rate_window: Duration::from_millis(700),
         ..SandboxOptions::instant()
     })
     .await;
     let headers = caller.headers("/order/").await;
     assert_eq!(headers["x-ratelimit-limit"], "3");
     assert_eq!(headers["x-ratelimit-remaining"], "2");
-    assert_eq!(headers["x-ratelimit-reset"], "1");
+    assert_eq!(headers["x-ratelimit-reset"], "3600");
     caller.sandbox.fail_next("GET /order/", Fault::Refuse500, 1);
     assert_eq!(
         caller.headers("/order/").await["x-ratelimit-remaining"],
@@ -35,12 +34,25 @@ async fn every_answer_says_what_is_left_of_the_hour_and_over_it_nothing_happens(
     assert_eq!(headers.get("retry-after"), None);
     let seen = caller.sandbox.snapshot();
     assert_eq!((seen.devices.len(), seen.rate_limited), (1, 2));
-    tokio::time::sleep(Duration::from_millis(750)).await;
-    let headers = caller.headers("/order/").await;
-    assert_eq!(
-        headers["x-ratelimit-remaining"], "2",
-        "a new window has begun"
-    );
+}
+
+#[test]
+fn the_window_begins_with_the_first_request_and_ends_by_itself() {
+    let told = Told::new(&SandboxOptions {
+        requests_per_hour: Some(2),
+        rate_window: Duration::from_mins(10),
+        ..SandboxOptions::instant()
+    });
+    let ask = |millis: u64| {
+        let reply = told.at(millis).ask("GET", "/order/", &Value::Null).0;
+        let values: Vec<String> = reply.headers.into_iter().map(|(_, value)| value).collect();
+        (reply.status, values.join(" "))
+    };
+    assert_eq!(ask(60_000), (200, "2 1 600".to_owned()));
+    assert_eq!(ask(61_500), (200, "2 0 599".to_owned()));
+    assert_eq!(ask(659_001), (429, "2 0 1".to_owned()));
+    assert_eq!(ask(660_000), (200, "2 1 600".to_owned()));
+    assert_eq!(told.suppliers.snapshot().rate_limited, 1);
 }
 
 #[tokio::test]

@@ -5,10 +5,17 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::trial::{Caller, caller, quick, server};
+use super::trial::{Caller, Told, caller, quick, server};
 use super::{DevicesShow, GroupsNameDevices, SandboxOptions};
 
 const GROUP: &str = "billhook:whmcs:501";
+
+fn slow() -> Told {
+    Told::new(&SandboxOptions {
+        build_time: Duration::from_millis(800),
+        ..SandboxOptions::instant()
+    })
+}
 
 async fn group(caller: &Caller) -> Value {
     let (status, group) = caller.post("/order-groups/", json!({"name": GROUP})).await;
@@ -45,19 +52,14 @@ async fn a_device_is_nowhere_until_its_order_is_complete() {
     assert!(!seen.devices[0].visible && !seen.devices[0].gone);
     assert_eq!(seen.effects.devices[GROUP], 1);
 
-    let device = caller
-        .eventually(&pages[6], |status, _| status == 200)
+    caller
+        .eventually(&pages[6], |_, device| device["powerStatus"] == "ON")
         .await;
-    assert_eq!(device["powerStatus"], "OFF", "complete, not yet in use");
-    let page = caller.get(&pages[0]).await.1;
-    assert_eq!(page["spsStatus"], "WAIT_FOR_HARDWARE_SCAN");
-    assert_eq!(
-        caller.get(&format!("/order/{order}")).await.1["status"],
-        "complete"
-    );
-    let in_use = |_, page: &Value| page["spsStatus"] == "IN_USE";
-    caller.eventually(&pages[0], in_use).await;
-    assert_eq!(caller.get(&pages[1]).await.1["powerStatus"], "ON");
+    for page in &pages {
+        assert_eq!(caller.get(page).await.0, 200, "{page}");
+    }
+    let order = caller.get(&format!("/order/{order}")).await.1;
+    assert_eq!(order["status"], "complete");
     assert!(caller.sandbox.snapshot().devices[0].visible);
 }
 
@@ -78,26 +80,24 @@ async fn a_device_can_be_shown_at_once_and_its_cancelling_ends_the_order() {
     assert_eq!(order["status"], "cancelled");
 }
 
-#[tokio::test]
-async fn an_order_goes_through_its_states_and_says_its_price() {
-    let caller = caller(quick()).await;
-    let (_, order) = caller.orders("TPA1").await;
+#[test]
+fn an_order_goes_through_its_states_and_says_its_price() {
+    let told = slow();
+    let (_, order) = told.orders("TPA1");
     let page = format!("/order/{order}");
-    for status in [
-        "verification",
-        "lead",
-        "provisioning",
-        "assembling",
-        "complete",
+    for (millis, status) in [
+        (0, "verification"),
+        (200, "lead"),
+        (400, "provisioning"),
+        (600, "assembling"),
+        (800, "complete"),
     ] {
-        let order = caller
-            .eventually(&page, |_, order| order["status"] == status)
-            .await;
+        let order = told.at(millis).get(&page);
+        assert_eq!(order["status"], status);
         assert_eq!(order["total"], 199.0);
     }
-    assert_eq!(caller.get("/order/in-progress").await.1, json!([]));
-    let orders = caller.get("/order/").await.1;
-    assert_eq!(orders[0]["orderId"], order, "orders stay listed");
+    assert_eq!(told.get("/order/in-progress"), json!([]));
+    assert_eq!(told.get("/order/")[0]["orderId"], order, "orders stay");
 }
 
 #[tokio::test]
@@ -112,33 +112,21 @@ async fn an_order_in_verification_waits_for_people() {
     assert_eq!(caller.get(&page).await.0, 200);
 }
 
-#[tokio::test]
-async fn a_cancelled_order_says_why_and_a_split_one_is_two() {
-    let caller = caller(SandboxOptions {
-        build_time: Duration::from_millis(100),
-        ..quick()
-    })
-    .await;
-    let (_, cancelled) = caller.orders("CANCELLED").await;
-    let (_, split) = caller.orders("SPLIT").await;
-    let page = format!("/order/{cancelled}");
-    let page = caller
-        .eventually(&page, |_, order| order["status"] == "cancelled")
-        .await;
-    assert_eq!(
-        page["info"]["message"],
-        "The order did not pass verification."
-    );
-    let first = format!("/order/{split}");
-    caller
-        .eventually(&first, |_, order| order["status"] == "complete")
-        .await;
-    let second = format!("/order/{}", split + 1);
-    assert_eq!(caller.get(&second).await.1["status"], "verification");
-    caller
-        .eventually(&second, |_, order| order["status"] == "complete")
-        .await;
-    let seen = caller.sandbox.snapshot();
+#[test]
+fn a_cancelled_order_says_why_and_a_split_one_is_two() {
+    let told = slow();
+    let (_, cancelled) = told.orders("CANCELLED");
+    let (_, split) = told.orders("SPLIT");
+    let cancelled = told.at(800).get(&format!("/order/{cancelled}"));
+    assert_eq!(cancelled["status"], "cancelled");
+    let why = &cancelled["info"]["message"];
+    assert_eq!(why, "The order did not pass verification.");
+    let status = |id: u64| told.get(&format!("/order/{id}"))["status"].clone();
+    assert_eq!(status(split), "complete");
+    assert_eq!(status(split + 1), "verification");
+    told.at(1_600);
+    assert_eq!(status(split + 1), "complete");
+    let seen = told.suppliers.snapshot();
     assert_eq!((seen.devices.len(), seen.orders.len()), (2, 3));
     assert_eq!(seen.orders[1].tags, [GROUP]);
     assert_eq!(seen.orders[2].device_ids, Vec::<u64>::new());
@@ -174,38 +162,31 @@ async fn a_failed_device_is_complete_and_never_of_use() {
     );
 }
 
-#[tokio::test]
-async fn devices_tell_how_far_they_are_in_two_places_and_two_spellings() {
-    let caller = caller(SandboxOptions {
-        build_time: Duration::from_millis(200),
-        ..SandboxOptions::instant()
-    })
-    .await;
-    let (odd, even) = (caller.orders("TPA1").await.0, caller.orders("TPA1").await.0);
-    let (odd, even) = (format!("/device/{odd}"), format!("/device/{even}"));
-    let even_is =
-        |word: &'static str| move |_, page: &Value| page["metadata"]["sps_status"] == word;
-    let odd_is = |word: &'static str| move |_, page: &Value| page["spsStatus"] == word;
-    caller
-        .eventually(&even, even_is("WaitForHardwareScan"))
-        .await;
-    let page = caller.eventually(&even, even_is("InUse")).await;
-    assert_eq!(page["metadata"]["is_reload"], "");
-    caller.eventually(&odd, odd_is("IN_USE")).await;
+#[test]
+fn devices_tell_how_far_they_are_in_two_places_and_two_spellings() {
+    let told = slow();
+    let (odd, even) = (told.orders("TPA1").0, told.orders("TPA1").0);
+    let phases = |millis: u64, plain: &str, spaced: &str, reload: &str| {
+        let page = told.at(millis).get(&format!("/device/{odd}"));
+        let both = (&page["spsStatus"], &page["metadata"]["sps_status"]);
+        assert_eq!(both, (&json!(plain), &Value::Null));
+        assert_eq!(page["metadata"]["is_reload"], reload);
+        let page = told.get(&format!("/device/{even}"));
+        let both = (&page["spsStatus"], &page["metadata"]["sps_status"]);
+        assert_eq!(both, (&Value::Null, &json!(spaced)));
+    };
+    phases(800, "WAIT_FOR_HARDWARE_SCAN", "WaitForHardwareScan", "");
+    let power = format!("/device/{odd}/power");
+    assert_eq!(told.get(&power)["powerStatus"], "OFF");
+    phases(900, "IN_USE", "InUse", "");
+    assert_eq!(told.get(&power)["powerStatus"], "ON");
     let system = json!({"operatingSystemId": 12_001});
-    for page in [&odd, &even] {
-        assert_eq!(
-            caller
-                .post(&format!("{page}/reload"), system.clone())
-                .await
-                .0,
-            202
-        );
+    for id in [odd, even] {
+        let path = format!("/device/{id}/reload");
+        assert_eq!(told.ask("POST", &path, &system).0.status, 202);
     }
-    let page = caller.eventually(&even, even_is("Reloading")).await;
-    assert_eq!(page["metadata"]["is_reload"], "true");
-    caller.eventually(&odd, odd_is("RELOADING")).await;
-    caller.eventually(&odd, odd_is("IN_USE")).await;
+    phases(1_000, "RELOADING", "Reloading", "true");
+    phases(1_300, "IN_USE", "InUse", "");
 }
 
 #[tokio::test]

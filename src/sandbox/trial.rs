@@ -1,11 +1,14 @@
 //! A caller for the tests of the stand-ins.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use super::{Sandbox, SandboxOptions};
+use super::{Reply, Sandbox, SandboxOptions, Suppliers};
+use crate::domain::Timestamp;
 
 /// A client of both suppliers.
 pub(super) struct Caller {
@@ -117,6 +120,53 @@ impl Caller {
             assert!(Instant::now() < deadline, "{path} stays {status} {body}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Both suppliers in a time that is told, for what depends on the very moment.
+pub(super) struct Told {
+    pub(super) suppliers: Suppliers,
+    elapsed: Arc<AtomicU64>,
+}
+
+impl Told {
+    pub(super) fn new(options: &SandboxOptions) -> Self {
+        let elapsed = Arc::new(AtomicU64::new(0));
+        let watch = Arc::clone(&elapsed);
+        let watch = move || Duration::from_millis(watch.load(Ordering::Relaxed));
+        let suppliers = Suppliers::new(options, Timestamp::from_seconds(0), watch);
+        Self { suppliers, elapsed }
+    }
+
+    /// It is so many milliseconds after the beginning.
+    pub(super) fn at(&self, millis: u64) -> &Self {
+        self.elapsed.store(millis, Ordering::Relaxed);
+        self
+    }
+
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> (Reply, Value) {
+        let headers = vec![
+            ("x-api-key".to_owned(), "sandbox-hivelocity-key".to_owned()),
+            ("content-type".to_owned(), "application/json".to_owned()),
+        ];
+        let body = body.to_string().into_bytes();
+        let target = format!("/api/v2{path}");
+        let reply = self.suppliers.perform(method, &target, headers, body);
+        let body = serde_json::from_slice(&reply.body).unwrap_or_default();
+        (reply, body)
+    }
+
+    pub(super) fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, &Value::Null).1
+    }
+
+    /// Places an order; answers the device's id and the order's.
+    pub(super) fn orders(&self, location: &str) -> (u64, u64) {
+        let device = self
+            .ask("POST", "/bare-metal-devices/", &server(location))
+            .1;
+        let id = |name: &str| device[name].as_u64().unwrap();
+        (id("deviceId"), id("orderId"))
     }
 }
 

@@ -12,6 +12,13 @@ pub(super) const LEASE: Duration = Duration::from_hours(2);
 /// The source that sends.
 pub(super) const SOURCE: &str = "whmcs";
 
+/// Whether one seed in four has an hour's limit that is soon used up. Off until requests are
+/// rationed; then no request may meet it.
+const RATIONED: bool = false;
+/// So many requests, in a window of this length, where they are scarce.
+const SCARCE: u32 = 120;
+const SCARCE_WINDOW: Duration = Duration::from_mins(10);
+
 const FILE: &str = r#"
 [admin]
 token = "an-admin-token-that-is-long-enough"
@@ -82,10 +89,25 @@ pub(super) fn settings() -> Config {
 
 /// Suppliers that take their time, but not hours.
 pub(super) fn suppliers(seed: u64) -> SandboxOptions {
-    SandboxOptions {
+    let usual = SandboxOptions {
         build_time: Duration::from_secs(45),
         power_time: Duration::from_secs(2),
+        network_time: Duration::from_secs(2),
         seed,
         ..SandboxOptions::default()
+    };
+    if !RATIONED {
+        return SandboxOptions {
+            requests_per_hour: None,
+            ..usual
+        };
+    }
+    if !seed.is_multiple_of(4) {
+        return usual;
+    }
+    SandboxOptions {
+        requests_per_hour: Some(SCARCE),
+        rate_window: SCARCE_WINDOW,
+        ..usual
     }
 }

@@ -94,6 +94,12 @@ pub(super) fn differences(stage: &Stage) -> Vec<String> {
             .iter()
             .map(|words| format!("malformed: {words}")),
     );
+    if held.rate_limited > 0 {
+        let count = held.rate_limited;
+        wrong.push(format!(
+            "over the hour's limit: {count} requests were answered 429"
+        ));
+    }
     twice(&held, &mut wrong);
     let untouched = settled_by_themselves(stage, &mut wrong);
     let mut services = services(stage);
