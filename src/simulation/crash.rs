@@ -270,9 +270,9 @@ fn however_any_point_of_any_plan_is_struck_the_end_is_the_same_and_nothing_is_ma
     println!("{} lives struck in {:?}", strikes.len(), began.elapsed());
     let failures = failures.into_inner().unwrap();
     let first = failures.first().map_or("", String::as_str);
-    let last_lines: Vec<&str> = failures
+    let points: Vec<&str> = failures
         .iter()
-        .filter_map(|text| text.lines().last())
+        .filter_map(|text| text.lines().rfind(|line| line.contains(" at point ")))
         .collect();
-    assert!(failures.is_empty(), "{first}\n\n{}", last_lines.join("\n"));
+    assert!(failures.is_empty(), "{first}\n\n{}", points.join("\n"));
 }

@@ -256,7 +256,12 @@ fn drawn(control: &Control, parcel: &Parcel) -> Fate {
     {
         return Fate::KilledLate(longest);
     }
-    let rate = rates.call;
+    // A life has few creates: more goes wrong where it costs money.
+    let rate = if latest.is_some() {
+        (rates.call * 4.0).min(0.4)
+    } else {
+        rates.call
+    };
     if !control.happens(rate) {
         return Fate::Answered;
     }

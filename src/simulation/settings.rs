@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::sandbox::{SandboxOptions, Suppliers};
+use crate::sandbox::{GroupsNameDevices, SandboxOptions, Suppliers};
 
 /// How long a process may stand still before others take its runs; nobody extends leases here.
 pub(super) const LEASE: Duration = Duration::from_hours(2);
@@ -93,6 +93,13 @@ pub(super) fn suppliers(seed: u64) -> SandboxOptions {
         build_time: Duration::from_secs(45),
         power_time: Duration::from_secs(2),
         network_time: Duration::from_secs(2),
+        // Nobody may count on a group: not on there being any, nor on what it names.
+        order_groups: !seed.is_multiple_of(5),
+        groups_name_devices: match seed % 3 {
+            0 => GroupsNameDevices::AtOnce,
+            1 => GroupsNameDevices::WhenBuilt,
+            _ => GroupsNameDevices::Never,
+        },
         seed,
         ..SandboxOptions::default()
     };
