@@ -22,4 +22,11 @@ pub enum Because {
     Asked,
     /// More requests wait for it than its rate lets through in time.
     Crowded,
+    /// Its requests of the present hour are used up.
+    HourSpent {
+        /// How many there were; 0 where that is not known.
+        most: u32,
+    },
+    /// What is left of its requests of the present hour is kept for what matters more.
+    HourKept,
 }

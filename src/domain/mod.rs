@@ -4,6 +4,7 @@
 //! number comes in as an argument.
 
 pub mod away;
+pub mod budget;
 pub mod entropy;
 pub mod event;
 pub mod headers;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod vault;
 
 pub use away::{Away, Because};
+pub use budget::{Counted, Demand, Heard, Hour, Rank, RateLimit};
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};

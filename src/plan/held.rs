@@ -4,7 +4,7 @@
 //! A supplier that is down fails every step alike. If that were counted, an hour's outage would
 //! spend the attempts of every run, and a person would have to set each going again.
 
-use crate::domain::{Away, Because, Outcome, Repeat, Step, StepStatus, Timestamp};
+use crate::domain::{Away, Because, Outcome, Rank, Repeat, Step, StepStatus, Timestamp};
 
 use super::settle::{SHORTEST, Settled, at};
 use super::words::upstream;
@@ -41,6 +41,19 @@ fn words(step: &Step, because: Because, due: Timestamp) -> String {
         Because::Asked => format!("{who} asked for patience; tried again at {due}"),
         Because::Crowded => {
             format!("more requests wait for {who} than may be sent; tried again at {due}")
+        }
+        Because::HourSpent { most: 0 } => {
+            format!("{who}'s requests of this hour are used up; tried again at {due}")
+        }
+        Because::HourSpent { most } => {
+            format!("{who}'s hour of {most} requests is used up; tried again at {due}")
+        }
+        Because::HourKept => {
+            let others = match Rank::of(&step.action) {
+                Rank::Urgent | Rank::Order => "suspensions",
+                Rank::Look | Rank::Other => "suspensions and orders",
+            };
+            format!("the rest of {who}'s hour is kept for {others}; tried again at {due}")
         }
     }
 }
