@@ -92,6 +92,7 @@ async fn stage(name: &str) -> anyhow::Result<(Folder, Sandbox, Config)> {
     let folder = Folder::new(name)?;
     let mut config = configuration(&folder.0, &store_in(&folder.0))?;
     config.hivelocity.requests_per_second = UNLIMITED;
+    config.hivelocity.requests_per_hour = UNLIMITED;
     config.one_h.requests_per_second = UNLIMITED;
     config.hivelocity.poll_interval = Duration::from_millis(1);
     let sandbox = with_sandbox(&mut config, SandboxOptions::instant()).await?;

@@ -1,10 +1,12 @@
-//! The pace towards the suppliers where several processes share an account with them: counted in
-//! the store that they share.
+//! What is counted in the store for the suppliers: the pace, where several processes share an
+//! account with them, and the hour's requests, which no restart may forget.
 
 use std::time::Duration;
 
+use crate::domain::budget::Demand;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
-use crate::upstream::{OwnPace, Pace, Paced, Rate, Turn};
+use crate::upstream::{Counting, Hours, OwnPace, Pace, Paced, Rate, Turn};
 
 /// Counts in the store, and on its own while the store does not answer.
 pub(super) struct SharedPace {
@@ -45,6 +47,18 @@ impl Pace for SharedPace {
             if held.is_err() {
                 self.own.hold(rate, pause).await;
             }
+        })
+    }
+}
+
+/// The hour's requests, counted in the store alone: what cannot be counted is not sent.
+pub(super) struct StoreHours(pub(super) Store);
+
+impl Hours for StoreHours {
+    fn count<'a>(&'a self, upstream: &'a str, demand: Demand, now: Timestamp) -> Counting<'a> {
+        Box::pin(async move {
+            let counted = self.0.count_requests(upstream, demand, now).await;
+            counted.map_err(|error| error.to_string())
         })
     }
 }

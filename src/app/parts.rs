@@ -17,13 +17,13 @@ use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
-    BreakerRules, Carrier, HivelocitySettings, OneHSettings, OwnPace, Pace, ReportKind,
-    ReportSettings, UpstreamSettings, Upstreams,
+    BreakerRules, Carrier, HivelocitySettings, Hours, OneHSettings, OwnHours, OwnPace, Pace,
+    ReportKind, ReportSettings, UpstreamSettings, Upstreams,
 };
 use crate::verify::Keys;
 use crate::web::Web;
 
-use super::pace::SharedPace;
+use super::pace::{SharedPace, StoreHours};
 use super::{AppError, SystemClock, SystemEntropy};
 
 /// A supplier that does not answer is asked again at least this often.
@@ -104,6 +104,10 @@ fn upstreams_by(
         Some(store) => Arc::new(SharedPace::new(store.clone())),
         None => Arc::new(OwnPace::default()),
     };
+    let hours: Arc<dyn Hours> = match store {
+        Some(store) => Arc::new(StoreHours(store.clone())),
+        None => Arc::new(OwnHours::default()),
+    };
     let settings = UpstreamSettings {
         hivelocity: HivelocitySettings {
             base_url: hivelocity.base_url.clone(),
@@ -111,6 +115,7 @@ fn upstreams_by(
             multi: hivelocity.account_model == crate::catalogue::AccountModel::Multi,
             act_as_token: hivelocity.act_as == crate::catalogue::ActAs::Token,
             requests_per_second: hivelocity.requests_per_second,
+            requests_per_hour: hivelocity.requests_per_hour,
             timeout: hivelocity.timeout,
             breaker: breaker(config, hivelocity.breaker_after),
         },
@@ -126,7 +131,7 @@ fn upstreams_by(
         step_timeout: config.execution.step_timeout,
         carrier,
     };
-    Ok(Upstreams::paced(settings, &pace)?)
+    Ok(Upstreams::counted(settings, &pace, &hours)?)
 }
 
 /// A supplier that does not answer is asked again after a few of the first retry's delays, then

@@ -126,6 +126,8 @@ pub struct Hivelocity {
     pub absent_after: Duration,
     /// Requests a second.
     pub requests_per_second: u32,
+    /// Requests an hour, where the answers do not say so themselves.
+    pub requests_per_hour: u32,
     /// How long one request may take.
     pub timeout: Duration,
     /// Failures in a row after which nothing is begun there until it answers; 0: never.

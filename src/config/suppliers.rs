@@ -28,6 +28,7 @@ pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
         poll_interval,
         absent_after: absent_after(&mut section, poll_interval, timeout),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
+        requests_per_hour: section.whole("requests_per_hour", 100..=1_000_000_000),
         timeout,
         breaker_after: section.whole("breaker_after", 0..=1_000_000),
     };

@@ -29,6 +29,7 @@ lease = "2h"
 api_key = "sandbox-hivelocity-key"
 owner_email = "ops@reseller.example"
 requests_per_second = 1000000
+requests_per_hour = 1000000000
 [one_h]
 auth_code = "sandbox-1h-code"
 api_key = "sandbox-1h-key"

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::domain::budget::{Counted, Demand};
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::{Clock, Timestamp};
@@ -202,6 +203,22 @@ impl Store {
         pause: Duration,
     ) -> Result<(), StoreError> {
         database!(self.hold(upstream, per_second, pause).await)
+    }
+
+    /// Counts the requests of an upstream's present hour, by the database's clock where several
+    /// processes share it; answers once that is on disk.
+    pub async fn count_requests(
+        &self,
+        upstream: &str,
+        demand: Demand,
+        now: Timestamp,
+    ) -> Result<Counted, StoreError> {
+        handed!(self.count_requests(upstream, demand, now).await)
+    }
+
+    /// For each upstream that waiting runs wait for, the oldest of them and when it came.
+    pub async fn oldest_waiting(&self) -> Result<Vec<(String, RunId, Timestamp)>, StoreError> {
+        handed!(self.oldest_waiting().await)
     }
 
     /// How many runs are paused, by the word that says why.

@@ -7,6 +7,7 @@ mod accept;
 mod advance;
 mod alerts;
 mod backup;
+mod budgets;
 mod bulk;
 mod claim;
 mod claims;
@@ -35,12 +36,15 @@ mod tests;
 #[cfg(test)]
 mod tests_alike;
 #[cfg(test)]
+mod tests_budgets;
+#[cfg(test)]
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;
 #[cfg(test)]
 mod tests_scene;
 mod views;
+mod waiting;
 mod write;
 mod writer;
 

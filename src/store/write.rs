@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 
+use crate::domain::budget::{Counted, Demand};
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
@@ -15,7 +16,7 @@ use super::rows::{
 };
 use super::sql::{Link, SqlError};
 use super::writer::Signals;
-use super::{StoreError, accept, advance, alerts, claim, intervene};
+use super::{StoreError, accept, advance, alerts, budgets, claim, intervene};
 
 /// Who waits for it.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -68,6 +69,12 @@ pub(super) enum Write {
         now: Timestamp,
         answer: Answer<u64>,
     },
+    CountRequests {
+        upstream: String,
+        demand: Demand,
+        now: Timestamp,
+        answer: Answer<Counted>,
+    },
 }
 
 /// What a write brought, one that is neither a delivery nor an advance.
@@ -80,6 +87,7 @@ pub(super) enum Other {
     Retained(Retained),
     Alerts(Vec<Alert>),
     Told,
+    Counted(Counted),
 }
 
 impl Write {
@@ -92,6 +100,7 @@ impl Write {
                 | Self::Retain { .. }
                 | Self::TakeAlerts { .. }
                 | Self::AlertTold { .. }
+                | Self::CountRequests { .. }
         )
     }
 
@@ -137,6 +146,12 @@ impl Write {
             Self::Recover { only, now, .. } => {
                 Other::Recovered(intervene::recover(link, *only, *now).await?)
             }
+            Self::CountRequests {
+                upstream,
+                demand,
+                now,
+                ..
+            } => Other::Counted(budgets::count(link, upstream, demand, *now).await?),
             Self::Accept(..) | Self::Advance(..) => return Ok(None),
         }))
     }
@@ -167,6 +182,9 @@ impl Write {
             (Self::Recover { answer, .. }, Other::Recovered(count)) => {
                 let _ = answer.send(Ok(count));
             }
+            (Self::CountRequests { answer, .. }, Other::Counted(counted)) => {
+                let _ = answer.send(Ok(counted));
+            }
             _ => tracing::error!("a write was answered with another one's result"),
         }
     }
@@ -185,6 +203,7 @@ impl Write {
                 drop(answer.send(Err(error)));
             }
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),
+            Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
         }
     }
 }

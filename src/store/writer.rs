@@ -87,7 +87,8 @@ impl Batch {
             | Write::Retain { .. }
             | Write::TakeAlerts { .. }
             | Write::AlertTold { .. }
-            | Write::Recover { .. }) => self.others.push(other),
+            | Write::Recover { .. }
+            | Write::CountRequests { .. }) => self.others.push(other),
         }
     }
 

@@ -254,6 +254,7 @@ pub(super) fn terms(upstream: impl Into<String>) -> Terms {
         // A receiver that fails with one message tells nothing of others, and most have no
         // harmless read that could.
         breaker: BreakerRules::OFF,
+        budget: None,
     }
 }
 

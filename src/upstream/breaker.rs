@@ -258,6 +258,14 @@ impl Breaker {
         self.held_until > now || !matches!(self.state, State::Closed { .. })
     }
 
+    /// Since when the supplier as a whole does not answer, if so, and what went wrong last.
+    pub(super) fn outage(&self) -> Option<(Timestamp, Option<String>)> {
+        match self.state {
+            State::Closed { .. } => None,
+            State::Open(outage) | State::Asking(outage) => Some((outage.since, self.error.clone())),
+        }
+    }
+
     /// That the supplier as a whole does not answer, for a run whose attempt has just failed.
     pub(super) fn silent(&mut self, now: Timestamp) -> Option<Away> {
         let until = match self.state {

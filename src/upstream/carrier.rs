@@ -10,6 +10,7 @@ use url::Url;
 
 use super::line::{Ask, Cargo};
 pub use super::wire::{Raw, Received};
+pub use crate::domain::RateLimit;
 
 /// The way of all requests.
 #[derive(Clone, Debug, Default)]

@@ -49,6 +49,11 @@ impl Gate {
         self.breaker().is_away(now)
     }
 
+    /// Since when the upstream as a whole does not answer, if so, and what went wrong last.
+    pub(super) fn outage(&self) -> Option<(Timestamp, Option<String>)> {
+        self.breaker().outage()
+    }
+
     /// Notes what a request says of the upstream as a whole; `error` is masked.
     pub(super) fn heard(&self, health: Health, error: &str, now: Timestamp, entropy: &dyn Entropy) {
         let mut breaker = self.breaker();

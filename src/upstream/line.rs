@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::breaker::BreakerRules;
+use super::budget::{Budget, Denied};
 use super::carrier::{Carrier, Carry, Parcel};
 use super::gate::Gate;
 use super::pace::{Pace, Rate, Turn};
 use super::settings::UpstreamError;
 use super::talk::Talk;
 use super::wire::{Answer, Expect, Health, Intent, Raw, Received, Setback, classify, health};
-use crate::domain::{Away, Because};
+use crate::domain::{Away, Because, Hour, Rank, RateLimit, Timestamp};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 << 20;
@@ -27,6 +28,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// that: a longer pause is not a worker's to sit out.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// Where an hour's requests are counted, no look stands in the queue for longer than this, and
+/// no order for longer than that: suspensions come behind what was there before them.
+const LONGEST_TURN_OF_A_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_TURN_OF_AN_ORDER: Duration = Duration::from_secs(5);
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -73,6 +78,8 @@ pub(super) struct Terms {
     pub(super) timeout: Duration,
     /// When it counts as away.
     pub(super) breaker: BreakerRules,
+    /// Its hour of requests, where that is counted.
+    pub(super) budget: Option<Budget>,
 }
 
 /// How its requests get there.
@@ -123,6 +130,11 @@ impl Line {
         &self.gate
     }
 
+    /// Its hour of requests, where that is counted.
+    pub(super) const fn budget(&self) -> Option<&Budget> {
+        self.terms.budget.as_ref()
+    }
+
     /// How long a request may take.
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
@@ -165,6 +177,7 @@ impl Line {
 
     async fn send_once(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
         self.turn(talk).await?;
+        let taken = self.take(talk).await?;
         if ask.expect.intent == Intent::Write && !talk.still_held() {
             // Another worker may have the run by now, and may be looking for what this one sent.
             let error =
@@ -172,8 +185,10 @@ impl Line {
             return Err(Setback::unavailable(error.to_owned()));
         }
         let before = talk.sends(shown_request(talk, ask), ask.expect.intent);
-        let received = self.exchange(ask).await;
+        let asked_at = talk.now();
+        let mut received = self.exchange(ask).await;
         let now = talk.now();
+        self.hear(taken, &mut received, asked_at, now).await;
         let shown = shown_response(talk, ask, &received);
         let health = health(&ask.expect, &received, now);
         let result = classify(self.who(), &ask.expect, received, now);
@@ -190,7 +205,75 @@ impl Line {
         if matches!(health, Health::Limits(_)) && !held.is_zero() {
             self.pace.hold(self.rate(), held).await;
         }
-        result
+        self.in_turn_again(talk, result).await
+    }
+
+    /// Takes one of the hour's requests, where those are counted.
+    async fn take(&self, talk: &Talk<'_>) -> Result<Option<Hour>, Setback> {
+        let Some(budget) = &self.terms.budget else {
+            return Ok(None);
+        };
+        let taken = budget.take(talk.rank, talk.now(), talk.scene.entropy);
+        taken.await.map(Some).map_err(|denied| match denied {
+            Denied::Away(away) => Setback::Held(away),
+            Denied::Unknown(error) => {
+                let who = self.who();
+                Setback::unavailable(format!(
+                    "not sent to {who}: it could not be counted: {error}"
+                ))
+            }
+        })
+    }
+
+    /// What an answer's headers say of the hour; without one that is counted they mean nothing.
+    async fn hear(
+        &self,
+        taken: Option<Hour>,
+        received: &mut Received,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Received::Answered(raw) = received else {
+            return;
+        };
+        let (Some(budget), Some(known)) = (&self.terms.budget, taken) else {
+            raw.rate = None;
+            return;
+        };
+        if let Some(rate) = raw.rate {
+            let refused = raw.spent_hour().is_some();
+            budget.heard(rate, refused, known, asked_at, now).await;
+        }
+    }
+
+    /// Who is told that the hour is used up comes back after those that matter more.
+    async fn in_turn_again(
+        &self,
+        talk: &Talk<'_>,
+        result: Result<Answer, Setback>,
+    ) -> Result<Answer, Setback> {
+        match (result, &self.terms.budget) {
+            (Err(Setback::Held(away)), Some(budget))
+                if matches!(away.because, Because::HourSpent { .. }) =>
+            {
+                let away = budget.spent(talk.rank, away, talk.scene.entropy).await;
+                Err(Setback::Held(away))
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// How long a request may wait for its turn.
+    fn longest_turn(&self, rank: Rank) -> Duration {
+        match rank {
+            Rank::Order if self.terms.budget.is_some() => {
+                LONGEST_TURN_OF_AN_ORDER.min(self.timeout)
+            }
+            Rank::Look | Rank::Other if self.terms.budget.is_some() => {
+                LONGEST_TURN_OF_A_LOOK.min(self.timeout)
+            }
+            Rank::Urgent | Rank::Order | Rank::Look | Rank::Other => self.timeout,
+        }
     }
 
     fn rate(&self) -> Rate<'_> {
@@ -211,7 +294,11 @@ impl Line {
                 Err(self.not_sent(talk, held))
             };
         }
-        match self.pace.reserve(self.rate(), self.timeout).await {
+        match self
+            .pace
+            .reserve(self.rate(), self.longest_turn(talk.rank))
+            .await
+        {
             Turn::After(wait) => tokio::time::sleep(wait).await,
             Turn::TooLate(wait) => return Err(self.not_sent(talk, wait)),
         }
@@ -258,13 +345,11 @@ impl Line {
         let status = response.status().as_u16();
         let content_type = header(&response, CONTENT_TYPE).unwrap_or_default();
         let retry_after = header(&response, RETRY_AFTER);
+        let rate = rate_limit(&response);
         match read(response).await {
-            Ok(body) => Received::Answered(Raw::new(
-                status,
-                content_type.to_lowercase(),
-                retry_after,
-                body,
-            )),
+            Ok(body) => Received::Answered(
+                Raw::new(status, content_type.to_lowercase(), retry_after, body).with_rate(rate),
+            ),
             Err(Unread::TooLong) => {
                 Received::Lost(format!("it is longer than {} MiB", LONGEST_ANSWER >> 20))
             }
@@ -342,11 +427,18 @@ async fn read(mut response: Response) -> Result<String, Unread> {
 }
 
 fn header(response: &Response, name: reqwest::header::HeaderName) -> Option<String> {
-    response
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
+    let value = response.headers().get(name)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// What the upstream says of its limit.
+fn rate_limit(response: &Response) -> Option<RateLimit> {
+    let text = |name: &str| response.headers().get(name)?.to_str().ok();
+    RateLimit::read(
+        text("x-ratelimit-limit"),
+        text("x-ratelimit-remaining"),
+        text("x-ratelimit-reset"),
+    )
 }
 
 /// An error with all its causes: the outermost one alone says next to nothing.

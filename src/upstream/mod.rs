@@ -7,6 +7,7 @@
 
 mod billing;
 mod breaker;
+mod budget;
 mod carrier;
 mod fields;
 mod gate;
@@ -20,6 +21,7 @@ mod probe;
 mod settings;
 #[cfg(test)]
 mod stage;
+mod standing;
 mod talk;
 mod wire;
 
@@ -30,7 +32,9 @@ use tokio::time::{Instant, timeout};
 
 use self::billing::Billing;
 use self::breaker::Admission;
-pub use self::carrier::{Carrier, Carry, Parcel, Raw, Received};
+use self::budget::Budget;
+pub use self::budget::{Counting, Hours, OwnHours};
+pub use self::carrier::{Carrier, Carry, Parcel, RateLimit, Raw, Received};
 use self::gate::Gate;
 pub use self::herald::Herald;
 use self::hivelocity::Hivelocity;
@@ -42,10 +46,11 @@ pub use self::settings::{
     BreakerRules, HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamError,
     UpstreamSettings,
 };
+pub use self::standing::Standing;
 use self::talk::Talk;
 pub use self::talk::{Learned, Scene};
 use self::wire::Setback;
-use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, StepAction, Timestamp};
+use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
 
 /// The clients of all upstreams, with their pace; one for the process.
 pub struct Upstreams {
@@ -67,6 +72,17 @@ impl Upstreams {
 
     /// The same, with a pace that may be shared with other processes.
     pub fn paced(settings: UpstreamSettings, pace: &Arc<dyn Pace>) -> Result<Self, UpstreamError> {
+        let hours: Arc<dyn Hours> = Arc::new(OwnHours::default());
+        Self::counted(settings, pace, &hours)
+    }
+
+    /// The same, with a count of the hour's requests that outlives this process and may be shared,
+    /// too.
+    pub fn counted(
+        settings: UpstreamSettings,
+        pace: &Arc<dyn Pace>,
+        hours: &Arc<dyn Hours>,
+    ) -> Result<Self, UpstreamError> {
         let UpstreamSettings {
             hivelocity,
             one_h,
@@ -83,7 +99,7 @@ impl Upstreams {
             secrets.add(&report.secret);
         }
         Ok(Self {
-            hivelocity: Hivelocity::new(&hivelocity, pace, &carrier)?,
+            hivelocity: Hivelocity::new(&hivelocity, pace, hours, &carrier)?,
             one_h: OneH::new(&one_h, pace, &carrier)?,
             billing: Billing::new(&reports, pace, &carrier)?,
             secrets,
@@ -102,6 +118,12 @@ impl Upstreams {
     ) -> Option<Away> {
         let gate = self.gate(action, source)?;
         let began = Instant::now();
+        let rank = Rank::of(action);
+        if let Some(budget) = self.budget(action.upstream())
+            && let Some(away) = budget.admit(rank, now, entropy).await
+        {
+            return Some(away);
+        }
         match gate.admit(now) {
             Admission::Go => return None,
             Admission::Wait(away) => return Some(away),
@@ -110,7 +132,7 @@ impl Upstreams {
         // What it brings, the gate knows by now; a read that is cut off brings nothing.
         let _ = timeout(
             self.step_timeout,
-            self.knock(action.upstream(), now, entropy),
+            self.knock(action.upstream(), rank, now, entropy),
         )
         .await;
         match gate.admit(now.plus(began.elapsed())) {
@@ -125,20 +147,12 @@ impl Upstreams {
         self.gate(action, source)?.silent(now)
     }
 
-    /// Each configured supplier, and whether nothing is begun there at present.
-    pub fn standing(&self, now: Timestamp) -> Vec<(&'static str, bool)> {
-        let hivelocity = self.hivelocity.as_ref();
-        let one_h = self.one_h.as_ref();
-        let gates = [
-            ("hivelocity", hivelocity.map(Hivelocity::gate)),
-            ("one_h", one_h.map(OneH::gate)),
-        ];
-        let known = gates
-            .into_iter()
-            .filter_map(|(name, gate)| Some((name, gate?)));
-        known
-            .map(|(name, gate)| (name, gate.is_away(now)))
-            .collect()
+    fn budget(&self, upstream: &str) -> Option<&Budget> {
+        let hivelocity = self
+            .hivelocity
+            .as_ref()
+            .filter(|_| upstream == "hivelocity");
+        hivelocity.and_then(Hivelocity::budget)
     }
 
     fn gate(&self, action: &StepAction, source: &str) -> Option<&Gate> {
@@ -163,7 +177,7 @@ impl Upstreams {
         learned: &mut Learned,
     ) -> Outcome {
         let secrets = self.secrets.clone();
-        let mut talk = Talk::new(scene, permit, trace, learned, secrets);
+        let mut talk = Talk::new(scene, permit, trace, learned, secrets).ranked(Rank::of(action));
         let outcome = timeout(self.step_timeout, self.attempt(&mut talk, action))
             .await
             .unwrap_or_else(|_| Err(talk.cut_off(self.step_timeout)))

@@ -3,7 +3,9 @@
 use super::Upstreams;
 use super::talk::{Learned, Scene, Talk};
 use super::wire::Setback;
-use crate::domain::{CustomerState, Entropy, Outcome, Permit, ServiceState, Timestamp, Vault};
+use crate::domain::{
+    CustomerState, Entropy, Outcome, Permit, Rank, ServiceState, Timestamp, Vault,
+};
 
 /// What one harmless read brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,12 +75,20 @@ impl Upstreams {
 
     /// One harmless read of a supplier that did not answer, to see whether it does; its breaker
     /// notes what comes of it. The billing platforms have none.
-    pub(super) async fn knock(&self, upstream: &str, now: Timestamp, entropy: &dyn Entropy) {
+    pub(super) async fn knock(
+        &self,
+        upstream: &str,
+        rank: Rank,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) {
         let nothing = Nothing::default();
         let scene = nothing.scene(now, entropy);
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let secrets = self.secrets.clone();
-        let mut talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
+        let talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
+        // It is made for the step that asked.
+        let mut talk = talk.ranked(rank);
         match (upstream, &self.hivelocity, &self.one_h) {
             ("hivelocity", Some(client), _) => client.knock(&mut talk).await,
             ("one_h", _, Some(client)) => client.knock(&mut talk).await,

@@ -36,6 +36,8 @@ pub struct HivelocitySettings {
     pub act_as_token: bool,
     /// Requests per second, and as many at once.
     pub requests_per_second: u32,
+    /// Requests per hour, where its answers do not say so themselves; 0: not counted.
+    pub requests_per_hour: u32,
     /// How long a request may take.
     pub timeout: Duration,
     /// When it counts as away, and how soon it is asked again.

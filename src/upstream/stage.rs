@@ -213,6 +213,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
             multi: true,
             act_as_token: false,
             requests_per_second: 1000,
+            requests_per_hour: 0,
             timeout: Duration::from_secs(10),
             breaker: BreakerRules::OFF,
         },

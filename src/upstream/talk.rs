@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::mask::Mask;
 use super::wire::{Intent, Setback};
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Permit, Secret, ServiceState, Timestamp, Vault,
+    CustomerState, Entropy, Exchange, Permit, Rank, Secret, ServiceState, Timestamp, Vault,
 };
 
 /// What an attempt knows when it begins.
@@ -55,6 +55,8 @@ pub(super) struct Talk<'t> {
     pub(super) trace: &'t mut Vec<Exchange>,
     pub(super) learned: &'t mut Learned,
     pub(super) mask: Mask,
+    /// What its requests are for.
+    pub(super) rank: Rank,
     began: Instant,
     /// The request under way, as the journal keeps it, and since when.
     under_way: Option<(Value, Instant)>,
@@ -63,7 +65,7 @@ pub(super) struct Talk<'t> {
 }
 
 impl<'t> Talk<'t> {
-    /// A talk that begins now.
+    /// A talk that begins now; its requests come last until it is told otherwise.
     pub(super) fn new(
         scene: &'t Scene<'t>,
         permit: Permit,
@@ -77,10 +79,17 @@ impl<'t> Talk<'t> {
             trace,
             learned,
             mask,
+            rank: Rank::Other,
             began: Instant::now(),
             under_way: None,
             touched: false,
         }
+    }
+
+    /// The same with requests of this rank.
+    pub(super) const fn ranked(mut self, rank: Rank) -> Self {
+        self.rank = rank;
+        self
     }
 
     /// The present moment, by the time that this attempt has taken.

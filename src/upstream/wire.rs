@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Away, Because, Outcome, Timestamp};
+use crate::domain::{Away, Because, Outcome, RateLimit, Timestamp};
 
 /// The longest Retry-After that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -67,6 +67,8 @@ pub struct Raw {
     pub content_type: String,
     /// Retry-After as it stands.
     pub retry_after: Option<String>,
+    /// What the upstream says of its limit, where it has one that is kept to.
+    pub rate: Option<RateLimit>,
     /// The body.
     pub body: String,
     /// The body as JSON, read once; null for an empty one, nothing for anything else.
@@ -162,6 +164,14 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
     if status == 429 {
         // Turned away unseen, by the API or by a firewall before it: that says nothing of the
         // request, only of how many there were before.
+        if let Some(rate) = raw.spent_hour() {
+            let most = rate.limit.unwrap_or(0);
+            return Err(Setback::Held(Away {
+                because: Because::HourSpent { most },
+                until: now.plus(rate.pause().or(named(pause)).unwrap_or(UNNAMED_PAUSE)),
+                error: Some(format!("{who} answered 429: {}", words(&raw))),
+            }));
+        }
         return Err(Setback::Held(Away {
             because: Because::Asked,
             until: now.plus(named(pause).unwrap_or(UNNAMED_PAUSE)),
@@ -235,6 +245,8 @@ pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> He
     };
     let strange = expect.body != Body::Anything && raw.json.is_none();
     match raw.status {
+        // What is to be waited for is counted elsewhere, and it is there.
+        429 if raw.spent_hour().is_some() => Health::Answers,
         429 => {
             let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
             Health::Limits(named(pause))
@@ -266,9 +278,23 @@ impl Raw {
             status,
             content_type,
             retry_after,
+            rate: None,
             body,
             json,
         }
+    }
+
+    /// The same with what its headers say of the upstream's limit.
+    #[must_use]
+    pub const fn with_rate(mut self, rate: Option<RateLimit>) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// Whether it turned the request away because the hour is used up; what it said of that.
+    pub(super) fn spent_hour(&self) -> Option<RateLimit> {
+        self.rate
+            .filter(|rate| self.status == 429 && rate.is_spent())
     }
 
     fn is_html(&self) -> bool {

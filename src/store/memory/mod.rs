@@ -15,6 +15,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::budget::{Counted, Demand, Hour};
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
@@ -185,6 +186,28 @@ impl Memory {
         self.write("give_back", |rows| rows.recover(only, now))
             .await
             .map(drop)
+    }
+
+    pub(super) async fn count_requests(
+        &self,
+        upstream: &str,
+        demand: Demand,
+        now: Timestamp,
+    ) -> Result<Counted, StoreError> {
+        if demand == Demand::Look {
+            self.gate.pass(Passing::Read("count_requests")).await?;
+            let kept = self.rows().budgets.get(upstream).copied();
+            return Ok(Hour::after(kept, &demand, now));
+        }
+        self.write("count_requests", |rows| {
+            let kept = rows.budgets.get(upstream).copied();
+            let counted = Hour::after(kept, &demand, now);
+            if let Some(hour) = counted.hour {
+                rows.budgets.insert(upstream.to_owned(), hour);
+            }
+            counted
+        })
+        .await
     }
 
     pub(super) async fn something_due(&self) {

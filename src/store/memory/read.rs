@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::id::RunId;
+use crate::domain::run::RunStatus;
 use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::step::StepStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{
     AttemptRow, DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView,
@@ -238,6 +240,30 @@ impl Memory {
 
     pub(in crate::store) async fn reachable(&self) -> Result<(), StoreError> {
         self.read("reachable", |_| ()).await
+    }
+
+    pub(in crate::store) async fn oldest_waiting(
+        &self,
+    ) -> Result<Vec<(String, RunId, Timestamp)>, StoreError> {
+        self.read("oldest_waiting", |rows| {
+            let waiting = rows.runs.values();
+            let waiting = waiting.filter(|run| run.status == RunStatus::Waiting);
+            let stands = waiting.filter_map(|run| {
+                let steps = rows.steps.range((run.id, 0)..=(run.id, u32::MAX));
+                let open = [
+                    StepStatus::Pending,
+                    StepStatus::Running,
+                    StepStatus::Waiting,
+                    StepStatus::Unknown,
+                ];
+                let (_, step) = steps
+                    .into_iter()
+                    .find(|(_, step)| open.contains(&step.status))?;
+                Some((step.clone(), run.id, run.created_at))
+            });
+            super::super::waiting::oldest(stands)
+        })
+        .await
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::domain::budget::Hour;
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::run::{OrderKey, RunStatus};
@@ -26,6 +27,7 @@ pub struct Rows {
     pub(super) attempts: BTreeMap<(RunId, u32, u32), AttemptRow>,
     pub(super) services: BTreeMap<Named, ServiceRow>,
     pub(super) customers: BTreeMap<Named, CustomerRow>,
+    pub(super) budgets: BTreeMap<String, Hour>,
 }
 
 /// A request as it is kept.

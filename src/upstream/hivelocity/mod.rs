@@ -21,6 +21,7 @@ use url::Url;
 
 use self::acting::{Acting, Keyring};
 use self::power::Accepted;
+use super::budget::{Budget, Hours};
 use super::carrier::Carrier;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address, key_header};
@@ -111,6 +112,7 @@ impl Hivelocity {
     pub(super) fn new(
         settings: &HivelocitySettings,
         pace: &Arc<dyn Pace>,
+        hours: &Arc<dyn Hours>,
         carrier: &Carrier,
     ) -> Result<Option<Self>, UpstreamError> {
         if settings.api_key.is_empty() {
@@ -126,6 +128,12 @@ impl Hivelocity {
             per_second: settings.requests_per_second,
             timeout: settings.timeout,
             breaker: settings.breaker,
+            budget: Budget::new(
+                "hivelocity",
+                "Hivelocity",
+                settings.requests_per_hour,
+                hours,
+            ),
         };
         Ok(Some(Self {
             line: Line::new(terms, &base, pace, carrier)?,
@@ -175,6 +183,11 @@ impl Hivelocity {
     /// Whether Hivelocity can be asked.
     pub(super) const fn gate(&self) -> &Gate {
         self.line.gate()
+    }
+
+    /// Its hour of requests, where that is counted.
+    pub(super) const fn budget(&self) -> Option<&Budget> {
+        self.line.budget()
     }
 
     /// One harmless read; the line notes what came of it.

@@ -61,6 +61,7 @@ impl OneH {
             per_second: settings.requests_per_second,
             timeout: settings.timeout,
             breaker: settings.breaker,
+            budget: None,
         };
         Ok(Some(Self {
             line: Line::new(terms, &url, pace, carrier)?,

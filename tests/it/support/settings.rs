@@ -41,6 +41,7 @@ owner_email = "ops@reseller.example"
 poll_interval = "15ms"
 absent_after = "300ms"
 requests_per_second = 100000
+requests_per_hour = 1000000000
 timeout = "800ms"
 [one_h]
 auth_code = "1h-code-77ab"

@@ -1,0 +1,1 @@
+//! Tests: the hour's requests, on every backend.
