@@ -21,12 +21,22 @@ pub struct Standing {
     pub hour: Option<Hour>,
 }
 
+/// How many of an hour's requests are used and left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// Used, or in the hands of a process.
+    pub used: u32,
+    /// Left.
+    pub left: u32,
+}
+
 impl Standing {
-    /// How many requests of the present hour are used and left; none where they are not counted.
-    pub fn requests(&self) -> Option<(u32, u32)> {
+    /// The present hour's requests; none where they are not counted.
+    pub fn requests(&self) -> Option<Requests> {
         let most = self.per_hour?;
         let used = self.hour.map_or(0, |hour| hour.used.min(most));
-        Some((used, most - used))
+        let left = most.saturating_sub(used);
+        Some(Requests { used, left })
     }
 }
 

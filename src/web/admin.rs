@@ -221,3 +221,20 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
     );
     Ok(HttpResponse::Ok().json(tables))
 }
+
+pub(super) async fn upstreams(web: web::Data<Web>, request: HttpRequest) -> Answer {
+    query(&web, &request)?.nothing()?;
+    let standings = web.engine.upstreams.standings(web.clock.now()).await;
+    let standings = standings.map_err(|_| Problem::unavailable("the store does not answer"))?;
+    let waiting = web.store.oldest_waiting().await?;
+    let items: Vec<Value> = standings
+        .iter()
+        .map(|standing| {
+            let oldest = waiting
+                .iter()
+                .find(|(upstream, ..)| upstream == standing.upstream);
+            shown::upstream(standing, oldest)
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
+}

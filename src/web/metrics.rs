@@ -88,6 +88,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     let help = "Runs that are paused for a person now, by reason";
     registry.register("runs_paused_now", help, paused);
     register_execution(&web, &mut registry);
+    register_requests(&web, &mut registry).await;
     let waiting: Gauge = Gauge::default();
     waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));
     registry.register(
@@ -120,4 +121,27 @@ fn register_execution(web: &Web, registry: &mut Registry) {
     let help =
         "1 while nothing is begun at a supplier, because it does not answer or asked for patience";
     registry.register("supplier_open", help, open);
+}
+
+/// How much of their hour's requests the suppliers were sent. Where the store does not say, there
+/// is nothing to show.
+async fn register_requests(web: &Web, registry: &mut Registry) {
+    let standings = web.engine.upstreams.standings(web.clock.now()).await;
+    let (used, left) = (
+        Family::<Upstream, Gauge>::default(),
+        Family::<Upstream, Gauge>::default(),
+    );
+    for standing in standings.unwrap_or_default() {
+        let upstream = standing.upstream;
+        if let Some(requests) = standing.requests() {
+            let label = Upstream { upstream };
+            used.get_or_create(&label).set(i64::from(requests.used));
+            left.get_or_create(&label).set(i64::from(requests.left));
+        }
+    }
+    let help =
+        "Requests of the present hour that a supplier was sent, by its own count where it tells it";
+    registry.register("upstream_requests_used", help, used);
+    let help = "Requests that are left of a supplier's present hour";
+    registry.register("upstream_requests_left", help, left);
 }

@@ -130,6 +130,7 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route("/services/{source}/{id}", web::get().to(admin::service))
                 .route("/customers", web::get().to(admin::customers))
                 .route("/customers/{source}/{id}", web::get().to(admin::customer))
+                .route("/upstreams", web::get().to(admin::upstreams))
                 .route("/stats", web::get().to(admin::stats))
                 .route("/openapi.json", web::get().to(health::openapi))
                 .default_service(web::to(nothing_here)),

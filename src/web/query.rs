@@ -86,6 +86,11 @@ impl Query {
         }
     }
 
+    /// Where there are no parameters.
+    pub(super) fn nothing(self) -> Result<(), Problem> {
+        self.done()
+    }
+
     pub(super) fn deliveries(mut self) -> Result<DeliveryFilter, Problem> {
         let filter = DeliveryFilter {
             source: self.text("source"),

@@ -8,6 +8,7 @@ use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::normalise;
 use crate::store::{DeliveryView, Page, RunSummary, RunView, StateView, StepView};
+use crate::upstream::Standing;
 
 use super::query::cursor;
 
@@ -235,4 +236,20 @@ pub(super) fn known(customers: bool, row: &(String, String, Value)) -> Value {
         }
     }
     Value::Object(shown)
+}
+
+/// A supplier, with the run that has waited for it the longest.
+pub(super) fn upstream(standing: &Standing, oldest: Option<&(String, RunId, Timestamp)>) -> Value {
+    let requests = standing.requests();
+    json!({
+        "upstream": standing.upstream,
+        "reachable": standing.silent_since.is_none(),
+        "since": standing.silent_since,
+        "error": standing.error,
+        "requests_per_hour": standing.per_hour,
+        "requests_used": requests.map(|requests| requests.used),
+        "requests_left": requests.map(|requests| requests.left),
+        "window_ends_at": standing.hour.map(|hour| hour.ends_at),
+        "oldest_waiting": oldest.map(|(_, run, since)| json!({"run": run, "since": since})),
+    })
 }

@@ -142,6 +142,7 @@ async fn the_admin_api_wants_its_token_and_names_wrong_parameters() {
         "/services",
         "/customers",
         "/stats",
+        "/upstreams",
         "/services/whmcs/501",
         "/nothing",
     ];
@@ -160,6 +161,7 @@ async fn the_admin_api_wants_its_token_and_names_wrong_parameters() {
         ("/runs?stauts=paused", 400),
         ("/runs?status=pausd", 400),
         ("/runs?limit=0", 400),
+        ("/upstreams?limit=1", 400),
         ("/deliveries?since=never", 400),
         ("/deliveries?cursor=xyz", 400),
         ("/runs/run_0000000000000", 404),
