@@ -43,6 +43,18 @@ fn the_words_say_who_is_waited_for_and_until_when() {
         (Because::Silent, "Hivelocity does not answer; "),
         (Because::Asked, "Hivelocity asked for patience; "),
         (Because::Crowded, "more requests wait for Hivelocity "),
+        (
+            Because::HourSpent { most: 3600 },
+            "Hivelocity's hour of 3600 requests is used up; ",
+        ),
+        (
+            Because::HourSpent { most: 0 },
+            "Hivelocity's requests of this hour are used up; ",
+        ),
+        (
+            Because::HourKept,
+            "the rest of Hivelocity's hour is kept for suspensions; ",
+        ),
     ] {
         let ended = held(create(), &away(because), now());
         let Next::At { waiting_for, .. } = ended.next else {
@@ -51,6 +63,24 @@ fn the_words_say_who_is_waited_for_and_until_when() {
         assert!(waiting_for.starts_with(begins), "{waiting_for}");
         let ends = "tried again at 2026-11-21T12:00:31Z";
         assert!(waiting_for.ends_with(ends), "{waiting_for}");
+    }
+}
+
+#[test]
+fn an_hour_that_is_used_up_is_no_limit_that_a_person_hears_of() {
+    let spent = away(Because::HourSpent { most: 3600 });
+    let mut step = create();
+    for _ in 0..100 {
+        step = settle(
+            step,
+            &Outcome::Held(spent.clone()),
+            now(),
+            &Halves,
+            &RULES,
+        )
+        .step;
+        assert_eq!((step.failures, step.limited_since), (0, None));
+        assert_eq!(step.status, StepStatus::Waiting);
     }
 }
 
