@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::breaker::BreakerRules;
-use super::budget::{Budget, Denied};
+use super::budget::Budget;
 use super::carrier::{Carrier, Carry, Parcel};
 use super::gate::Gate;
 use super::pace::{Pace, Rate, Turn};
 use super::settings::UpstreamError;
 use super::talk::Talk;
 use super::wire::{Answer, Expect, Health, Intent, Raw, Received, Setback, classify, health};
-use crate::domain::{Away, Because, Hour, Rank, RateLimit, Timestamp};
+use crate::domain::{Away, Because, RateLimit};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 << 20;
@@ -28,10 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// that: a longer pause is not a worker's to sit out.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-/// Where an hour's requests are counted, no look stands in the queue for longer than this, and
-/// no order for longer than that: suspensions come behind what was there before them.
-const LONGEST_TURN_OF_A_LOOK: Duration = Duration::from_secs(1);
-const LONGEST_TURN_OF_AN_ORDER: Duration = Duration::from_secs(5);
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -206,74 +202,6 @@ impl Line {
             self.pace.hold(self.rate(), held).await;
         }
         self.in_turn_again(talk, result).await
-    }
-
-    /// Takes one of the hour's requests, where those are counted.
-    async fn take(&self, talk: &Talk<'_>) -> Result<Option<Hour>, Setback> {
-        let Some(budget) = &self.terms.budget else {
-            return Ok(None);
-        };
-        let taken = budget.take(talk.rank, talk.now(), talk.scene.entropy);
-        taken.await.map(Some).map_err(|denied| match denied {
-            Denied::Away(away) => Setback::Held(away),
-            Denied::Unknown(error) => {
-                let who = self.who();
-                Setback::unavailable(format!(
-                    "not sent to {who}: it could not be counted: {error}"
-                ))
-            }
-        })
-    }
-
-    /// What an answer's headers say of the hour; without one that is counted they mean nothing.
-    async fn hear(
-        &self,
-        taken: Option<Hour>,
-        received: &mut Received,
-        asked_at: Timestamp,
-        now: Timestamp,
-    ) {
-        let Received::Answered(raw) = received else {
-            return;
-        };
-        let (Some(budget), Some(known)) = (&self.terms.budget, taken) else {
-            raw.rate = None;
-            return;
-        };
-        if let Some(rate) = raw.rate {
-            let refused = raw.spent_hour().is_some();
-            budget.heard(rate, refused, known, asked_at, now).await;
-        }
-    }
-
-    /// Who is told that the hour is used up comes back after those that matter more.
-    async fn in_turn_again(
-        &self,
-        talk: &Talk<'_>,
-        result: Result<Answer, Setback>,
-    ) -> Result<Answer, Setback> {
-        match (result, &self.terms.budget) {
-            (Err(Setback::Held(away)), Some(budget))
-                if matches!(away.because, Because::HourSpent { .. }) =>
-            {
-                let away = budget.spent(talk.rank, away, talk.scene.entropy).await;
-                Err(Setback::Held(away))
-            }
-            (result, _) => result,
-        }
-    }
-
-    /// How long a request may wait for its turn.
-    fn longest_turn(&self, rank: Rank) -> Duration {
-        match rank {
-            Rank::Order if self.terms.budget.is_some() => {
-                LONGEST_TURN_OF_AN_ORDER.min(self.timeout)
-            }
-            Rank::Look | Rank::Other if self.terms.budget.is_some() => {
-                LONGEST_TURN_OF_A_LOOK.min(self.timeout)
-            }
-            Rank::Urgent | Rank::Order | Rank::Look | Rank::Other => self.timeout,
-        }
     }
 
     fn rate(&self) -> Rate<'_> {

@@ -9,6 +9,7 @@ mod billing;
 mod breaker;
 mod budget;
 mod carrier;
+mod counted;
 mod fields;
 mod gate;
 mod herald;

@@ -162,21 +162,7 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
     let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
     let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
     if status == 429 {
-        // Turned away unseen, by the API or by a firewall before it: that says nothing of the
-        // request, only of how many there were before.
-        if let Some(rate) = raw.spent_hour() {
-            let most = rate.limit.unwrap_or(0);
-            return Err(Setback::Held(Away {
-                because: Because::HourSpent { most },
-                until: now.plus(rate.pause().or(named(pause)).unwrap_or(UNNAMED_PAUSE)),
-                error: Some(format!("{who} answered 429: {}", words(&raw))),
-            }));
-        }
-        return Err(Setback::Held(Away {
-            because: Because::Asked,
-            until: now.plus(named(pause).unwrap_or(UNNAMED_PAUSE)),
-            error: Some(format!("{who} answered 429: too many requests")),
-        }));
+        return Err(Setback::Held(turned_away(who, &raw, pause, now)));
     }
     if raw.is_html() {
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
@@ -224,6 +210,24 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
             "answered {status}: a redirect, which is not followed"
         )),
         _ => unclear(&format!("answered {status}: {}", words(&raw))),
+    }
+}
+
+/// What a 429 means. Turned away unseen, by the API or by a firewall before it: that says nothing
+/// of the request, only of how many there were before.
+fn turned_away(who: &str, raw: &Raw, pause: Option<Duration>, now: Timestamp) -> Away {
+    if let Some(rate) = raw.spent_hour() {
+        let most = rate.limit.unwrap_or(0);
+        return Away {
+            because: Because::HourSpent { most },
+            until: now.plus(rate.pause().or(named(pause)).unwrap_or(UNNAMED_PAUSE)),
+            error: Some(format!("{who} answered 429: {}", words(raw))),
+        };
+    }
+    Away {
+        because: Because::Asked,
+        until: now.plus(named(pause).unwrap_or(UNNAMED_PAUSE)),
+        error: Some(format!("{who} answered 429: too many requests")),
     }
 }
 

@@ -75,7 +75,7 @@ fn an_hour_that_is_used_up_is_no_limit_that_a_person_hears_of() {
             step,
             &Outcome::Held(spent.clone()),
             now(),
-            &Halves,
+            &Fixed(0),
             &RULES,
         )
         .step;
@@ -177,7 +177,12 @@ fn an_outage_does_not_use_up_the_patience_with_something_slow() {
 fn the_time_in_which_a_busy_supplier_limits_requests_counts() {
     let mut step = create();
     step.unknown_since = Some(now());
-    for because in [Because::Asked, Because::Crowded] {
+    for because in [
+        Because::Asked,
+        Because::Crowded,
+        Because::HourSpent { most: 3600 },
+        Because::HourKept,
+    ] {
         let ended = held(step.clone(), &away(because), now());
         assert_eq!(ended.step.unknown_since, Some(now()), "{because:?}");
     }

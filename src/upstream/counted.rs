@@ -1,0 +1,84 @@
+//! What a line does where its upstream's hour of requests is counted: it takes one before it sends,
+//! listens to what the answer says of the count, and lets what matters more go first. IO, but
+//! only through whoever keeps the count.
+
+use std::time::Duration;
+
+use super::budget::Denied;
+use super::line::Line;
+use super::talk::Talk;
+use super::wire::{Answer, Received, Setback};
+use crate::domain::{Because, Hour, Rank, Timestamp};
+
+/// Where an hour's requests are counted, no look stands in the queue for longer than this, and
+/// no order for longer than that: suspensions come behind what was there before them.
+const LONGEST_TURN_OF_A_LOOK: Duration = Duration::from_secs(1);
+const LONGEST_TURN_OF_AN_ORDER: Duration = Duration::from_secs(5);
+
+impl Line {
+    /// Takes one of the hour's requests, where those are counted.
+    pub(super) async fn take(&self, talk: &Talk<'_>) -> Result<Option<Hour>, Setback> {
+        let Some(budget) = self.budget() else {
+            return Ok(None);
+        };
+        let taken = budget.take(talk.rank, talk.now(), talk.scene.entropy);
+        taken.await.map(Some).map_err(|denied| match denied {
+            Denied::Away(away) => Setback::Held(away),
+            Denied::Unknown(error) => {
+                let who = self.who();
+                Setback::unavailable(format!(
+                    "not sent to {who}: it could not be counted: {error}"
+                ))
+            }
+        })
+    }
+
+    /// What an answer's headers say of the hour; without one that is counted they mean nothing.
+    pub(super) async fn hear(
+        &self,
+        taken: Option<Hour>,
+        received: &mut Received,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Received::Answered(raw) = received else {
+            return;
+        };
+        let (Some(budget), Some(known)) = (self.budget(), taken) else {
+            raw.rate = None;
+            return;
+        };
+        if let Some(rate) = raw.rate {
+            let refused = raw.spent_hour().is_some();
+            budget.heard(rate, refused, known, asked_at, now).await;
+        }
+    }
+
+    /// Who is told that the hour is used up comes back after those that matter more.
+    pub(super) async fn in_turn_again(
+        &self,
+        talk: &Talk<'_>,
+        result: Result<Answer, Setback>,
+    ) -> Result<Answer, Setback> {
+        match (result, self.budget()) {
+            (Err(Setback::Held(away)), Some(budget))
+                if matches!(away.because, Because::HourSpent { .. }) =>
+            {
+                let away = budget.spent(talk.rank, away, talk.scene.entropy).await;
+                Err(Setback::Held(away))
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// How long a request may wait for its turn.
+    pub(super) fn longest_turn(&self, rank: Rank) -> Duration {
+        match rank {
+            Rank::Order if self.budget().is_some() => LONGEST_TURN_OF_AN_ORDER.min(self.timeout()),
+            Rank::Look | Rank::Other if self.budget().is_some() => {
+                LONGEST_TURN_OF_A_LOOK.min(self.timeout())
+            }
+            Rank::Urgent | Rank::Order | Rank::Look | Rank::Other => self.timeout(),
+        }
+    }
+}
