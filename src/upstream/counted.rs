@@ -8,7 +8,7 @@ use super::budget::Denied;
 use super::line::Line;
 use super::talk::Talk;
 use super::wire::{Answer, Received, Setback};
-use crate::domain::{Because, Hour, Rank, Timestamp};
+use crate::domain::{Because, Hour, Rank, RateLimit, Timestamp};
 
 /// Where an hour's requests are counted, no look stands in the queue for longer than this, and
 /// no order for longer than that: suspensions come behind what was there before them.
@@ -33,25 +33,32 @@ impl Line {
         })
     }
 
-    /// What an answer's headers say of the hour; without one that is counted they mean nothing.
+    /// What an answer's headers say of the hour, and whether it was turned away for it; where none
+    /// is counted they mean nothing, for the step either.
+    pub(super) fn said_of_hour(&self, received: &mut Received) -> Option<(RateLimit, bool)> {
+        let Received::Answered(raw) = received else {
+            return None;
+        };
+        if self.budget().is_none() {
+            raw.rate = None;
+        }
+        Some((raw.rate?, raw.spent_hour().is_some()))
+    }
+
+    /// Takes that into account. The answer is in the trace by then: nothing of it is lost should
+    /// the count keep it waiting.
     pub(super) async fn hear(
         &self,
         taken: Option<Hour>,
-        received: &mut Received,
+        said: Option<(RateLimit, bool)>,
         asked_at: Timestamp,
         now: Timestamp,
     ) {
-        let Received::Answered(raw) = received else {
+        let (Some(budget), Some(known), Some((rate, refused))) = (self.budget(), taken, said)
+        else {
             return;
         };
-        let (Some(budget), Some(known)) = (self.budget(), taken) else {
-            raw.rate = None;
-            return;
-        };
-        if let Some(rate) = raw.rate {
-            let refused = raw.spent_hour().is_some();
-            budget.heard(rate, refused, known, asked_at, now).await;
-        }
+        budget.heard(rate, refused, known, asked_at, now).await;
     }
 
     /// Who is told that the hour is used up comes back after those that matter more.

@@ -184,7 +184,7 @@ impl Line {
         let asked_at = talk.now();
         let mut received = self.exchange(ask).await;
         let now = talk.now();
-        self.hear(taken, &mut received, asked_at, now).await;
+        let said = self.said_of_hour(&mut received);
         let shown = shown_response(talk, ask, &received);
         let health = health(&ask.expect, &received, now);
         let result = classify(self.who(), &ask.expect, received, now);
@@ -195,6 +195,7 @@ impl Line {
         };
         let wrote = ask.expect.intent == Intent::Write && !undone;
         talk.ends(shown, before || wrote);
+        self.hear(taken, said, asked_at, now).await;
         self.gate
             .heard(health, &failure(talk, &result), now, talk.scene.entropy);
         let held = self.gate.held(now);
