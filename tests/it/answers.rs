@@ -157,6 +157,13 @@ async fn the_admin_api_wants_its_token_and_names_wrong_parameters() {
             assert_eq!(reply.status == 404, path == "/nothing", "{reply:?}");
         }
     }
+    let upstreams = app.api.get("/upstreams").await;
+    let hivelocity = &upstreams["items"][0];
+    assert_eq!(hivelocity["upstream"], "hivelocity", "{upstreams}");
+    assert_eq!(hivelocity["reachable"], true);
+    assert!(hivelocity["requests_used"].as_u64().unwrap() > 0);
+    assert!(hivelocity["window_ends_at"].is_string() && hivelocity["oldest_waiting"].is_null());
+    assert!(upstreams["items"][1]["requests_left"].is_null());
     for (path, status) in [
         ("/runs?stauts=paused", 400),
         ("/runs?status=pausd", 400),
