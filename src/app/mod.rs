@@ -2,6 +2,7 @@
 
 mod pace;
 mod parts;
+mod steady;
 mod system;
 
 use std::net::SocketAddr;

@@ -24,6 +24,7 @@ use crate::verify::Keys;
 use crate::web::Web;
 
 use super::pace::{SharedPace, StoreHours};
+use super::steady::SteadyClock;
 use super::{AppError, SystemClock, SystemEntropy};
 
 /// A supplier that does not answer is asked again at least this often.
@@ -66,7 +67,7 @@ impl Surroundings {
     /// The real ones.
     pub fn real() -> Self {
         Self {
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::new(Arc::new(SystemClock))),
             entropy: Arc::new(SystemEntropy),
             carrier: Carrier::Network,
         }
@@ -114,6 +115,8 @@ fn upstreams_by(
             api_key: hivelocity.api_key.clone(),
             multi: hivelocity.account_model == crate::catalogue::AccountModel::Multi,
             act_as_token: hivelocity.act_as == crate::catalogue::ActAs::Token,
+            order_groups: hivelocity.order_with == crate::catalogue::OrderWith::OrderGroup,
+            poll_interval: hivelocity.poll_interval,
             requests_per_second: hivelocity.requests_per_second,
             requests_per_hour: hivelocity.requests_per_hour,
             timeout: hivelocity.timeout,
@@ -196,7 +199,10 @@ pub fn engine_in(
         dry_run: config.policy.dry_run,
         vault: Vault::new(config.admin.encryption_key),
         // Processes that share a database must agree on the time: there it is the database's.
-        clock: store.clock().unwrap_or(surroundings.clock),
+        clock: match store.clock() {
+            Some(database) => Arc::new(SteadyClock::new(database)),
+            None => surroundings.clock,
+        },
         store,
         entropy: surroundings.entropy,
         stopping,
@@ -235,7 +241,11 @@ pub(super) fn web(
         Arc::clone(&engine.catalogue),
         engine.store.clone(),
         Arc::new(ids),
-        Arc::clone(&engine.clock),
+        // Senders sign by the wall clock, however it was set.
+        engine
+            .store
+            .clock()
+            .unwrap_or_else(|| Arc::new(SystemClock)),
     );
     Ok(Web::new(
         receiver,

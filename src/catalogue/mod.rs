@@ -25,7 +25,7 @@ pub use error::{CatalogueError, ProductProblem, RenderError, TextProblem};
 pub use period::{Period, UnknownPeriod};
 pub use policy::{
     AccountModel, ActAs, CreateClientOn, DeactivateClient, DeviceOnSuspend, DeviceOnTerminate,
-    LicenceOnSuspend, SubUserPer, UnknownWord, Word,
+    LicenceOnSuspend, OrderWith, SubUserPer, UnknownWord, Word,
 };
 pub use product::{DeviceSpec, HivelocityProduct, LicenceSpec, OneHProduct, Product};
 pub use settings::{HivelocitySettings, OneHSettings, ProductSettings};

@@ -80,6 +80,15 @@ words! {
     }
 }
 words! {
+    /// How a device is ordered.
+    OrderWith {
+        /// Into an order group named after the service.
+        OrderGroup = "order_group",
+        /// By itself.
+        Single = "single",
+    }
+}
+words! {
     /// How calls are made for a controlled client.
     ActAs {
         /// The reseller's key with `?controlledClientId=`.

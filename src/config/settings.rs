@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::catalogue::{
-    AccountModel, ActAs, Catalogue, CreateClientOn, DeactivateClient, SubUserPer,
+    AccountModel, ActAs, Catalogue, CreateClientOn, DeactivateClient, OrderWith, SubUserPer,
 };
 use crate::domain::Secret;
 
@@ -120,7 +120,9 @@ pub struct Hivelocity {
     pub owner_email: String,
     /// When a controlled client is made.
     pub create_client_on: CreateClientOn,
-    /// How often a device being built is looked at.
+    /// How a device is ordered.
+    pub order_with: OrderWith,
+    /// The shortest time between two looks at a device being built.
     pub poll_interval: Duration,
     /// How long the mark must stay absent after an unclear answer before a create is sent again.
     pub absent_after: Duration,

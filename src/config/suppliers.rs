@@ -1,13 +1,13 @@
 //! The sections about the suppliers, and what they need for the products that are sold. Pure,
 //! except that secrets may come from files.
 
-use std::time::Duration;
-
 use super::process::{DAY, MILLISECOND};
 use super::section::{Problems, Section};
 use super::settings::{Hivelocity, OneH};
 use super::values;
-use crate::catalogue::{AccountModel, ActAs, CreateClientOn, ProductSettings, SubUserPer};
+use crate::catalogue::{
+    AccountModel, ActAs, CreateClientOn, OrderWith, ProductSettings, SubUserPer,
+};
 
 /// Stands in for the reseller's address where everything is a stand-in.
 const SANDBOX_EMAIL: &str = "owner@sandbox.invalid";
@@ -16,8 +16,6 @@ const WEB_ADDRESS: &str = "an http or https address, e.g. \"https://api.example/
 
 pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
     let base_url = section.parsed("base_url", WEB_ADDRESS, values::base_address);
-    let poll_interval = section.duration("poll_interval", MILLISECOND..=DAY);
-    let timeout = section.duration("timeout", MILLISECOND..=DAY);
     let settings = Hivelocity {
         base_url: base_url.unwrap_or_default(),
         api_key: section.secret("api_key"),
@@ -25,25 +23,16 @@ pub(super) fn hivelocity(mut section: Section<'_>) -> Hivelocity {
         act_as: section.word("act_as", ActAs::Query),
         owner_email: owner_email(&mut section),
         create_client_on: section.word("create_client_on", CreateClientOn::FirstOrder),
-        poll_interval,
-        absent_after: absent_after(&mut section, poll_interval, timeout),
+        order_with: section.word("order_with", OrderWith::OrderGroup),
+        poll_interval: section.duration("poll_interval", MILLISECOND..=DAY),
+        absent_after: section.duration("absent_after", MILLISECOND..=DAY),
         requests_per_second: section.whole("requests_per_second", 1..=1_000_000),
         requests_per_hour: section.whole("requests_per_hour", 100..=1_000_000_000),
-        timeout,
+        timeout: section.duration("timeout", MILLISECOND..=DAY),
         breaker_after: section.whole("breaker_after", 0..=1_000_000),
     };
     section.finish();
     settings
-}
-
-/// Unless told, half the pace at which devices are looked at, for that is how fast things become
-/// visible at this supplier; and as long as a request may take, for one whose answer was lost
-/// may still be under way behind a proxy.
-fn absent_after(section: &mut Section<'_>, poll_interval: Duration, timeout: Duration) -> Duration {
-    if section.value("absent_after").is_none() {
-        return (poll_interval / 2).max(timeout).max(Duration::from_secs(2));
-    }
-    section.duration("absent_after", Duration::ZERO..=DAY)
 }
 
 fn owner_email(section: &mut Section<'_>) -> String {

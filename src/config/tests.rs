@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::catalogue::{AccountModel, ActAs, CreateClientOn, DeactivateClient, SubUserPer};
+use crate::catalogue::{
+    AccountModel, ActAs, CreateClientOn, DeactivateClient, OrderWith, SubUserPer,
+};
 
 pub(super) const TOKEN: &str = "a-token-of-enough-characters";
 pub(super) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -59,7 +61,8 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(hivelocity.act_as, ActAs::Query);
     assert_eq!(hivelocity.create_client_on, CreateClientOn::FirstOrder);
     assert_eq!(hivelocity.poll_interval, Duration::from_secs(20));
-    assert_eq!(hivelocity.absent_after, Duration::from_secs(30));
+    assert_eq!(hivelocity.order_with, OrderWith::OrderGroup);
+    assert_eq!(hivelocity.absent_after, Duration::from_mins(15));
     assert_eq!(
         (
             hivelocity.requests_per_second,

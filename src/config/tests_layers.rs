@@ -53,7 +53,8 @@ fn the_shipped_file_has_every_key() {
         (
             "[hivelocity]",
             "base_url api_key account_model act_as owner_email create_client_on \
-          poll_interval absent_after requests_per_second requests_per_hour timeout breaker_after",
+          order_with poll_interval absent_after requests_per_second requests_per_hour timeout \
+          breaker_after",
         ),
         (
             "[one_h]",

@@ -29,6 +29,12 @@ impl Lease {
         self.until.store(i64::MIN, Ordering::Relaxed);
     }
 
+    /// Whether it ended by the clock, and not because the store said so.
+    pub fn has_run_out(&self, now: Timestamp) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until != i64::MIN && now.micros() >= until
+    }
+
     /// Whether it surely holds now.
     pub fn holds(&self, now: Timestamp) -> bool {
         now.micros() < self.until.load(Ordering::Relaxed)
@@ -47,7 +53,8 @@ mod tests {
         lease.extend(at(20));
         lease.extend(at(15));
         assert!(lease.holds(at(19)));
+        assert!(!lease.has_run_out(at(19)) && lease.has_run_out(at(20)));
         lease.lose();
-        assert!(!lease.holds(at(0)));
+        assert!(!lease.holds(at(0)) && !lease.has_run_out(at(30)));
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::away::Away;
+use super::pause::PauseReason;
 
 /// Whether an attempt may send the request that changes something, or may only look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Outcome {
         /// When to look again.
         again: Again,
     },
+    /// It looked, found nothing, and what it saw is to be stored; then the request may leave.
+    Prepared,
     /// A look-only attempt found no mark.
     Absent,
     /// Surely not done, and trying again will not help: a person.
@@ -54,17 +57,70 @@ pub enum Outcome {
     },
     /// Perhaps done.
     Ambiguous(String),
+    /// Nothing failed, but a person has to decide.
+    NeedsPerson(Decision),
     /// Surely not done, and for no fault of the step's: its upstream is left alone for now, or
     /// limits requests.
     Held(Away),
 }
 
+/// What a person has to decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Why, in a word.
+    pub why: PauseReason,
+    /// What was seen and what the ways out are. `{run}` stands for the run's id.
+    pub sentence: String,
+    /// What an approval allows, where there is such a way out.
+    pub allows: Option<Allowance>,
+}
+
+/// What an approval allows at a supplier: exactly what the person was shown, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowance {
+    /// These devices are cancelled.
+    CancelDevices(Vec<i64>),
+    /// These controlled clients are deactivated.
+    DeactivateClients(Vec<i64>),
+    /// None of these orders is the service's.
+    IgnoreOrders(Vec<i64>),
+}
+
+impl Allowance {
+    /// The devices that may be cancelled.
+    pub fn devices(&self) -> &[i64] {
+        match self {
+            Self::CancelDevices(ids) => ids,
+            Self::DeactivateClients(_) | Self::IgnoreOrders(_) => &[],
+        }
+    }
+
+    /// The controlled clients that may be deactivated.
+    pub fn clients(&self) -> &[i64] {
+        match self {
+            Self::DeactivateClients(ids) => ids,
+            Self::CancelDevices(_) | Self::IgnoreOrders(_) => &[],
+        }
+    }
+
+    /// The orders that are not the service's; none where nothing was said of orders.
+    pub fn ignored_orders(&self) -> Option<&[i64]> {
+        match self {
+            Self::IgnoreOrders(ids) => Some(ids),
+            Self::CancelDevices(_) | Self::DeactivateClients(_) => None,
+        }
+    }
+}
+
 /// How soon to look again at something that takes its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
+    /// A device that is being built: by how long its product usually takes.
+    Build,
     /// Minutes to hours: at the configured poll interval.
     Slow,
-    /// Seconds: soon, then ever more slowly, up to the poll interval.
+    /// Seconds: after half a poll interval, then ever more slowly.
     Soon,
 }
 

@@ -33,11 +33,15 @@ pub enum PauseReason {
     CannotRead,
     /// It was begun for real, and `policy.dry_run` was switched on since.
     DryRun,
+    /// Two devices carry one service's mark.
+    DeviceTwice,
+    /// Two controlled clients carry one customer's mark.
+    ClientTwice,
 }
 
 impl PauseReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::RetriesSpent,
         Self::Refused,
         Self::UnknownOutcome,
@@ -50,6 +54,8 @@ impl PauseReason {
         Self::WrongState,
         Self::CannotRead,
         Self::DryRun,
+        Self::DeviceTwice,
+        Self::ClientTwice,
     ];
 
     /// The word on the wire, in metrics and in the store.
@@ -67,6 +73,8 @@ impl PauseReason {
             Self::WrongState => "wrong_state",
             Self::CannotRead => "cannot_read",
             Self::DryRun => "dry_run",
+            Self::DeviceTwice => "device_twice",
+            Self::ClientTwice => "client_twice",
         }
     }
 

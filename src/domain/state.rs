@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::PendingOrder;
 use super::run::OrderKey;
 
 /// Where a service stands, as the last planned lifecycle event wants it.
@@ -106,6 +107,21 @@ pub struct ServiceState {
     /// Hivelocity's order of the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_order_id: Option<i64>,
+    /// Every order that the request became, where Hivelocity made several of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_orders: Vec<i64>,
+    /// When the device was ordered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_ordered_at: Option<super::time::Timestamp>,
+    /// Where Hivelocity's order stood when it was last looked at, in Hivelocity's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_order_status: Option<String>,
+    /// When that order was first seen to be complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_order_complete_at: Option<super::time::Timestamp>,
+    /// An order whose request may have left and of which nothing is known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_order: Option<PendingOrder>,
     /// The Hivelocity product that was ordered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_product_id: Option<i64>,
@@ -136,6 +152,17 @@ pub struct ServiceState {
     /// When the service was last renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_at: Option<super::time::Timestamp>,
+}
+
+impl ServiceState {
+    /// Its orders at Hivelocity, each once.
+    pub fn order_ids(&self) -> Vec<i64> {
+        let first = self.device_order_id;
+        let others = self.device_orders.iter().copied();
+        let mut orders: Vec<i64> = first.into_iter().collect();
+        orders.extend(others.filter(|order| Some(*order) != first));
+        orders
+    }
 }
 
 /// A customer as the store knows it.

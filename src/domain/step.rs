@@ -370,6 +370,7 @@ impl StepAction {
         matches!(
             self,
             Self::CreateClient { .. }
+                | Self::DeployDevice { .. }
                 | Self::DeactivateClient
                 | Self::AddUser { .. }
                 | Self::UpdateUser { .. }
@@ -402,6 +403,15 @@ pub struct Step {
     /// When the first attempt was made; counted anew when the step was held, or when a person let
     /// it go on.
     pub began_at: Option<super::time::Timestamp>,
+    /// Whether the last attempt was allowed to send what creates or destroys something.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub sends: bool,
+    /// What an approval allows at the supplier, as the person who is asked was shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allows: Option<super::outcome::Allowance>,
+    /// Whether people were told that it takes far longer than usual.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub told_slow: bool,
     /// How many attempts came to nothing because the upstream was left alone or limits requests.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub in_vain: u32,
@@ -419,6 +429,21 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// Steps of older versions did not say; what is not known counts as sent.
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_yes(flag: &bool) -> bool {
+    *flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_no(flag: &bool) -> bool {
+    !*flag
+}
+
 impl Step {
     /// A step that has not begun.
     pub fn new(seq: u32, action: StepAction) -> Self {
@@ -431,6 +456,9 @@ impl Step {
             approved: false,
             unknown_since: None,
             began_at: None,
+            sends: true,
+            allows: None,
+            told_slow: false,
             in_vain: 0,
             limited_since: None,
             output: Value::Null,

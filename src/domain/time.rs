@@ -19,6 +19,12 @@ pub struct NotATime;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// How much time has surely passed since `then`: a clock that is set forward makes it no
+    /// longer, and time that nobody measured does not count.
+    fn surely_since(&self, then: Timestamp) -> Duration {
+        self.now().since(then)
+    }
 }
 
 impl Timestamp {

@@ -30,6 +30,8 @@ pub(super) struct Drive<'e> {
     pending: Pending,
     overtaken: bool,
     protected: bool,
+    /// The service's orders at Hivelocity that the store has noted as its own.
+    noted_orders: Vec<i64>,
 }
 
 /// What to do with the step that is next.
@@ -53,6 +55,7 @@ impl<'e> Drive<'e> {
         run.terminated_later &= !protected;
         let overtaken = run.terminated_later;
         Self {
+            noted_orders: run.service.order_ids(),
             protected,
             engine,
             run,
@@ -139,10 +142,12 @@ impl<'e> Drive<'e> {
     /// A step found running was cut off: its request may have left.
     fn note_interruption(&mut self) {
         let now = self.now();
+        let mut cut_off = Vec::new();
         for step in &mut self.steps {
             if step.status == StepStatus::Running {
                 let n = step.attempts;
                 *step = plan::interrupted(step.clone(), now);
+                cut_off.push(step.clone());
                 self.pending.step(step);
                 self.pending.attempt(AttemptRow {
                     seq: step.seq,
@@ -152,6 +157,16 @@ impl<'e> Drive<'e> {
                     exchanges: Vec::new(),
                     error: Some("billhook stopped before the answer was recorded".to_owned()),
                 });
+            }
+        }
+        for step in cut_off {
+            self.keep_pending_order(&step, false);
+        }
+        // A step of an older version is unclear without the state's knowing.
+        let unclear = |step: &&Step| !step.status.is_over() && step.unknown_since.is_some();
+        for step in self.steps.clone().iter().filter(unclear) {
+            if self.run.service.pending_order.is_none() {
+                self.keep_pending_order(step, false);
             }
         }
     }
@@ -217,7 +232,7 @@ impl<'e> Drive<'e> {
             self.patch(&plan.service_now, &plan.customer_now);
         }
         for (seq, action) in (1..).zip(plan.steps) {
-            let step = Step::new(seq, action);
+            let step = plan::inherit(Step::new(seq, action), &self.run.service);
             self.pending.step(&step);
             self.steps.push(step);
         }
@@ -241,7 +256,7 @@ impl<'e> Drive<'e> {
     }
 
     fn prepare(&mut self, index: usize) -> Prepared {
-        let (now, engine) = (self.now(), self.engine);
+        let engine = self.engine;
         let Some(step) = self.steps.get_mut(index) else {
             return Prepared::Settled;
         };
@@ -268,6 +283,8 @@ impl<'e> Drive<'e> {
             );
             step.status = StepStatus::Paused;
             step.error = Some(reason.clone());
+            // This asks for the step alone: what was shown before is not allowed with it.
+            step.allows = None;
             let step = step.clone();
             self.pending.step(&step);
             return Prepared::Stop(Stand::paused(PauseReason::Approval, reason));
@@ -280,7 +297,8 @@ impl<'e> Drive<'e> {
         let permit = if self.overtaken {
             Permit::LookOnly
         } else {
-            plan::permit(step, now, &engine.retry)
+            let proven = engine.proven(step.unknown_since);
+            plan::permit(step, proven, &engine.retry)
         };
         Prepared::Begin(permit)
     }
@@ -339,6 +357,10 @@ impl<'e> Drive<'e> {
     }
 
     async fn stop(mut self, stand: Stand) -> Result<(), StoreError> {
+        let next = self.steps.iter().find(|step| !step.status.is_over());
+        if let Some(step) = next.cloned() {
+            self.give_up_preparation(&step);
+        }
         let told = stand.clone();
         if let Some(alert) = self.alert(&stand) {
             self.pending.alert(alert);
@@ -357,9 +379,13 @@ impl<'e> Drive<'e> {
     /// What people are told of a run that is paused, where they want to be told.
     fn alert(&self, stand: &Stand) -> Option<String> {
         let reason = stand.pause_reason.filter(|_| self.engine.alerts)?;
+        Some(self.alert_of("run.paused", Some(reason), stand.error.as_deref()))
+    }
+
+    fn alert_of(&self, kind: &str, reason: Option<PauseReason>, error: Option<&str>) -> String {
         let run = &self.run;
         let alert = json!({
-            "type": "run.paused",
+            "type": kind,
             "occurred_at": self.now(),
             "run_id": run.id,
             "delivery_id": run.delivery_id,
@@ -367,10 +393,20 @@ impl<'e> Drive<'e> {
             "customer_id": run.customer_id,
             "service_id": run.service_id,
             "event": run.kind.name(),
-            "reason": reason.name(),
-            "error": stand.error,
+            "reason": reason.map(PauseReason::name),
+            "error": error,
         });
-        Some(alert.to_string())
+        alert.to_string()
+    }
+
+    /// An order that has become known to be this service's is noted as such with the next write.
+    fn note_known_orders(&mut self) {
+        for order in self.run.service.order_ids() {
+            if !self.noted_orders.contains(&order) {
+                self.noted_orders.push(order);
+                self.pending.order(order);
+            }
+        }
     }
 
     async fn write(
@@ -379,6 +415,7 @@ impl<'e> Drive<'e> {
         begins: Option<(Step, AttemptRow)>,
         acquire: bool,
     ) -> Result<Advanced, StoreError> {
+        self.note_known_orders();
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
         let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
@@ -400,6 +437,14 @@ impl<'e> Drive<'e> {
 }
 
 impl Engine {
+    /// That moment and the time that has surely passed since then; now where there is none.
+    fn proven(&self, since: Option<Timestamp>) -> Timestamp {
+        match since {
+            Some(since) => since.plus(self.clock.surely_since(since)),
+            None => self.clock.now(),
+        }
+    }
+
     fn waits_for_approval(&self, step: &Step, replayed: bool) -> bool {
         // Deactivating a client cannot be undone at Hivelocity: never without a person. Nor is a
         // server wiped once more because somebody replays what happened last week.

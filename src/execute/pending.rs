@@ -1,5 +1,7 @@
 //! What became true of a run since the last write, gathered so that one write takes it all.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::domain::pause::PauseReason;
@@ -19,6 +21,8 @@ pub(super) struct Pending {
     at_end: Option<AtEnd>,
     alert: Option<String>,
     release_claim: bool,
+    orders: Vec<i64>,
+    built: Option<(i64, Duration)>,
 }
 
 /// Where the run stands after a write.
@@ -103,6 +107,16 @@ impl Pending {
         self.alert = Some(alert);
     }
 
+    /// An order at Hivelocity that is the service's.
+    pub(super) fn order(&mut self, order: i64) {
+        self.orders.push(order);
+    }
+
+    /// A device of this product came up after this long.
+    pub(super) fn built(&mut self, product: i64, took: Duration) {
+        self.built = Some((product, took));
+    }
+
     pub(super) fn release_claim(&mut self) {
         self.release_claim = true;
     }
@@ -141,6 +155,8 @@ impl Pending {
             begins,
             service_patch: self.service,
             customer_patch: self.customer,
+            orders: self.orders,
+            built: self.built,
             claim,
             now,
         }

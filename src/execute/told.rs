@@ -10,7 +10,10 @@ use super::pending::Stand;
 /// Why an attempt did not succeed; none when nothing is wrong.
 pub(super) fn why(outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::NotYet { .. } => None,
+        Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::NotYet { .. } | Outcome::Prepared => {
+            None
+        }
+        Outcome::NeedsPerson(decision) => Some(decision.sentence.clone()),
         Outcome::Absent => Some("the mark is not there".to_owned()),
         Outcome::Held(away) => away.error.clone(),
         Outcome::Rejected(error)

@@ -79,8 +79,10 @@ pub fn spared(step: &Step, outcome: Outcome, away: Option<Away>, now: Timestamp)
         | Outcome::Done(_)
         | Outcome::AlreadySo(_)
         | Outcome::NotYet { .. }
+        | Outcome::Prepared
         | Outcome::Absent
         | Outcome::Rejected(_)
+        | Outcome::NeedsPerson(_)
         | Outcome::Held(_) => outcome,
     }
 }

@@ -25,7 +25,9 @@ mod device;
 mod guard;
 mod held;
 mod licence;
+mod looks;
 mod marks;
+mod ordering;
 mod overtaken;
 mod package;
 mod paid;
@@ -51,10 +53,13 @@ use crate::domain::{
 
 pub use guard::{Guard, guard};
 pub use held::{held, spared};
+pub use looks::usual_build;
 pub use marks::{client_company, client_mark, device_tag, username};
+pub use ordering::{inherit, may_leave, order_settled, request_leaves, settled_order};
 use overtaken::overtaken;
 pub use settle::{
-    Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, surely_absent,
+    Build, Moment, Next, RetryRules, Settled, begin, interrupted, permit, retry, settle,
+    surely_absent, tell_slow,
 };
 pub use user::{after_a_closing, protector};
 

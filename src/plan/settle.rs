@@ -15,25 +15,27 @@ use crate::domain::{
 };
 
 use super::held::held;
+use super::looks::{is_overdue, next_look};
 use super::words::{looking, sought, upstream};
 
-/// The first pause before looking again at something that takes seconds.
-const SOON: Duration = Duration::from_millis(250);
-/// How fast those pauses grow.
-const SOON_GROWTH: f64 = 1.6;
 /// The first pause before looking for what an unclear answer may have left.
 const PROBE: Duration = Duration::from_millis(500);
 /// The longest such pause after an unclear answer.
 const PROBE_MAX: Duration = Duration::from_secs(5);
-/// The longest pause between looks that find no mark.
+/// The longest pause between looks at 1H that find no mark.
 const LOOK: Duration = Duration::from_secs(2);
+/// And at Hivelocity.
+const LOOK_RARE: Duration = Duration::from_mins(3);
 /// An upstream may ask for patience, but a slip of its clock must not stop a run for ever.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
-/// A device that is not up after a week, or not switched after an hour, is a person's case.
+/// What takes minutes to hours and is not there after a week, or not switched after an hour, is a
+/// person's case. A build is waited for as long as it takes.
 const PATIENCE_SLOW: Duration = Duration::from_hours(7 * 24);
 const PATIENCE_SOON: Duration = Duration::from_hours(1);
 /// An upstream that does nothing but limit a step's requests for this long will not stop by itself.
 const PATIENCE_LIMITED: Duration = Duration::from_hours(24);
+/// 1H takes effect at once and refuses what is there already.
+const WINDOW_ONE_H: Duration = Duration::from_secs(3);
 /// No pause is shorter, so that a step never spins.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -52,6 +54,41 @@ pub struct RetryRules {
     pub absent_after: Duration,
 }
 
+/// When an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The present moment: what due times are counted from.
+    pub now: Timestamp,
+    /// The step's `unknown_since` and the time that has surely passed since then: never later than
+    /// `now`, and what windows are measured by. A clock that is set forward ends none.
+    pub proven: Timestamp,
+    /// How long the step has surely been tried; none: by the present moment.
+    pub waited: Option<Duration>,
+    /// The age of the build that is waited for, and how long its product usually takes.
+    pub build: Option<Build>,
+}
+
+/// A build that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// Since the order.
+    pub age: Duration,
+    /// What the product usually takes; none without experience.
+    pub usual: Option<Duration>,
+}
+
+impl From<Timestamp> for Moment {
+    /// A moment by a clock that is never set.
+    fn from(now: Timestamp) -> Self {
+        Self {
+            now,
+            proven: now,
+            waited: None,
+            build: None,
+        }
+    }
+}
+
 /// A step after an attempt, and what comes next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
@@ -66,6 +103,8 @@ pub struct Settled {
 pub enum Next {
     /// On to the next step.
     Go,
+    /// The same step again, at once.
+    Again,
     /// The same step again, not before `due`.
     At {
         /// When.
@@ -82,16 +121,19 @@ pub enum Next {
     },
 }
 
-/// The step as recorded before an attempt is made.
+/// The step as recorded before an attempt is made, which may send what creates or destroys
+/// something or only looks.
 #[must_use]
-pub fn begin(mut step: Step, now: Timestamp) -> Step {
+pub fn begin(mut step: Step, sends: bool, now: Timestamp) -> Step {
     step.status = StepStatus::Running;
+    step.sends = sends;
     step.attempts = step.attempts.saturating_add(1);
     step.began_at = step.began_at.or(Some(now));
     step
 }
 
-/// Whether the attempt may send what changes something.
+/// Whether the attempt may send what changes something. `now` is the step's `unknown_since` and the
+/// time that has surely passed since.
 pub fn permit(step: &Step, now: Timestamp, rules: &RetryRules) -> Permit {
     let Some(since) = step.unknown_since else {
         return Permit::Send;
@@ -106,10 +148,10 @@ pub fn permit(step: &Step, now: Timestamp, rules: &RetryRules) -> Permit {
 /// How long a create whose answer was unclear is only looked for.
 ///
 /// Hivelocity makes a second server or client without a word; 1H itself refuses a second user of
-/// a name (17) or a second licence on an IP (34).
+/// a name (17) or a second licence on an IP (34), so a few seconds are enough there.
 fn window(step: &Step, rules: &RetryRules) -> Duration {
     match step.action.kind() {
-        "one_h.add_user" | "one_h.add_license" => rules.absent_after / 10,
+        "one_h.add_user" | "one_h.add_license" => (rules.absent_after / 10).min(WINDOW_ONE_H),
         _ => rules.absent_after,
     }
 }
@@ -127,18 +169,18 @@ pub fn surely_absent(step: &Step, outcome: &Outcome, now: Timestamp, rules: &Ret
 /// request may have left.
 ///
 /// The time counts from now, not from an earlier unclear answer: the attempt that was cut off
-/// may itself have been one that was allowed to send again.
+/// may itself have been one that was allowed to send again. One that only looked sent nothing.
 #[must_use]
 pub fn interrupted(mut step: Step, now: Timestamp) -> Step {
     if step.status != StepStatus::Running {
         return step;
     }
     match step.action.repeat() {
-        Repeat::Harmless => step.status = StepStatus::Waiting,
-        Repeat::Create | Repeat::Destructive => {
+        Repeat::Create | Repeat::Destructive if step.sends => {
             step.status = StepStatus::Unknown;
             step.unknown_since = Some(now);
         }
+        Repeat::Harmless | Repeat::Create | Repeat::Destructive => step.status = resting(&step),
     }
     step.error = Some("the attempt was cut off before its end was recorded".to_owned());
     step
@@ -153,26 +195,36 @@ pub fn retry(mut step: Step) -> Step {
     step.failures = 0;
     step.began_at = None;
     step.limited_since = None;
+    if !step.approved {
+        step.allows = None;
+    }
     match step.action.repeat() {
         Repeat::Create => {}
         Repeat::Harmless | Repeat::Destructive => step.unknown_since = None,
     }
-    step.status = if step.unknown_since.is_some() {
+    step.status = resting(&step);
+    step
+}
+
+/// How a step stands between two attempts.
+fn resting(step: &Step) -> StepStatus {
+    if step.unknown_since.is_some() {
         StepStatus::Unknown
     } else {
         StepStatus::Waiting
-    };
-    step
+    }
 }
 
 /// The step after an attempt that ended with `outcome`.
 pub fn settle(
     mut step: Step,
     outcome: &Outcome,
-    now: Timestamp,
+    moment: impl Into<Moment>,
     entropy: &dyn Entropy,
     rules: &RetryRules,
 ) -> Settled {
+    let moment = moment.into();
+    let now = moment.now;
     if matches!(outcome, Outcome::Held(_)) {
         step.in_vain = step.in_vain.saturating_add(1);
     } else {
@@ -181,8 +233,9 @@ pub fn settle(
     match outcome {
         Outcome::Done(done) => succeeded(step, done.output.clone()),
         Outcome::AlreadySo(done) => succeeded(step, already(done)),
-        Outcome::NotYet { waiting_for, again } => not_yet(step, waiting_for, *again, now, rules),
-        Outcome::Absent => absent(step, now, rules),
+        Outcome::NotYet { waiting_for, again } => not_yet(step, waiting_for, *again, moment, rules),
+        Outcome::Prepared => prepared(step),
+        Outcome::Absent => absent(step, moment, rules),
         Outcome::Rejected(error) => {
             let reason = format!("{} was refused: {error}", step.action.kind());
             pause(step, error, PauseReason::Refused, reason)
@@ -190,12 +243,32 @@ pub fn settle(
         Outcome::Held(away) if away.because == Because::Asked => limited(step, away, now),
         Outcome::Held(away) => held(step, away, now),
         Outcome::Unavailable { error, retry_after } => {
-            failed(step, error, *retry_after, now, entropy, rules)
+            failed(step, error, *retry_after, moment, entropy, rules)
         }
         Outcome::Ambiguous(error) => match step.action.repeat() {
-            Repeat::Harmless => failed(step, error, None, now, entropy, rules),
-            Repeat::Create | Repeat::Destructive => unknown(step, error, now, rules),
+            Repeat::Create | Repeat::Destructive if step.sends => unknown(step, error, now, rules),
+            Repeat::Harmless | Repeat::Create | Repeat::Destructive => {
+                failed(step, error, None, moment, entropy, rules)
+            }
         },
+        Outcome::NeedsPerson(decision) => {
+            // What was allowed before was something else.
+            step.approved = false;
+            let sentence = decision.sentence.clone();
+            let mut settled = pause(step, &decision.sentence, decision.why, sentence);
+            settled.step.allows.clone_from(&decision.allows);
+            settled
+        }
+    }
+}
+
+/// What the attempt saw is stored with the next one's beginning, and on that its request leaves.
+fn prepared(mut step: Step) -> Settled {
+    step.status = resting(&step);
+    step.error = None;
+    Settled {
+        step,
+        next: Next::Again,
     }
 }
 
@@ -229,41 +302,70 @@ fn not_yet(
     mut step: Step,
     waiting_for: &str,
     again: Again,
-    now: Timestamp,
+    moment: Moment,
     rules: &RetryRules,
 ) -> Settled {
-    step.status = StepStatus::Waiting;
+    let now = moment.now;
     step.failures = 0;
     step.error = None;
     if step.action.repeat() == Repeat::Create {
         let open = step
             .unknown_since
-            .filter(|since| now < since.plus(window(&step, rules)));
+            .filter(|since| moment.proven < since.plus(window(&step, rules)));
         step.unknown_since = open.or(Some(now));
     }
-    let patience = match again {
-        Again::Slow => PATIENCE_SLOW,
-        Again::Soon => PATIENCE_SOON,
+    step.status = resting(&step);
+    let began = step.began_at.unwrap_or(now);
+    let age = moment.waited.unwrap_or_else(|| now.since(began));
+    let (delay, patience) = match again {
+        Again::Build => {
+            let build = moment.build.unwrap_or(Build { age, usual: None });
+            let pause = next_look(build.age, build.usual, rules.poll_interval);
+            return at(step, pause, now, waiting_for.to_owned());
+        }
+        Again::Slow => (rules.poll_interval, PATIENCE_SLOW),
+        Again::Soon => (soon(&step, rules), PATIENCE_SOON),
     };
-    if step
-        .began_at
-        .is_some_and(|began| now.since(began) > patience)
-    {
+    if age > patience {
         let reason = format!(
             "{} waits for {waiting_for} for too long",
             step.action.kind()
         );
         return pause(step, waiting_for, PauseReason::TooSlow, reason);
     }
-    let delay = match again {
-        Again::Slow => rules.poll_interval,
-        Again::Soon => grown(SOON, SOON_GROWTH, step.attempts).min(rules.poll_interval),
-    };
     at(step, delay, now, waiting_for.to_owned())
 }
 
+/// What takes seconds is looked at after half an interval, then ever more slowly: a switched
+/// server takes some 30 seconds, and each look is one of the hour's requests.
+fn soon(step: &Step, rules: &RetryRules) -> Duration {
+    let first = rules.poll_interval / 2;
+    let longest = rules.poll_interval.saturating_mul(3) / 2;
+    grown(first, 3.0, step.attempts.saturating_sub(1))
+        .min(longest)
+        .max(SHORTEST)
+}
+
+/// That people are to be told of a build that takes far longer than usual, once.
+pub fn tell_slow(step: &mut Step, build: Option<Build>) -> Option<String> {
+    let build = build.filter(|build| !step.told_slow && is_overdue(build.age, build.usual))?;
+    step.told_slow = true;
+    let minutes = |time: Duration| time.as_secs() / 60;
+    let usual = match build.usual {
+        Some(usual) => format!("this product usually takes {} minutes", minutes(usual)),
+        None => "this product was not built before".to_owned(),
+    };
+    Some(format!(
+        "{} has waited for {} minutes, and {usual}; Billhook goes on waiting: look at the order at \
+         Hivelocity",
+        step.action.kind(),
+        minutes(build.age)
+    ))
+}
+
 /// A look found no mark.
-fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
+fn absent(mut step: Step, moment: Moment, rules: &RetryRules) -> Settled {
+    let now = moment.now;
     match step.action.repeat() {
         Repeat::Destructive => {
             let kind = step.action.kind();
@@ -283,7 +385,7 @@ fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
             let until = step
                 .unknown_since
                 .map(|since| since.plus(window(&step, rules)));
-            let remaining = until.map_or(Duration::ZERO, |until| until.since(now));
+            let remaining = until.map_or(Duration::ZERO, |until| until.since(moment.proven));
             let waiting_for = if remaining.is_zero() {
                 format!(
                     "no trace of {} was found; sending it again",
@@ -292,7 +394,8 @@ fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
             } else {
                 looking(&step)
             };
-            at(step, remaining.min(LOOK), now, waiting_for)
+            let pause = remaining.min(look(&step, moment, rules));
+            at(step, pause, now, waiting_for)
         }
         Repeat::Harmless => {
             step.status = StepStatus::Waiting;
@@ -302,31 +405,39 @@ fn absent(mut step: Step, now: Timestamp, rules: &RetryRules) -> Settled {
     }
 }
 
+/// How soon a mark that was not found is looked for again. At Hivelocity that is several requests
+/// of the hour's, and what is late mostly comes within seconds.
+fn look(step: &Step, moment: Moment, rules: &RetryRules) -> Duration {
+    if step.action.upstream() != "hivelocity" {
+        return LOOK;
+    }
+    let since = step.unknown_since.unwrap_or(moment.proven);
+    let grown = moment.proven.since(since) / 2;
+    grown.min(LOOK_RARE).max(rules.poll_interval)
+}
+
 /// Surely not done; later it may work. A step that is unknown stays so: this answer says nothing
 /// about the earlier request.
 fn failed(
     mut step: Step,
     error: &str,
     retry_after: Option<Duration>,
-    now: Timestamp,
+    moment: Moment,
     entropy: &dyn Entropy,
     rules: &RetryRules,
 ) -> Settled {
+    let now = moment.now;
     // A look that fails while nothing may be sent yet is none of the attempts: the window ends
     // by itself, and giving up inside it would leave the outcome unknown for nothing.
-    let only_looked =
-        step.action.repeat() == Repeat::Create && permit(&step, now, rules) == Permit::LookOnly;
+    let only_looked = step.action.repeat() == Repeat::Create
+        && permit(&step, moment.proven, rules) == Permit::LookOnly;
     if !only_looked {
         step.failures = step.failures.saturating_add(1);
     }
     if step.failures >= rules.max_attempts {
         return spent(step, error);
     }
-    step.status = if step.unknown_since.is_some() {
-        StepStatus::Unknown
-    } else {
-        StepStatus::Waiting
-    };
+    step.status = resting(&step);
     step.error = Some(error.to_owned());
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     let delay = jittered(step.failures, entropy, rules)
@@ -383,6 +494,8 @@ fn gave_up(step: Step, after: &str, error: &str) -> Settled {
 
 fn pause(mut step: Step, error: &str, why: PauseReason, reason: String) -> Settled {
     step.status = StepStatus::Paused;
+    // What was shown before is not what an approval would now be asked for.
+    step.allows = None;
     step.error = Some(error.to_owned());
     Settled {
         step,

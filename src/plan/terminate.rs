@@ -34,7 +34,8 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
 /// The product says what ending means; without it a device is nothing to guess about.
 fn product<'a>(case: &Case<'a>) -> Result<Option<&'a Product>, Stop> {
     let ordered = case.service().device_product_id.is_some() && case.status().exists();
-    if case.has_device() || ordered {
+    let unclear = case.service().pending_order.is_some();
+    if case.has_device() || ordered || unclear {
         return case.known_product().map(Some);
     }
     Ok(case.product())

@@ -12,6 +12,7 @@ use super::alerts;
 use super::claims;
 use super::counts::Counts;
 use super::lanes::{self, Because};
+use super::orders;
 use super::rows::{Advance, Advanced, AttemptRow, Held};
 use super::sql::{Bulk, Kind, Link, SqlError};
 use super::states;
@@ -39,6 +40,7 @@ pub(super) async fn advance(
     }
     write_journal(link, &live, &refused).await?;
     states::write(link, &live).await?;
+    orders::keep(link, &live).await?;
     alerts::keep(link, &live).await?;
     claims::give_back(link, &live).await?;
     end_runs(link, &live).await?;

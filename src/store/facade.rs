@@ -355,6 +355,21 @@ impl Store {
         handed!(self.known(customers, filter).await)
     }
 
+    /// Which of these orders at Hivelocity are noted as another service's.
+    pub async fn orders_of_others(
+        &self,
+        source: &str,
+        service_id: &str,
+        orders: Vec<i64>,
+    ) -> Result<HashSet<i64>, StoreError> {
+        handed!(self.orders_of_others(source, service_id, orders).await)
+    }
+
+    /// How long the last devices of this Hivelocity product took to build, newest first.
+    pub async fn last_builds(&self, product: i64) -> Result<Vec<Duration>, StoreError> {
+        handed!(self.last_builds(product).await)
+    }
+
     /// How many rows there are by status or verdict: `("runs", "paused", 3)`.
     pub async fn counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
         handed!(self.counts().await)

@@ -21,6 +21,7 @@ mod lanes;
 mod memory;
 mod node;
 mod open;
+mod orders;
 mod outcomes;
 mod paces;
 mod read;

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it, as types. No SQL here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -245,6 +246,10 @@ pub struct Advance {
     pub service_patch: Value,
     /// Patch for the customer's state.
     pub customer_patch: Value,
+    /// Orders at Hivelocity that are known from now on to be this service's.
+    pub orders: Vec<i64>,
+    /// A device of this Hivelocity product came up after this long.
+    pub built: Option<(i64, Duration)>,
     /// What happens to the customer's claim.
     pub claim: ClaimChange,
     /// The present moment.

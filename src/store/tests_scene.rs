@@ -248,6 +248,8 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         begins: None,
         service_patch: Value::Null,
         customer_patch: Value::Null,
+        orders: Vec::new(),
+        built: None,
         claim: ClaimChange::Keep,
         now,
     }

@@ -26,6 +26,13 @@ pub enum Carrier {
 pub trait Carry: Send + Sync + fmt::Debug {
     /// Carries one request, once.
     fn carry(&self, parcel: Parcel) -> Pin<Box<dyn Future<Output = Received> + Send>>;
+
+    /// Whether tokio's clock is what passes for whoever carries: then requests wait for their turns
+    /// and sit out short pauses as they do over the network. Where the time is told in another way
+    /// a sleep of tokio's would never end, so nothing waits.
+    fn sleeps(&self) -> bool {
+        false
+    }
 }
 
 /// A request as it would go over the wire.
@@ -74,7 +81,7 @@ impl Parcel {
             url: ask.url.clone(),
             headers,
             body,
-            writes: ask.expect.intent == super::wire::Intent::Write,
+            writes: ask.expect.intent.writes(),
         }
     }
 }

@@ -10,8 +10,8 @@ use super::talk::Talk;
 use super::wire::{Answer, Received, Setback};
 use crate::domain::{Because, Hour, Rank, RateLimit, Timestamp};
 
-/// Where an hour's requests are counted, no look stands in the queue for longer than this, and
-/// no order for longer than that: suspensions come behind what was there before them.
+/// Where an hour's requests are counted, no look enters the queue for longer than this, and no
+/// order for longer than that: suspensions come behind what was there before them.
 const LONGEST_TURN_OF_A_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_TURN_OF_AN_ORDER: Duration = Duration::from_secs(5);
 
@@ -78,14 +78,21 @@ impl Line {
         }
     }
 
-    /// How long a request may wait for its turn.
-    pub(super) fn longest_turn(&self, rank: Rank) -> Duration {
-        match rank {
-            Rank::Order if self.budget().is_some() => LONGEST_TURN_OF_AN_ORDER.min(self.timeout()),
-            Rank::Look | Rank::Other if self.budget().is_some() => {
-                LONGEST_TURN_OF_A_LOOK.min(self.timeout())
-            }
-            Rank::Urgent | Rank::Order | Rank::Look | Rank::Other => self.timeout(),
+    /// How long a request may wait for its turn. An attempt that has begun is seen through: what it
+    /// has asked would have to be asked again. It has one request in the queue at a time, and only
+    /// as many begin as the first one's turn allows.
+    pub(super) fn longest_turn(&self, talk: &Talk<'_>) -> Duration {
+        // An order that may leave was asked for in the attempt before: put off, all of that is
+        // read once more.
+        let begun = talk.has_asked() || talk.scene.order_may_leave;
+        if self.budget().is_none() || begun {
+            return self.timeout();
         }
+        let longest = match talk.rank {
+            Rank::Urgent => return self.timeout(),
+            Rank::Order => LONGEST_TURN_OF_AN_ORDER,
+            Rank::Look | Rank::Other => LONGEST_TURN_OF_A_LOOK,
+        };
+        longest.min(self.timeout())
     }
 }

@@ -80,7 +80,7 @@ impl Herald {
                 | Setback::Unavailable { error, .. },
             ) => Err(error),
             Err(Setback::Held(away)) => Err(away.error.unwrap_or_default()),
-            Err(Setback::Withheld) => Err("not sent".to_owned()),
+            Err(Setback::Withheld | Setback::NeedsPerson(_)) => Err("not sent".to_owned()),
         }
     }
 }

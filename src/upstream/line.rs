@@ -22,7 +22,7 @@ use super::wire::{Answer, Expect, Health, Intent, Raw, Received, Setback, classi
 use crate::domain::{Away, Because, RateLimit};
 
 /// The longest answer that is read.
-const LONGEST_ANSWER: usize = 4 << 20;
+const LONGEST_ANSWER: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request that was limited waits within its attempt for no longer than this, and no less than
 /// that: a longer pause is not a worker's to sit out.
@@ -84,6 +84,16 @@ enum Way {
     InProcess(Arc<dyn Carry>),
 }
 
+impl Way {
+    /// Whether tokio's clock is what passes on the way.
+    fn sleeps(&self) -> bool {
+        match self {
+            Self::Http(_) => true,
+            Self::InProcess(carry) => carry.sleeps(),
+        }
+    }
+}
+
 /// The line to one upstream.
 pub(super) struct Line {
     terms: Terms,
@@ -143,7 +153,7 @@ impl Line {
     /// away. All are in the trace. An attempt makes several requests, and without this a supplier
     /// that fails or limits one in three would hardly ever let a whole attempt through.
     pub(super) async fn send(&self, talk: &mut Talk<'_>, ask: Ask) -> Result<Answer, Setback> {
-        if talk.only_looks() && ask.expect.intent == Intent::Write {
+        if talk.only_looks() && ask.expect.intent.writes() {
             return Err(Setback::Withheld);
         }
         match self.send_patiently(talk, &ask).await {
@@ -163,8 +173,7 @@ impl Line {
             };
             let pause = away.until.since(talk.now()).max(SHORTEST_PAUSE);
             let too_long = pause > LONGEST_PAUSE || talk.elapsed() + pause > self.timeout;
-            // In process, time is not what passes here.
-            if too_long || matches!(self.way, Way::InProcess(_)) {
+            if too_long || !self.way.sleeps() {
                 return result;
             }
             tokio::time::sleep(pause).await;
@@ -174,7 +183,7 @@ impl Line {
     async fn send_once(&self, talk: &mut Talk<'_>, ask: &Ask) -> Result<Answer, Setback> {
         self.turn(talk).await?;
         let taken = self.take(talk).await?;
-        if ask.expect.intent == Intent::Write && !talk.still_held() {
+        if ask.expect.intent.writes() && !talk.still_held() {
             // Another worker may have the run by now, and may be looking for what this one sent.
             let error =
                 "not sent: this worker had the run for too long without word from the store";
@@ -193,7 +202,7 @@ impl Line {
             Ok(answer) => answer.status >= 400,
             Err(setback) => !matches!(setback, Setback::Ambiguous(_)),
         };
-        let wrote = ask.expect.intent == Intent::Write && !undone;
+        let wrote = ask.expect.intent.writes() && !undone;
         talk.ends(shown, before || wrote);
         self.hear(taken, said, asked_at, now).await;
         self.gate
@@ -215,7 +224,7 @@ impl Line {
     /// Waits for the request's turn, if that is not too far away.
     async fn turn(&self, talk: &Talk<'_>) -> Result<(), Setback> {
         let held = self.gate.held(talk.now());
-        if matches!(self.way, Way::InProcess(_)) {
+        if !self.way.sleeps() {
             // The time in which turns are counted is not the carrier's: nothing waits here.
             return if held.is_zero() {
                 Ok(())
@@ -225,7 +234,7 @@ impl Line {
         }
         match self
             .pace
-            .reserve(self.rate(), self.longest_turn(talk.rank))
+            .reserve(self.rate(), self.longest_turn(talk))
             .await
         {
             Turn::After(wait) => tokio::time::sleep(wait).await,
@@ -406,7 +415,9 @@ fn failure(talk: &Talk<'_>, result: &Result<Answer, Setback>) -> String {
                 error: Some(error), ..
             }),
         ) => talk.mask.text(error),
-        Ok(_) | Err(Setback::Withheld | Setback::Held(_)) => String::new(),
+        Ok(_) | Err(Setback::Withheld | Setback::Held(_) | Setback::NeedsPerson(_)) => {
+            String::new()
+        }
     }
 }
 

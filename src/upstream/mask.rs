@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Away, Done, Outcome, Secret};
+use crate::domain::{Away, Decision, Done, Outcome, Secret};
 
 /// What stands in a secret's place.
 pub(super) const MASKED: &str = "***";
@@ -143,12 +143,17 @@ impl Mask {
                 again,
             },
             Outcome::Absent => Outcome::Absent,
+            Outcome::Prepared => Outcome::Prepared,
             Outcome::Rejected(error) => Outcome::Rejected(self.text(&error)),
             Outcome::Unavailable { error, retry_after } => Outcome::Unavailable {
                 error: self.text(&error),
                 retry_after,
             },
             Outcome::Ambiguous(error) => Outcome::Ambiguous(self.text(&error)),
+            Outcome::NeedsPerson(decision) => Outcome::NeedsPerson(Decision {
+                sentence: self.text(&decision.sentence),
+                ..decision
+            }),
             Outcome::Held(away) => Outcome::Held(Away {
                 error: away.error.map(|error| self.text(&error)),
                 ..away

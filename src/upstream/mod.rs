@@ -49,7 +49,7 @@ pub use self::settings::{
 };
 pub use self::standing::Standing;
 use self::talk::Talk;
-pub use self::talk::{Learned, Scene};
+pub use self::talk::{Learned, OrderLedger, Scene};
 use self::wire::Setback;
 use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
 

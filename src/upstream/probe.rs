@@ -1,7 +1,10 @@
 //! Harmless reads that tell whether the credentials work, for a check before going live. IO.
 
+use std::collections::HashSet;
+use std::pin::Pin;
+
 use super::Upstreams;
-use super::talk::{Learned, Scene, Talk};
+use super::talk::{Learned, OrderLedger, Scene, Talk};
 use super::wire::Setback;
 use crate::domain::{
     CustomerState, Entropy, Outcome, Permit, Rank, ServiceState, Timestamp, Vault,
@@ -57,8 +60,28 @@ impl Nothing {
             now,
             attempt: 1,
             in_vain: 0,
+            order_may_leave: false,
+            order_settled: false,
+            allowed: None,
+            ledger: &NoLedger,
             still_held: &|| true,
         }
+    }
+}
+
+/// A probe asks for no order.
+pub(super) struct NoLedger;
+
+impl OrderLedger for NoLedger {
+    fn of_others(
+        &self,
+        _orders: Vec<i64>,
+    ) -> Pin<Box<dyn Future<Output = Option<HashSet<i64>>> + Send + '_>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn another_is_out(&self) -> Pin<Box<dyn Future<Output = Option<bool>> + Send + '_>> {
+        Box::pin(std::future::ready(None))
     }
 }
 
@@ -137,7 +160,10 @@ fn probe(
             waiting_for: error, ..
         } => talk.mask.text(&error),
         Outcome::Held(away) => talk.mask.text(&away.error.unwrap_or_default()),
-        Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::Absent => "nothing came".to_owned(),
+        Outcome::NeedsPerson(decision) => talk.mask.text(&decision.sentence),
+        Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::Prepared | Outcome::Absent => {
+            "nothing came".to_owned()
+        }
     });
     Probe {
         upstream,

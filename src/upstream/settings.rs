@@ -34,6 +34,10 @@ pub struct HivelocitySettings {
     pub multi: bool,
     /// Use the controlled client's own API key rather than `?controlledClientId=`.
     pub act_as_token: bool,
+    /// Order into an order group named after the service.
+    pub order_groups: bool,
+    /// The shortest time between two looks at what is being built.
+    pub poll_interval: Duration,
     /// Requests per second, and as many at once.
     pub requests_per_second: u32,
     /// Requests per hour, where its answers do not say so themselves; 0: not counted.

@@ -1,7 +1,8 @@
 //! A scripted HTTP server for tests: it answers as told, misbehaves as told, and keeps what it
 //! heard. Not a stand-in for a supplier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    BreakerRules, HivelocitySettings, Learned, OneHSettings, ReportSettings, Scene,
+    BreakerRules, HivelocitySettings, Learned, OneHSettings, OrderLedger, ReportSettings, Scene,
     UpstreamSettings, Upstreams,
 };
+use crate::domain::state::patched;
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Outcome, Permit, Secret, ServiceState, StepAction, Timestamp,
-    Vault,
+    Allowance, CustomerState, Entropy, Exchange, Outcome, PendingOrder, Permit, Secret,
+    ServiceState, StepAction, Timestamp, Vault,
 };
 
 /// One request as it came.
@@ -212,6 +214,8 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
             api_key: Secret::new(KEY),
             multi: true,
             act_as_token: false,
+            order_groups: true,
+            poll_interval: Duration::from_secs(20),
             requests_per_second: 1000,
             requests_per_hour: 0,
             timeout: Duration::from_secs(10),
@@ -247,6 +251,33 @@ pub(super) struct Set {
     pub(super) attempt: u32,
     pub(super) in_vain: u32,
     pub(super) now: Timestamp,
+    pub(super) order_may_leave: bool,
+    pub(super) order_settled: bool,
+    pub(super) allowed: Option<Allowance>,
+    pub(super) others: KnownOrders,
+}
+
+/// Orders that the store knows as other services'.
+pub(super) struct KnownOrders {
+    pub(super) of_others: HashSet<i64>,
+    /// Whether another service of the customer has an order out.
+    pub(super) another_is_out: bool,
+}
+
+impl OrderLedger for KnownOrders {
+    fn of_others(
+        &self,
+        orders: Vec<i64>,
+    ) -> Pin<Box<dyn Future<Output = Option<HashSet<i64>>> + Send + '_>> {
+        let known = orders
+            .into_iter()
+            .filter(|order| self.of_others.contains(order));
+        Box::pin(std::future::ready(Some(known.collect())))
+    }
+
+    fn another_is_out(&self) -> Pin<Box<dyn Future<Output = Option<bool>> + Send + '_>> {
+        Box::pin(std::future::ready(Some(self.another_is_out)))
+    }
 }
 
 /// What an attempt left.
@@ -265,7 +296,56 @@ impl Set {
             attempt: 1,
             in_vain: 0,
             now: Timestamp::parse("2026-11-21T21:50:00Z").unwrap(),
+            order_may_leave: false,
+            order_settled: false,
+            allowed: None,
+            others: KnownOrders {
+                of_others: HashSet::new(),
+                another_is_out: false,
+            },
         }
+    }
+
+    /// The same after what an attempt saw was stored.
+    pub(super) fn knowing(mut self, left: &Left) -> Self {
+        let learned = Value::Object(left.learned.service.clone());
+        self.service = patched(&self.service, &learned).unwrap();
+        let learned = Value::Object(left.learned.customer.clone());
+        self.customer = patched(&self.customer, &learned).unwrap();
+        self
+    }
+
+    /// A set in which the answer to an order was lost, when the account held these orders.
+    pub(super) fn unclear(known_orders: &[i64]) -> Self {
+        let mut set = Self::with_client(35);
+        set.permit = Permit::LookOnly;
+        set.service.pending_order = Some(PendingOrder {
+            read_at: set.now,
+            used: true,
+            sent_at: Some(set.now),
+            group: Some(4),
+            known_orders: Some(known_orders.to_vec()),
+            hostname: "srv1.example.com".to_owned(),
+        });
+        set
+    }
+
+    /// Orders a device: the attempt that looks and, where that found nothing, the one that sends.
+    pub(super) async fn order(self, upstreams: &Upstreams) -> Left {
+        let looked = self.perform(upstreams, &deploy()).await;
+        if looked.outcome != Outcome::Prepared {
+            return looked;
+        }
+        let mut set = self.knowing(&looked);
+        let now = set.now;
+        set.order_may_leave = true;
+        let pending = set.service.pending_order.as_mut().unwrap();
+        pending.sent_at = Some(now);
+        let mut left = set.perform(upstreams, &deploy()).await;
+        for (key, value) in looked.learned.customer {
+            left.learned.customer.entry(key).or_insert(value);
+        }
+        left
     }
 
     /// A customer with a controlled client.
@@ -293,6 +373,10 @@ impl Set {
             now: self.now,
             attempt: self.attempt,
             in_vain: self.in_vain,
+            order_may_leave: self.order_may_leave,
+            order_settled: self.order_settled,
+            allowed: self.allowed.as_ref(),
+            ledger: &self.others,
             still_held: &|| true,
         };
         let outcome = upstreams

@@ -1,6 +1,8 @@
 //! One attempt's talk with the upstreams: what it may do, what it knows, what it has heard.
 //! Plain data.
 
+use std::collections::HashSet;
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -9,8 +11,22 @@ use tokio::time::Instant;
 use super::mask::Mask;
 use super::wire::{Intent, Setback};
 use crate::domain::{
-    CustomerState, Entropy, Exchange, Permit, Rank, Secret, ServiceState, Timestamp, Vault,
+    Allowance, CustomerState, Entropy, Exchange, Permit, Rank, Secret, ServiceState, Timestamp,
+    Vault,
 };
+
+/// Whose Hivelocity's orders are, as far as the store knows.
+pub trait OrderLedger: Sync {
+    /// Which of these orders belong to other services; none when the store does not say.
+    fn of_others(
+        &self,
+        orders: Vec<i64>,
+    ) -> Pin<Box<dyn Future<Output = Option<HashSet<i64>>> + Send + '_>>;
+
+    /// Whether another service of the customer has an order out of which nothing is known; none
+    /// when the store does not say.
+    fn another_is_out(&self) -> Pin<Box<dyn Future<Output = Option<bool>> + Send + '_>>;
+}
 
 /// What an attempt knows when it begins.
 pub struct Scene<'a> {
@@ -34,6 +50,16 @@ pub struct Scene<'a> {
     pub attempt: u32,
     /// How many of those before came to nothing because the upstream was left alone.
     pub in_vain: u32,
+    /// Whether a request for a device may leave in this attempt: what was read of the account for
+    /// it is stored.
+    pub order_may_leave: bool,
+    /// Whether a request for a device whose end is unclear has left no trace for so long that a
+    /// look which finds nothing now is the last word.
+    pub order_settled: bool,
+    /// What a person has allowed beside the step itself.
+    pub allowed: Option<&'a Allowance>,
+    /// Whose orders there are.
+    pub ledger: &'a dyn OrderLedger,
     /// Whether the run is still held by whoever makes this attempt. No supplier knows fences, so
     /// this is asked before every request that changes something.
     pub still_held: &'a (dyn Fn() -> bool + Sync),
@@ -102,6 +128,11 @@ impl<'t> Talk<'t> {
         self.scene.attempt.saturating_sub(self.scene.in_vain).max(1)
     }
 
+    /// Whether this attempt has made a request already.
+    pub(super) const fn has_asked(&self) -> bool {
+        !self.trace.is_empty()
+    }
+
     /// How long this attempt has taken.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
@@ -111,7 +142,7 @@ impl<'t> Talk<'t> {
     pub(super) fn sends(&mut self, request: Value, intent: Intent) -> bool {
         self.under_way = Some((request, Instant::now()));
         let before = self.touched;
-        self.touched |= intent == Intent::Write;
+        self.touched |= intent.writes();
         before
     }
 

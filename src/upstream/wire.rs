@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Away, Because, Outcome, RateLimit, Timestamp};
+use crate::domain::{Away, Because, Decision, Outcome, RateLimit, Timestamp};
 
 /// The longest Retry-After that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -21,8 +21,21 @@ const WORDS: usize = 300;
 pub(super) enum Intent {
     /// It only asks.
     Read,
-    /// It changes something.
+    /// It changes something; twice is the same as once.
     Write,
+    /// It changes something, and twice is not the same as once: only the supplier's own refusal
+    /// shows that it was not done. Everything that a proxy can say leaves that open.
+    Once,
+}
+
+impl Intent {
+    /// Whether the request changes something.
+    pub(super) const fn writes(self) -> bool {
+        match self {
+            Self::Read => false,
+            Self::Write | Self::Once => true,
+        }
+    }
 }
 
 /// What a good answer's body must be.
@@ -32,6 +45,9 @@ pub(super) enum Body {
     Json,
     /// JSON or nothing at all.
     JsonOrNothing,
+    /// JSON that holds at least one of these (JSON Pointers): what the next step needs. A success
+    /// without it is none.
+    Holds(&'static [&'static str]),
     /// Anything; it is not looked at.
     Anything,
 }
@@ -104,6 +120,8 @@ pub(super) enum Setback {
     Withheld,
     /// Surely not done, for no fault of its own: not sent, or sent and limited.
     Held(Away),
+    /// A person has to decide.
+    NeedsPerson(Decision),
 }
 
 impl Setback {
@@ -133,6 +151,7 @@ impl From<Setback> for Outcome {
             Setback::Ambiguous(error) => Self::Ambiguous(error),
             Setback::Withheld => Self::Absent,
             Setback::Held(away) => Self::Held(away),
+            Setback::NeedsPerson(decision) => Self::NeedsPerson(decision),
         }
     }
 }
@@ -157,41 +176,97 @@ pub(super) fn classify(
     }
 }
 
-fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<Answer, Setback> {
-    let status = raw.status;
+fn answered(who: &str, expect: &Expect, raw: Raw, now: Timestamp) -> Result<Answer, Setback> {
     let pause = raw.retry_after.as_deref().and_then(|text| pause(text, now));
-    let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
-    if status == 429 {
+    if raw.status == 429 && refusal_is_believed(expect, &raw) {
         return Err(Setback::Held(turned_away(who, &raw, pause, now)));
     }
     if raw.is_html() {
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
-        return unclear(&format!(
-            "answered {status} with a web page instead of its API"
-        ));
+        let what = format!("answered {} with a web page instead of its API", raw.status);
+        return Err(unclear(expect, format!("{who} {what}"), pause));
     }
-    match status {
-        200..=299 if expect.body == Body::Anything => Ok(Answer {
+    if !(200..=299).contains(&raw.status) {
+        return refused(who, expect, raw, pause);
+    }
+    match error_code(&raw, expect) {
+        Some(429) => Err(Setback::Held(turned_away(who, &raw, pause, now))),
+        Some(status) => refused(who, expect, Raw { status, ..raw }, pause),
+        None => succeeded(who, expect, raw),
+    }
+}
+
+/// A 2xx that carries no error.
+fn succeeded(who: &str, expect: &Expect, mut raw: Raw) -> Result<Answer, Setback> {
+    let status = raw.status;
+    let unclear = |what: &str| {
+        Err(unclear(
+            expect,
+            format!("{who} answered {status} {what}"),
+            None,
+        ))
+    };
+    match (expect.body, &raw.json) {
+        (Body::Anything, _) => Ok(Answer {
             status,
             body: Value::Null,
         }),
-        200..=299 if raw.json.is_none() => {
-            unclear(&format!("answered {status} with a body that is not JSON"))
+        (_, None) => unclear("with a body that is not JSON"),
+        (Body::Json, Some(Value::Null)) => unclear("without a body"),
+        (Body::Holds(pointers), Some(body)) if !holds(body, pointers) => {
+            unclear("without what was asked for")
         }
-        200..=299 if raw.body.trim().is_empty() && expect.body == Body::Json => {
-            unclear(&format!("answered {status} without a body"))
-        }
-        200..=299 => Ok(Answer {
+        (Body::Json | Body::JsonOrNothing | Body::Holds(_), Some(_)) => Ok(Answer {
             status,
             body: raw.json.take().unwrap_or_default(),
         }),
+    }
+}
+
+fn holds(body: &Value, pointers: &[&str]) -> bool {
+    let there = |value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => true,
+    };
+    pointers
+        .iter()
+        .any(|pointer| body.pointer(pointer).is_some_and(there))
+}
+
+/// The status that the body of a 2xx speaks of: Hivelocity's own WHMCS module goes by the body's
+/// `code`, whatever HTTP says.
+fn error_code(raw: &Raw, expect: &Expect) -> Option<u16> {
+    if expect.body == Body::Anything {
+        return None;
+    }
+    let code = raw.json.as_ref()?.get("code")?;
+    let code = code.as_u64().or_else(|| code.as_str()?.trim().parse().ok());
+    code.and_then(|code| u16::try_from(code).ok())
+        .filter(|code| (400..=599).contains(code))
+}
+
+/// Anything but a success, by the status and by who says it.
+fn refused(
+    who: &str,
+    expect: &Expect,
+    mut raw: Raw,
+    pause: Option<Duration>,
+) -> Result<Answer, Setback> {
+    let status = raw.status;
+    let unclear = |what: &str| Err(unclear(expect, format!("{who} {what}"), pause));
+    match status {
         408 => unclear("answered 408: the request took too long"),
-        // Who names the time to come back has turned the request away. Should that not be true
-        // after all, the look that comes before every create still finds the mark.
-        503 if pause.is_some() => Err(Setback::Unavailable {
+        // Who names the time to come back has turned the request away; where that has to be
+        // certain it is not enough, for a proxy says so, too.
+        503 if pause.is_some() && expect.intent != Intent::Once => Err(Setback::Unavailable {
             error: format!("{who} answered 503: {}", words(&raw)),
             retry_after: pause,
         }),
+        400..=499 if !refusal_is_believed(expect, &raw) => unclear(&format!(
+            "answered {status} without a word of its API: {}",
+            words(&raw)
+        )),
         400..=499 if expect.meanings.contains(&status) => match raw.json.take() {
             Some(body) => Ok(Answer { status, body }),
             None => unclear(&format!(
@@ -211,6 +286,24 @@ fn answered(who: &str, expect: &Expect, mut raw: Raw, now: Timestamp) -> Result<
         )),
         _ => unclear(&format!("answered {status}: {}", words(&raw))),
     }
+}
+
+/// Whether a 4xx shows that nothing was done. Where twice is not the same as once only a body as
+/// the supplier's API writes it does.
+fn refusal_is_believed(expect: &Expect, raw: &Raw) -> bool {
+    const FIELDS: [&str; 7] = [
+        "code",
+        "message",
+        "description",
+        "schema_errors",
+        "errors",
+        "error",
+        "response_code",
+    ];
+    let own_words = |body: &Value| FIELDS.iter().any(|field| body.get(field).is_some());
+    expect.intent != Intent::Once
+        || raw.spent_hour().is_some()
+        || raw.json.as_ref().is_some_and(own_words)
 }
 
 /// What a 429 means. Turned away unseen, by the API or by a firewall before it: that says nothing
@@ -265,7 +358,7 @@ pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> He
 fn unclear(expect: &Expect, error: String, retry_after: Option<Duration>) -> Setback {
     match expect.intent {
         Intent::Read => Setback::Unavailable { error, retry_after },
-        Intent::Write => Setback::Ambiguous(error),
+        Intent::Write | Intent::Once => Setback::Ambiguous(error),
     }
 }
 
@@ -353,13 +446,14 @@ fn words(raw: &Raw) -> String {
 
 /// What a JSON body says went wrong; empty when it says nothing.
 pub(super) fn said(body: &Value) -> String {
-    const FIELDS: [&str; 8] = [
+    const FIELDS: [&str; 9] = [
         "message",
         "error",
         "error_description",
         "detail",
         "description",
         "err_string",
+        "schema_errors",
         "errors",
         "reason",
     ];

@@ -39,6 +39,7 @@ fn verdict(expect: &Expect, received: &Received) -> String {
         }
         Err(Setback::Ambiguous(_)) => "ambiguous".to_owned(),
         Err(Setback::Withheld) => "withheld".to_owned(),
+        Err(Setback::NeedsPerson(_)) => "needs person".to_owned(),
         Err(Setback::Held(away)) => {
             assert_eq!(away.because, Because::Asked);
             format!("held {}", away.until.since(now()).as_secs())

@@ -76,6 +76,16 @@ pub(super) async fn keep_leases(engine: Arc<Engine>, runs: Arc<HeldRuns>, stop: 
     }
 }
 
+/// Extends the leases at once where one has ended by the clock although its run is in hand: the
+/// clock was set forward, or this process stood still. Else it would take its own runs from
+/// itself, and a request under way would count as unclear.
+pub(super) async fn renew_ended(engine: &Engine, runs: &HeldRuns) {
+    let (held, now) = (runs.all(), engine.clock.now());
+    if held.iter().any(|(_, lease)| lease.has_run_out(now)) {
+        extend(engine, held).await;
+    }
+}
+
 async fn extend(engine: &Engine, held: Vec<(Held, Arc<Lease>)>) {
     // Measured from before the question: the lease never seems longer than it is.
     let until = engine.clock.now().plus(engine.lease);

@@ -95,6 +95,7 @@ impl Worker {
             Some(due) => return Ok(Some(due.since(now).min(longest))),
             None => return Ok(Some(longest)),
         }
+        held::renew_ended(engine, &self.held).await;
         let free = self.slots.available_permits();
         let claimed = engine
             .store

@@ -1,13 +1,19 @@
 //! One attempt at a step: whether it may begin, the write before it, the call, and what follows.
 
+use std::collections::HashSet;
+use std::pin::Pin;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::domain::outcome::{Exchange, Outcome, Permit};
+use crate::catalogue::AccountModel;
+use crate::domain::PendingOrder;
+use crate::domain::outcome::{Again, Done, Exchange, Outcome, Permit};
 use crate::domain::step::{Step, StepAction, StepStatus};
-use crate::plan::{self, Guard, Next};
-use crate::store::{AttemptRow, StoreError};
-use crate::upstream::{Learned, Scene};
+use crate::domain::time::Timestamp;
+use crate::plan::{self, Build, Guard, Moment, Next, Settled};
+use crate::store::{AttemptRow, Store, StoreError};
+use crate::upstream::{Learned, OrderLedger, Scene};
 
 use super::super::pending::Stand;
 use super::super::planning::as_siblings;
@@ -26,11 +32,12 @@ impl Drive<'_> {
             .await?;
         let held = plan::held(step, &away, self.now());
         self.pending.step(&held.step);
+        self.give_up_preparation(&held.step);
         match held.next {
             Next::At { due, waiting_for } => {
                 Some(Stand::waiting(due, waiting_for, held.step.error))
             }
-            Next::Go => None,
+            Next::Go | Next::Again => None,
             Next::Pause { why, reason } => Some(Stand::paused(why, reason)),
         }
     }
@@ -46,7 +53,7 @@ impl Drive<'_> {
             return Ok(None);
         };
         let began = self.now();
-        let step = plan::begin(step, began);
+        let (step, leaves) = self.begin(step, permit, began);
         let mut row = AttemptRow {
             seq: step.seq,
             n: step.attempts,
@@ -55,7 +62,7 @@ impl Drive<'_> {
             exchanges: Vec::new(),
             error: None,
         };
-        let claims = step.action.needs_customer_claim() && self.run.customer_id.is_some();
+        let claims = self.needs_claim(&step.action);
         let stand = Stand::running(began.plus(self.engine.lease));
         let overtaken_before = self.overtaken;
         let advanced = self
@@ -68,31 +75,114 @@ impl Drive<'_> {
         if let Some(place) = self.steps.get_mut(index) {
             place.clone_from(&step);
         }
-        if self.overtaken && !overtaken_before && step.attempts == 1 {
+        let unclear = step.unknown_since.is_some();
+        if self.overtaken && !overtaken_before && (leaves || !unclear) {
             // A termination came in the last moment: nothing is sent that it would undo.
             row.duration_ms = Some(0);
             row.error = Some("not sent: a termination came first".to_owned());
             self.pending.attempt(row);
+            self.keep_pending_order(&step, false);
             self.pending.release_claim();
             return Ok(None);
         }
         // Licences are known by their IP alone, which another service may hold too.
         let guarded = claims || matches!(step.action, StepAction::RemoveLicense { .. });
+        let looks_for_order = unclear && matches!(step.action, StepAction::DeployDevice { .. });
+        let guarded = guarded && !looks_for_order;
         if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {
             row.duration_ms = Some(0);
             self.pending.attempt(row);
+            self.keep_pending_order(&step, false);
             self.pending.release_claim();
             self.skip(index, json!({"skipped": reason}));
             return Ok(None);
         }
         let clock = Instant::now();
-        let (outcome, exchanges) = self.perform(&step, permit).await;
-        let outcome = self.spare(&step, outcome);
+        let (outcome, exchanges) = self.perform(&step, permit, leaves).await;
+        let outcome = self.addressed(self.spare(&step, outcome));
         row.exchanges = exchanges;
         row.duration_ms = Some(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
         row.error = why(&outcome);
         self.pending.attempt(row);
-        Ok(self.settle(index, step, &outcome, claims))
+        let build = self.build_waited_for(&step, &outcome).await;
+        Ok(self.settle(index, step, &outcome, build))
+    }
+
+    /// Whether the step begins only under the customer's claim. In one account for all a claim on
+    /// a customer tells nothing of who else orders there.
+    fn needs_claim(&self, action: &StepAction) -> bool {
+        let single = self.engine.rules.account_model == AccountModel::Single;
+        let is_order = matches!(action, StepAction::DeployDevice { .. });
+        let needs = action.needs_customer_claim() && !(single && is_order);
+        needs && self.run.customer_id.is_some()
+    }
+
+    /// The step as it is recorded before the attempt, and whether an order leaves in it, which the
+    /// state then says, too.
+    fn begin(&mut self, step: Step, permit: Permit, now: Timestamp) -> (Step, bool) {
+        let leaves = plan::may_leave(&step.action, permit, &self.run.service, now);
+        let is_order = matches!(step.action, StepAction::DeployDevice { .. });
+        let sends = permit == Permit::Send && (leaves || !is_order);
+        let mut step = plan::begin(step, sends, now);
+        if leaves {
+            let left = plan::request_leaves(&self.run.service, now);
+            self.patch(&left, &Value::Null);
+            // What a person has said was about the look before, and about one order.
+            step.allows = None;
+        }
+        (step, leaves)
+    }
+
+    /// What a person is to type names the run.
+    fn addressed(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::NeedsPerson(mut decision) => {
+                decision.sentence = decision.sentence.replace("{run}", &self.run.id.to_string());
+                Outcome::NeedsPerson(decision)
+            }
+            other => other,
+        }
+    }
+
+    /// How long the device has been building, where that is waited for, and how long its product
+    /// usually takes.
+    async fn build_waited_for(&self, step: &Step, outcome: &Outcome) -> Option<Build> {
+        let waits = matches!(
+            outcome,
+            Outcome::NotYet {
+                again: Again::Build,
+                ..
+            }
+        );
+        let ordered = match step.action {
+            StepAction::AwaitDevice { .. } => self.run.service.device_ordered_at,
+            _ => None,
+        };
+        let ordered = ordered.or(step.began_at).filter(|_| waits)?;
+        // What the store does not tell now is no reason to lose what the attempt brought.
+        let took = match self.run.service.device_product_id {
+            Some(product) => self.engine.store.last_builds(product).await,
+            None => Ok(Vec::new()),
+        };
+        Some(Build {
+            age: self.now().since(ordered),
+            usual: plan::usual_build(took.unwrap_or_default()),
+        })
+    }
+
+    /// What an order's look saw is of no use once others may order: the claim is given back with it.
+    pub(super) fn give_up_preparation(&mut self, step: &Step) {
+        self.keep_pending_order(step, false);
+        let is_order = matches!(step.action, StepAction::DeployDevice { .. });
+        if is_order && step.unknown_since.is_none() {
+            self.pending.release_claim();
+        }
+    }
+
+    /// Keeps the state's word on an order that is out as the step stands.
+    pub(super) fn keep_pending_order(&mut self, step: &Step, prepared: bool) {
+        let order = plan::settled_order(step, &self.run.service, prepared);
+        self.patch(&order, &Value::Null);
     }
 
     /// Asks, with fresh state and under the customer's claim, whether the step is still needed.
@@ -116,9 +206,22 @@ impl Drive<'_> {
         ))
     }
 
-    async fn perform(&mut self, step: &Step, permit: Permit) -> (Outcome, Vec<Exchange>) {
+    async fn perform(
+        &mut self,
+        step: &Step,
+        permit: Permit,
+        order_may_leave: bool,
+    ) -> (Outcome, Vec<Exchange>) {
         let mut exchanges = Vec::new();
         let mut learned = Learned::default();
+        let ledger = Ledger {
+            store: &self.engine.store,
+            source: &self.run.source,
+            service_id: self.run.service_id.as_deref().unwrap_or_default(),
+            customer_id: self.run.customer_id.as_deref(),
+        };
+        let pending = self.run.service.pending_order.as_ref();
+        let proven = self.engine.proven(pending.and_then(|order| order.sent_at));
         let (lease, clock) = (&*self.run.lease, &self.engine.clock);
         let still_held = || lease.holds(clock.now());
         let scene = Scene {
@@ -132,6 +235,10 @@ impl Drive<'_> {
             now: self.now(),
             attempt: step.attempts,
             in_vain: step.in_vain,
+            order_may_leave,
+            order_settled: plan::order_settled(&self.run.service, proven, &self.engine.retry),
+            allowed: step.allows.as_ref().filter(|_| step.approved),
+            ledger: &ledger,
             still_held: &still_held,
         };
         let outcome = self
@@ -156,8 +263,10 @@ impl Drive<'_> {
             Outcome::Done(_)
             | Outcome::AlreadySo(_)
             | Outcome::NotYet { .. }
+            | Outcome::Prepared
             | Outcome::Absent
             | Outcome::Rejected(_)
+            | Outcome::NeedsPerson(_)
             | Outcome::Held(_) => None,
         };
         plan::spared(step, outcome, away, now)
@@ -168,40 +277,115 @@ impl Drive<'_> {
         index: usize,
         step: Step,
         outcome: &Outcome,
-        claims: bool,
+        build: Option<Build>,
     ) -> Option<Stand> {
-        let now = self.now();
-        let absent = plan::surely_absent(&step, outcome, now, &self.engine.retry);
-        let settled = plan::settle(
-            step,
-            outcome,
+        let (engine, now) = (self.engine, self.now());
+        let moment = Moment {
             now,
-            &*self.engine.entropy,
-            &self.engine.retry,
-        );
+            proven: engine.proven(step.unknown_since),
+            waited: step.began_at.map(|began| engine.clock.surely_since(began)),
+            build,
+        };
+        let absent = plan::surely_absent(&step, outcome, moment.proven, &engine.retry);
+        let mut settled = plan::settle(step, outcome, moment, &*engine.entropy, &engine.retry);
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
+            self.note_build(&settled.step.action, done);
             self.patch(&done.service, &done.customer);
         }
-        self.pending.step(&settled.step);
-        let unclear = settled.step.status == StepStatus::Unknown;
-        if claims && settled.step.unknown_since.is_none() {
-            self.pending.release_claim();
+        let slow = plan::tell_slow(&mut settled.step, build);
+        if let Some(words) = slow {
+            self.tell_slow(&words);
         }
+        if self.overtaken && absent {
+            settled.step.unknown_since = None;
+        }
+        let prepared = settled.next == Next::Again;
+        self.keep_pending_order(&settled.step, prepared);
+        self.pending.step(&settled.step);
+        self.give_back_claim(&settled);
+        let unclear = settled.step.status == StepStatus::Unknown && !(self.overtaken && absent);
         let error = settled.step.error.clone();
         if let Some(place) = self.steps.get_mut(index) {
             *place = settled.step;
         }
         match settled.next {
-            Next::Go => None,
+            Next::Go | Next::Again => None,
             Next::Pause { why, reason } => Some(Stand::paused(why, reason)),
             Next::At { .. } if self.overtaken && !unclear => None,
-            Next::At { .. } if self.overtaken && absent => {
-                if let Some(place) = self.steps.get_mut(index) {
-                    place.unknown_since = None;
-                }
-                None
-            }
             Next::At { due, waiting_for } => Some(Stand::waiting(due, waiting_for, error)),
         }
+    }
+
+    /// The customer's claim is kept while a create is unclear, or between what an order's look saw
+    /// and the order. An order that waits for a person lets the customer's other services go on:
+    /// they see it among the account's orders.
+    fn give_back_claim(&mut self, settled: &Settled) {
+        let step = &settled.step;
+        let is_order = matches!(step.action, StepAction::DeployDevice { .. });
+        let paused = matches!(settled.next, Next::Pause { .. });
+        let over = step.unknown_since.is_none() && settled.next != Next::Again;
+        if step.action.needs_customer_claim() && (over || is_order && paused) {
+            self.pending.release_claim();
+        }
+    }
+
+    /// A device that came up for the first time tells how long its product takes.
+    fn note_build(&mut self, action: &StepAction, done: &Done) {
+        let service = &self.run.service;
+        let came_up = matches!(action, StepAction::AwaitDevice { .. })
+            && service.ip.is_none()
+            && done.service.get("ip").is_some_and(Value::is_string);
+        if let (true, Some(product), Some(ordered)) = (
+            came_up,
+            service.device_product_id,
+            service.device_ordered_at,
+        ) {
+            let took = self.now().since(ordered);
+            self.pending.built(product, took);
+        }
+    }
+
+    fn tell_slow(&mut self, words: &str) {
+        let run = &self.run;
+        let service = run.service_id.as_deref().unwrap_or("-");
+        tracing::warn!(run = %run.id, source = run.source, service, "{words}");
+        if self.engine.alerts {
+            let alert = self.alert_of("run.slow", None, Some(words));
+            self.pending.alert(alert);
+        }
+    }
+}
+
+/// The store's word on whose orders there are.
+struct Ledger<'a> {
+    store: &'a Store,
+    source: &'a str,
+    service_id: &'a str,
+    customer_id: Option<&'a str>,
+}
+
+impl OrderLedger for Ledger<'_> {
+    fn of_others(
+        &self,
+        orders: Vec<i64>,
+    ) -> Pin<Box<dyn Future<Output = Option<HashSet<i64>>> + Send + '_>> {
+        Box::pin(async move {
+            let known = self
+                .store
+                .orders_of_others(self.source, self.service_id, orders);
+            known.await.ok()
+        })
+    }
+
+    fn another_is_out(&self) -> Pin<Box<dyn Future<Output = Option<bool>> + Send + '_>> {
+        Box::pin(async move {
+            let Some(customer) = self.customer_id else {
+                return Some(false);
+            };
+            let services = self.store.services_of(self.source, customer).await.ok()?;
+            let out = |order: &PendingOrder| order.sent_at.is_some();
+            let mut others = services.iter().filter(|(id, _)| id != self.service_id);
+            Some(others.any(|(_, service)| service.pending_order.as_ref().is_some_and(out)))
+        })
     }
 }

@@ -7,6 +7,7 @@ mod end;
 mod fixtures;
 mod guard;
 mod held;
+mod ordering;
 mod paid;
 mod settle;
 mod settle_once;

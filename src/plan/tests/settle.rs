@@ -5,10 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::domain::{
-    Again, Done, Entropy, Outcome, PauseReason, Permit, Step, StepAction, StepStatus, Timestamp,
+    Again, Allowance, Decision, Done, Entropy, Outcome, PauseReason, Permit, Step, StepAction,
+    StepStatus, Timestamp,
 };
 
-use super::super::{Next, RetryRules, Settled, begin, interrupted, permit, retry, settle};
+use super::super::{
+    Build, Moment, Next, RetryRules, Settled, begin, interrupted, permit, retry, settle, tell_slow,
+};
 
 pub(super) struct Fixed(pub(super) u64);
 
@@ -60,7 +63,7 @@ pub(super) fn harmless() -> Step {
 }
 
 fn step(action: StepAction) -> Step {
-    begin(Step::new(1, action), now())
+    begin(Step::new(1, action), true, now())
 }
 
 fn settled(step: Step, outcome: &Outcome) -> Settled {
@@ -101,7 +104,7 @@ fn unavailable(retry_after: Option<u64>) -> Outcome {
 
 #[test]
 fn beginning_counts_the_attempt_and_keeps_the_first_time() {
-    let again = begin(create(), after(Duration::from_secs(5)));
+    let again = begin(create(), true, after(Duration::from_secs(5)));
     assert_eq!(
         (again.status, again.attempts, again.began_at),
         (StepStatus::Running, 2, Some(now()))
@@ -136,7 +139,11 @@ fn done_and_already_so_both_succeed() {
 #[test]
 fn success_forgets_that_the_outcome_was_unknown() {
     let unknown = settled(create(), &ambiguous()).step;
-    let found = settled(begin(unknown, now()), &Outcome::AlreadySo(Done::default())).step;
+    let found = settled(
+        begin(unknown, true, now()),
+        &Outcome::AlreadySo(Done::default()),
+    )
+    .step;
     assert_eq!(
         (found.unknown_since, found.error, found.failures),
         (None, None, 0)
@@ -185,7 +192,7 @@ fn a_slow_device_is_looked_at_in_the_poll_interval_and_never_fails_by_waiting() 
             waiting_for: "the device".into(),
             again: Again::Slow,
         };
-        let ended = settled(begin(waiting, now()), &outcome);
+        let ended = settled(begin(waiting, true, now()), &outcome);
         assert_eq!(due(&ended), after(RULES.poll_interval));
         assert_eq!(
             (ended.step.status, ended.step.failures),
@@ -196,23 +203,19 @@ fn a_slow_device_is_looked_at_in_the_poll_interval_and_never_fails_by_waiting() 
 }
 
 #[test]
-fn looking_soon_slows_down_to_the_poll_interval() {
+fn looking_soon_begins_after_half_an_interval_and_slows_down() {
     let outcome = Outcome::NotYet {
         waiting_for: "power".into(),
         again: Again::Soon,
     };
     let mut waiting = harmless();
-    let mut last = Duration::ZERO;
-    for _ in 0..100 {
+    let mut delays = Vec::new();
+    for _ in 0..4 {
         let ended = settled(waiting, &outcome);
-        let delay = due(&ended).since(now());
-        assert!(delay >= last && delay <= RULES.poll_interval && !delay.is_zero());
-        last = delay;
-        waiting = begin(ended.step, now());
+        delays.push(due(&ended).since(now()).as_secs());
+        waiting = begin(ended.step, true, now());
     }
-    assert_eq!(last, RULES.poll_interval);
-    let first = due(&settled(harmless(), &outcome)).since(now());
-    assert!(first <= Duration::from_millis(400));
+    assert_eq!(delays, [10, 30, 30, 30]);
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn failures_pause_the_run_when_they_are_spent() {
             (ended.step.status, ended.step.failures),
             (StepStatus::Waiting, failure)
         );
-        trying = begin(ended.step, now());
+        trying = begin(ended.step, true, now());
     }
     let ended = settled(trying, &unavailable(None));
     assert_eq!(ended.step.status, StepStatus::Paused);
@@ -262,7 +265,7 @@ fn an_unclear_create_is_only_looked_for_until_the_mark_had_time_to_appear() {
         (StepStatus::Unknown, Some(now()))
     );
     assert_eq!(due(&ended), after(Duration::from_millis(500)));
-    let running = begin(ended.step, now());
+    let running = begin(ended.step, true, now());
     let last_look = after(Duration::from_micros(119_999_999));
     assert_eq!(permit(&running, last_look, &RULES), Permit::LookOnly);
     assert_eq!(
@@ -282,7 +285,7 @@ fn looks_that_find_nothing_neither_fail_nor_start_the_window_anew() {
     let mut clock = now();
     while permit(&unknown, clock, &RULES) == Permit::LookOnly {
         let ended = settle(
-            begin(unknown, clock),
+            begin(unknown, true, clock),
             &Outcome::Absent,
             clock,
             &Fixed(0),
@@ -294,7 +297,7 @@ fn looks_that_find_nothing_neither_fail_nor_start_the_window_anew() {
         );
         assert_eq!(ended.step.failures, 1);
         let next = due(&ended);
-        assert!(next.since(clock) <= Duration::from_secs(2) && next > clock);
+        assert!(next.since(clock) <= Duration::from_secs(60) && next > clock);
         (unknown, clock) = (ended.step, next);
     }
     assert_eq!(
@@ -309,7 +312,7 @@ fn a_second_unclear_answer_starts_the_window_anew() {
     let unknown = settled(create(), &ambiguous()).step;
     let later = after(RULES.absent_after);
     let ended = settle(
-        begin(unknown, later),
+        begin(unknown, true, later),
         &ambiguous(),
         later,
         &Fixed(0),
@@ -325,7 +328,7 @@ fn a_second_unclear_answer_starts_the_window_anew() {
 #[test]
 fn an_outage_during_the_looking_does_not_make_an_unknown_step_known() {
     let unknown = settled(create(), &ambiguous()).step;
-    let ended = settled(begin(unknown, now()), &unavailable(None));
+    let ended = settled(begin(unknown, true, now()), &unavailable(None));
     assert_eq!(
         (ended.step.status, ended.step.unknown_since),
         (StepStatus::Unknown, Some(now()))
@@ -355,7 +358,7 @@ fn a_create_that_is_under_way_is_not_sent_again_while_it_cannot_be_seen() {
         again: Again::Soon,
     };
     let waiting = settled(create(), &outcome).step;
-    assert_eq!(waiting.status, StepStatus::Waiting);
+    assert_eq!(waiting.status, StepStatus::Unknown);
     assert_eq!(
         permit(&waiting, after(Duration::from_secs(60)), &RULES),
         Permit::LookOnly
@@ -372,7 +375,7 @@ fn an_unclear_reload_is_never_sent_again_without_a_person() {
     assert_eq!(ended.step.status, StepStatus::Unknown);
     let much_later = after(Duration::from_secs(1_000_000));
     assert_eq!(permit(&ended.step, much_later, &RULES), Permit::LookOnly);
-    let ended = settled(begin(ended.step, now()), &Outcome::Absent);
+    let ended = settled(begin(ended.step, true, now()), &Outcome::Absent);
     assert_eq!(ended.step.status, StepStatus::Paused);
     assert!(reason(&ended).contains("may or may not have been carried out"));
     let again = retry(ended.step);
@@ -400,10 +403,107 @@ fn an_attempt_cut_off_by_a_crash_is_unclear_unless_it_is_harmless() {
 }
 
 #[test]
+fn an_attempt_that_only_read_was_cut_off_without_harm() {
+    let later = after(Duration::from_secs(60));
+    let found = interrupted(begin(create(), false, now()), later);
+    assert_eq!(
+        (found.status, found.unknown_since),
+        (StepStatus::Waiting, None)
+    );
+    let unknown = settled(create(), &ambiguous()).step;
+    let found = interrupted(begin(unknown, false, later), later);
+    assert_eq!(
+        (found.status, found.unknown_since),
+        (StepStatus::Unknown, Some(now()))
+    );
+    let ended = settled(begin(create(), false, now()), &ambiguous());
+    assert_eq!(ended.step.unknown_since, None, "nothing was sent");
+}
+
+#[test]
+fn what_was_seen_before_an_order_is_stored_and_the_order_follows_at_once() {
+    let ended = settled(begin(create(), false, now()), &Outcome::Prepared);
+    assert_eq!(ended.next, Next::Again);
+    assert_eq!(
+        (ended.step.status, ended.step.unknown_since),
+        (StepStatus::Waiting, None)
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_no_window() {
+    let unknown = settled(create(), &ambiguous()).step;
+    let an_hour_on = after(Duration::from_hours(1));
+    let moment = Moment {
+        now: an_hour_on,
+        proven: after(Duration::from_secs(3)),
+        waited: None,
+        build: None,
+    };
+    let looking = begin(unknown, false, an_hour_on);
+    let ended = settle(looking, &Outcome::Absent, moment, &Fixed(0), &RULES);
+    assert_eq!(ended.step.unknown_since, Some(now()));
+    let next = due(&ended).since(an_hour_on);
+    assert!(
+        next > Duration::ZERO && next <= RULES.absent_after,
+        "{next:?}"
+    );
+    assert_eq!(permit(&ended.step, moment.proven, &RULES), Permit::LookOnly);
+}
+
+#[test]
+fn two_things_with_one_mark_pause_and_only_what_was_shown_is_allowed() {
+    let decision = Decision {
+        why: PauseReason::DeviceTwice,
+        sentence: "two devices".into(),
+        allows: Some(Allowance::CancelDevices(vec![51])),
+    };
+    let mut step = harmless();
+    step.approved = true;
+    let ended = settled(step, &Outcome::NeedsPerson(decision));
+    assert!(matches!(
+        ended.next,
+        Next::Pause {
+            why: PauseReason::DeviceTwice,
+            ..
+        }
+    ));
+    let allowed = Some(Allowance::CancelDevices(vec![51]));
+    assert_eq!((ended.step.approved, &ended.step.allows), (false, &allowed));
+    let mut approved = ended.step.clone();
+    approved.approved = true;
+    assert_eq!(retry(approved.clone()).allows, allowed);
+    assert_eq!(retry(ended.step).allows, None, "a retry allows nothing");
+    let refused = settled(approved, &Outcome::Rejected("no".into()));
+    assert_eq!(refused.step.allows, None, "another pause asks anew");
+}
+
+#[test]
+fn a_build_that_takes_far_too_long_is_told_once_and_goes_on() {
+    let build = Some(Build {
+        age: Duration::from_hours(5),
+        usual: Some(Duration::from_mins(17)),
+    });
+    let moment = Moment {
+        build,
+        ..Moment::from(now())
+    };
+    let outcome = Outcome::NotYet {
+        waiting_for: "the device".into(),
+        again: Again::Build,
+    };
+    let mut step = settle(harmless(), &outcome, moment, &Fixed(0), &RULES).step;
+    assert_eq!(step.status, StepStatus::Waiting);
+    let words = tell_slow(&mut step, build).unwrap();
+    assert!(words.contains("300 minutes") && words.contains("17 minutes"));
+    assert_eq!(tell_slow(&mut step, build), None);
+}
+
+#[test]
 fn a_crash_in_the_attempt_that_sends_again_starts_the_window_anew() {
     let unknown = settled(create(), &ambiguous()).step;
     let sending = after(RULES.absent_after);
-    let running = begin(unknown, sending);
+    let running = begin(unknown, true, sending);
     assert_eq!(permit(&running, sending, &RULES), Permit::Send);
     let found = interrupted(running, sending);
     assert_eq!(

@@ -40,7 +40,7 @@ proptest! {
             if let (true, Some(before)) = (allowed, perhaps_created) {
                 prop_assert!(clock.since(before) >= RULES.absent_after);
             }
-            current = begin(current, clock);
+            current = begin(current, true, clock);
             if answer == 5 {
                 if allowed {
                     perhaps_created = Some(clock);
@@ -65,7 +65,7 @@ proptest! {
                     current = retry(ended.step);
                     continue;
                 }
-                Next::Go => unreachable!(),
+                Next::Go | Next::Again => unreachable!(),
             }
             current = ended.step;
         }

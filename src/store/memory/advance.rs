@@ -8,6 +8,7 @@ use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
 use crate::domain::state::merge;
 use crate::domain::time::Timestamp;
+use crate::store::orders::BUILDS;
 use crate::store::{Advance, Advanced, AttemptRow, ClaimChange};
 
 use super::lanes::Because;
@@ -26,6 +27,7 @@ impl Rows {
         let claimed = self.acquire(write);
         self.write_journal(write, claimed);
         self.write_states(write);
+        self.write_orders(write);
         if write.claim == ClaimChange::Release || write.status.is_final() {
             self.release(customer_of(write), write.run, write.now);
         }
@@ -145,6 +147,23 @@ impl Rows {
                     started_at,
                     ..attempt.clone()
                 };
+            }
+        }
+    }
+
+    fn write_orders(&mut self, write: &Advance) {
+        let service = write.service_id.clone().unwrap_or_default();
+        for order in &write.orders {
+            let whose = (write.source.clone(), service.clone());
+            self.orders.entry(*order).or_insert(whose);
+        }
+        if let Some((product, took)) = write.built {
+            let builds = self.builds.entry(product).or_default();
+            if !builds.iter().any(|(run, _)| *run == write.run) {
+                builds.push((write.run, took));
+                builds.sort_unstable();
+                let most = usize::try_from(BUILDS).unwrap_or(usize::MAX);
+                builds.drain(..builds.len().saturating_sub(most));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Reading for people and programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -53,6 +54,31 @@ impl Memory {
     ) -> Result<Option<DeliveryView>, StoreError> {
         self.read("delivery", |rows| rows.deliveries.get(&id.0).map(delivery))
             .await
+    }
+
+    pub(in crate::store) async fn orders_of_others(
+        &self,
+        source: &str,
+        service_id: &str,
+        orders: Vec<i64>,
+    ) -> Result<HashSet<i64>, StoreError> {
+        let own = (source.to_owned(), service_id.to_owned());
+        self.read("orders_of_others", |rows| {
+            let anothers = |order: &i64| rows.orders.get(order).is_some_and(|whose| *whose != own);
+            orders.into_iter().filter(anothers).collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn last_builds(
+        &self,
+        product: i64,
+    ) -> Result<Vec<Duration>, StoreError> {
+        self.read("last_builds", |rows| {
+            let builds = rows.builds.get(&product).into_iter().flatten();
+            builds.rev().map(|(_, took)| *took).collect()
+        })
+        .await
     }
 
     pub(in crate::store) async fn runs_of(

@@ -1,6 +1,7 @@
 //! The tables. Each is a map in the order of its key, so that nothing depends on chance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -27,6 +28,10 @@ pub struct Rows {
     pub(super) attempts: BTreeMap<(RunId, u32, u32), AttemptRow>,
     pub(super) services: BTreeMap<Named, ServiceRow>,
     pub(super) customers: BTreeMap<Named, CustomerRow>,
+    /// Whose Hivelocity's orders are.
+    pub(super) orders: BTreeMap<i64, Named>,
+    /// How long a product's devices took, oldest first.
+    pub(super) builds: BTreeMap<i64, Vec<(RunId, Duration)>>,
     pub(super) budgets: BTreeMap<String, Hour>,
 }
 

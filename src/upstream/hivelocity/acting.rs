@@ -124,7 +124,10 @@ impl Hivelocity {
         let Some(mark) = talk.client_mark() else {
             return Ok(None);
         };
-        let found = self.marked_client(talk, &mark).await?.map(|found| found.id);
+        let found = self
+            .marked_client(talk, &mark, "")
+            .await?
+            .map(|found| found.id);
         if let Some(client) = found {
             talk.learned
                 .customer

@@ -1,25 +1,52 @@
 //! Waiting for the device: one look. IO.
 //!
-//! A new device answers 404 for a while, then has no IP, then is off. None of that is a
-//! failure; only a cancelled order is.
+//! Ready means: the order complete, the device in use where Hivelocity says so, an IP, power on.
+//! Until the order is complete no list shows the device, so the order alone is looked at.
+
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::acting::Acting;
 use super::devices::{Device, marked};
-use super::order::{OrderStatus, cancelled};
-use super::{Found, Hivelocity};
-use crate::domain::{Again, Done, Outcome};
+use super::order::{OrderStatus, order_cancelled};
+use super::{Call, Found, Hivelocity};
+use crate::domain::{Again, Decision, Done, Outcome, PauseReason, Timestamp};
+use crate::upstream::fields::text;
 use crate::upstream::talk::Talk;
 use crate::upstream::wire::Setback;
+
+const COMPLETE: &str = "complete";
+/// After so long a complete order that shows no device is a person's case.
+const NEVER_SHOWN: Duration = Duration::from_hours(3);
+/// And after so long one whose order is not known.
+const NEVER_HEARD: Duration = Duration::from_hours(24);
 
 impl Hivelocity {
     /// Looks whether the device is up with an IP.
     pub(super) async fn await_device(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
+        let state = talk.scene.service;
+        let just_ordered = state
+            .device_ordered_at
+            .is_some_and(|at| at <= talk.now() && talk.now().since(at) < self.poll_interval);
+        if just_ordered && state.ip.is_none() {
+            return Ok(waiting("Hivelocity to build the device".to_owned()));
+        }
         let acting = self.acting_or_rejected(talk).await?;
-        let Some((id, device)) = self.visible(talk, &acting, tag).await? else {
-            let order_id = talk.scene.service.device_order_id;
-            return self.not_visible(talk, &acting, order_id).await;
+        if let Some(status) = self.order_under_way(talk, &acting).await? {
+            return Ok(waiting(format!(
+                "Hivelocity to build the device{}",
+                status.words()
+            )));
+        }
+        let Some((id, device)) = self.shown(talk, &acting, tag).await? else {
+            if let Some(setback) = never_shown(talk, tag) {
+                return Err(setback);
+            }
+            return Ok(waiting(format!(
+                "Hivelocity to show the ordered device{}",
+                known_status(talk).words()
+            )));
         };
         if !device.carries(tag) && !talk.only_looks() {
             match self.mark_device(talk, &acting, id, &device, tag).await {
@@ -28,40 +55,104 @@ impl Hivelocity {
                 Err(other) => return Err(other),
             }
         }
-        self.readiness(talk, &acting, id, device).await
+        self.readiness(talk, &acting, id, &device).await
     }
 
-    /// The device by its id, else by its mark.
-    async fn visible(
+    /// Where the order stands, as long as it is not complete; an order that is over without a
+    /// device ends the wait.
+    async fn order_under_way(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+    ) -> Found<Option<OrderStatus>> {
+        let state = talk.scene.service;
+        if state.device_order_status.as_deref() == Some(COMPLETE) || state.ip.is_some() {
+            return Ok(None);
+        }
+        let mut orders = state.order_ids();
+        if orders.is_empty() {
+            orders = self.orders_since(talk, acting).await?;
+            let Some(first) = orders.first() else {
+                return Ok(None);
+            };
+            let found = [
+                ("device_order_id", json!(first)),
+                ("device_orders", json!(orders)),
+            ];
+            let found = found.map(|(name, value)| (name.to_owned(), value));
+            talk.learned.service.extend(found);
+        }
+        let seen = self.in_progress(talk, acting, self.poll_interval).await?;
+        if let Some((_, status)) = seen.iter().find(|(id, _)| orders.contains(id)) {
+            learn_status(talk, status);
+            return Ok(Some(OrderStatus::UnderWay(status.to_ascii_lowercase())));
+        }
+        self.order_over(talk, acting, &orders).await
+    }
+
+    /// The same where no order of the service's is in progress any more.
+    pub(super) async fn order_over(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        orders: &[i64],
+    ) -> Found<Option<OrderStatus>> {
+        let mut none = None;
+        for order in orders {
+            let status = self.order(talk, acting, Some(*order)).await?;
+            match status {
+                OrderStatus::Cancelled(words) => none = none.or(Some((*order, words))),
+                // What may not be read does not keep a device that is there from being seen.
+                OrderStatus::Unknown => return Ok(None),
+                OrderStatus::Complete => {
+                    learn_status(talk, COMPLETE);
+                    return Ok(None);
+                }
+                OrderStatus::UnderWay(_) => {
+                    learn_status(talk, status.word());
+                    return Ok(Some(status));
+                }
+            }
+        }
+        match none {
+            Some((order, words)) => Err(order_cancelled(Some(order), &words)),
+            None => Ok(None),
+        }
+    }
+
+    /// The device by its mark, else by its id, else by its order.
+    async fn shown(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         tag: &str,
     ) -> Found<Option<(i64, Device)>> {
-        if let Some(id) = talk.scene.service.device_id
-            && let Some(device) = self.device(talk, acting, id).await?
-            && device.other_mark(tag).is_none()
-        {
-            return Ok(Some((id, device)));
+        let devices = self.devices(talk, acting).await?;
+        let state = talk.scene.service;
+        let ours: Vec<Device> = devices
+            .iter()
+            .filter(|device| device.carries(tag))
+            .cloned()
+            .collect();
+        if ours.len() > 1 {
+            let kept = self.only_one(talk, acting, tag, ours).await?;
+            return Ok(kept.id.map(|id| (id, kept)));
         }
-        let found = marked(&self.devices(talk, acting).await?, tag);
-        Ok(found.and_then(|device| Some((device.id?, device))))
-    }
-
-    async fn not_visible(
-        &self,
-        talk: &mut Talk<'_>,
-        acting: &Acting,
-        order_id: Option<i64>,
-    ) -> Found<Outcome> {
-        let order = self.order(talk, acting, order_id).await?;
-        if let OrderStatus::Cancelled(words) = &order {
-            return Err(cancelled(order_id, words));
+        let known = |device: &&Device| {
+            let by_id = device.id.is_some() && device.id == state.device_id;
+            let by_order = device.order_id.is_some_and(|order| {
+                state.device_order_id == Some(order) || state.device_orders.contains(&order)
+            });
+            (by_id || by_order) && device.other_mark(tag).is_none()
+        };
+        let found = marked(&devices, tag).or_else(|| devices.iter().find(known).cloned());
+        let Some((id, device)) = found.and_then(|device| Some((device.id?, device))) else {
+            return Ok(None);
+        };
+        if !device.carries(tag) && state.device_id != Some(id) && !is_as_ordered(talk, &device) {
+            return Err(other_device(talk, id, &device));
         }
-        Ok(waiting(format!(
-            "Hivelocity to show the ordered device{}",
-            order.words()
-        )))
+        Ok(Some((id, device)))
     }
 
     async fn readiness(
@@ -69,37 +160,164 @@ impl Hivelocity {
         talk: &mut Talk<'_>,
         acting: &Acting,
         id: i64,
-        device: Device,
+        device: &Device,
     ) -> Found<Outcome> {
-        if let Some(ip) = &device.ip
-            && matches!(device.power.as_str(), "ON" | "")
+        if talk.scene.service.device_order_id.is_none()
+            && let Some(order) = device.order_id
+            && let Some(status) = self.order_over(talk, acting, &[order]).await?
         {
-            return Ok(Outcome::Done(ready(talk, id, &device, ip)));
+            let words = status.words();
+            return Ok(waiting(format!("device {id} to be delivered{words}")));
         }
-        let order_id = talk.scene.service.device_order_id.or(device.order_id);
-        let order = self.order(talk, acting, order_id).await?;
-        match (&order, &device.ip) {
-            (OrderStatus::Cancelled(words), _) => Err(cancelled(order_id, words)),
-            // Built, and switched off by somebody since.
-            (OrderStatus::Complete | OrderStatus::Unknown, Some(ip)) if device.power == "OFF" => {
-                Ok(Outcome::Done(ready(talk, id, &device, ip)))
+        // A build that failed never gets an address or power.
+        match self.phase(talk, acting, id).await? {
+            Phase::InUse => {}
+            Phase::UnderWay(phase) => {
+                return Ok(waiting(format!("device {id} to be in use ({phase})")));
             }
-            (_, Some(_)) => Ok(waiting(format!(
-                "device {id} to be switched on{}",
-                order.words()
-            ))),
-            (_, None) => Ok(waiting(format!(
-                "device {id} to get its IP{}",
-                order.words()
-            ))),
+            Phase::Failed(phase) => return Err(failed(id, &phase)),
         }
+        let Some(ip) = &device.ip else {
+            return Ok(waiting(format!("device {id} to get its IP")));
+        };
+        // One that was up before may have been switched off by its owner since.
+        let was_up = talk.scene.service.ip.as_ref() == Some(ip);
+        let up = match device.power.as_str() {
+            "ON" | "" => true,
+            "OFF" => was_up,
+            _ => false,
+        };
+        if !up {
+            return Ok(waiting(format!("device {id} to be switched on")));
+        }
+        Ok(Outcome::Done(ready(talk, id, device, ip)))
     }
+
+    /// Where provisioning stands; where nothing is said, nothing speaks against it.
+    async fn phase(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<Phase> {
+        let call = Call::get(format!("/device/{id}")).meaning(&[404]);
+        let answer = self.call(talk, acting, call).await?;
+        if answer.status == 404 {
+            return Ok(Phase::UnderWay("not visible by its id yet".to_owned()));
+        }
+        Ok(Phase::of(&answer.body))
+    }
+}
+
+/// Where provisioning stands.
+#[derive(Debug, PartialEq)]
+pub(super) enum Phase {
+    InUse,
+    UnderWay(String),
+    Failed(String),
+}
+
+impl Phase {
+    /// Hivelocity spells it `spsStatus` `IN_USE` and `metadata.sps_status` `InUse`.
+    pub(super) fn of(page: &Value) -> Self {
+        let metadata = page.get("metadata").unwrap_or(&Value::Null);
+        let said = [text(page, "spsStatus"), text(metadata, "sps_status")];
+        let plain = |word: &String| {
+            let letters = word.chars().filter(char::is_ascii_alphanumeric);
+            letters.collect::<String>().to_ascii_uppercase()
+        };
+        for word in said.iter().filter(|word| !word.is_empty()) {
+            match plain(word).as_str() {
+                "INUSE" => {}
+                failed if failed.contains("FAILED") => return Self::Failed(word.clone()),
+                _ => return Self::UnderWay(word.clone()),
+            }
+        }
+        Self::InUse
+    }
+}
+
+fn known_status(talk: &Talk<'_>) -> OrderStatus {
+    let learned = talk.learned.service.get("device_order_status");
+    let learned = learned.and_then(Value::as_str);
+    match learned.or(talk.scene.service.device_order_status.as_deref()) {
+        Some(COMPLETE) => OrderStatus::Complete,
+        _ => OrderStatus::Unknown,
+    }
+}
+
+fn failed(id: i64, phase: &str) -> Setback {
+    Setback::Rejected(format!(
+        "Hivelocity could not provision device {id} (status {phase}); ask their support, then retry \
+         this run"
+    ))
+}
+
+/// A complete order whose device does not show brought none, or was not this service's. Where the
+/// order is not known, nothing tells that it was cancelled.
+fn never_shown(talk: &Talk<'_>, tag: &str) -> Option<Setback> {
+    let state = talk.scene.service;
+    let passed = |since: Option<Timestamp>, patience| {
+        since.filter(|since| talk.now().since(*since) > patience)
+    };
+    let complete = state
+        .device_order_id
+        .zip(passed(state.device_order_complete_at, NEVER_SHOWN));
+    let what = match (complete, state.device_order_id) {
+        (Some((order, since)), _) => {
+            format!("Hivelocity's order {order} is complete since {since}")
+        }
+        (None, None) => {
+            let since = passed(state.device_ordered_at, NEVER_HEARD)?;
+            format!("the device was ordered at {since}, by an order that is not known")
+        }
+        (None, Some(_)) => return None,
+    };
+    Some(Setback::NeedsPerson(Decision {
+        why: PauseReason::TooSlow,
+        sentence: format!(
+            "{what}, and no device with the tag {tag} shows; look at Hivelocity what it brought and put \
+             the tag on it, then `billhook runs retry {{run}}`"
+        ),
+        allows: None,
+    }))
+}
+
+fn learn_status(talk: &mut Talk<'_>, status: &str) {
+    if status == COMPLETE && talk.scene.service.device_order_complete_at.is_none() {
+        let now = json!(talk.now());
+        talk.learned
+            .service
+            .insert("device_order_complete_at".to_owned(), now);
+    }
+    if talk.scene.service.device_order_status.as_deref() != Some(status) {
+        let status = Value::from(status);
+        talk.learned
+            .service
+            .insert("device_order_status".to_owned(), status);
+    }
+}
+
+/// Whether a device that came without our mark is named as was ordered.
+fn is_as_ordered(talk: &Talk<'_>, device: &Device) -> bool {
+    let ordered = talk.scene.service.hostname.as_deref().unwrap_or_default();
+    device.hostname.is_empty() || device.is_named(ordered)
+}
+
+fn other_device(talk: &Talk<'_>, id: i64, device: &Device) -> Setback {
+    let ordered = talk.scene.service.hostname.as_deref().unwrap_or("unknown");
+    let order = device.order_id.unwrap_or_default();
+    Setback::NeedsPerson(Decision {
+        why: PauseReason::UnknownOutcome,
+        sentence: format!(
+            "order {order} brought device {id} named {}, which does not carry this service's mark, and {ordered} \
+             was ordered; look at Hivelocity whose it is: put the mark on it as a tag and \
+             `billhook runs retry {{run}}`, or `billhook runs cancel {{run}}`",
+            device.hostname
+        ),
+        allows: None,
+    })
 }
 
 fn waiting(waiting_for: String) -> Outcome {
     Outcome::NotYet {
         waiting_for,
-        again: Again::Slow,
+        again: Again::Build,
     }
 }
 
@@ -119,9 +337,52 @@ fn ready(talk: &Talk<'_>, id: i64, device: &Device, ip: &str) -> Done {
     if let Some(order_id) = device.order_id {
         service.insert("device_order_id".to_owned(), Value::from(order_id));
     }
+    // It told how the build went, which is over.
+    for over in [
+        "device_order_status",
+        "device_order_complete_at",
+        "pending_order",
+    ] {
+        service.insert(over.to_owned(), Value::Null);
+    }
     Done {
         output: json!({"ip": ip, "device_id": id, "hostname": hostname}),
         service: Value::Object(service),
         ..Done::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_a_phase_are_read_and_a_failure_is_one() {
+        let under_way = |word: &str| Phase::UnderWay(word.to_owned());
+        for (page, phase) in [
+            (json!({}), Phase::InUse),
+            (json!({"spsStatus": null, "metadata": null}), Phase::InUse),
+            (json!({"spsStatus": "IN_USE"}), Phase::InUse),
+            (json!({"metadata": {"sps_status": "InUse"}}), Phase::InUse),
+            (json!({"spsStatus": "RELOADING"}), under_way("RELOADING")),
+            (
+                json!({"metadata": {"sps_status": "Reloading"}}),
+                under_way("Reloading"),
+            ),
+            (
+                json!({"spsStatus": "IN_USE", "metadata": {"sps_status": "WaitForPxe"}}),
+                under_way("WaitForPxe"),
+            ),
+            (
+                json!({"metadata": {"sps_status": "Failed"}}),
+                Phase::Failed("Failed".to_owned()),
+            ),
+            (
+                json!({"spsStatus": "CLEANUP_MOVE_TO_FAILED"}),
+                Phase::Failed("CLEANUP_MOVE_TO_FAILED".to_owned()),
+            ),
+        ] {
+            assert_eq!(Phase::of(&page), phase, "{page}");
+        }
     }
 }

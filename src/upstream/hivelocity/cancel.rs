@@ -6,10 +6,11 @@
 use serde_json::{Value, json};
 
 use super::acting::Acting;
-use super::devices::Located;
+use super::devices::{Device, Located};
+use super::lookup::{Trace, not_tellable};
 use super::order::OrderStatus;
 use super::{Call, Found, Hivelocity};
-use crate::domain::{Again, Done, Outcome};
+use crate::domain::{Again, Done, Outcome, Rank};
 use crate::upstream::talk::Talk;
 use crate::upstream::wire::Setback;
 
@@ -39,7 +40,12 @@ impl Hivelocity {
     /// Cancels the device; being cancelled already, and being gone, count as done.
     pub(super) async fn cancel(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
         let state = talk.scene.service;
-        let ordered = state.device_id.is_some() || state.device_order_id.is_some();
+        let known = state.device_id.is_some() || state.device_order_id.is_some();
+        let unclear = state
+            .pending_order
+            .as_ref()
+            .is_some_and(|order| order.sent_at.is_some());
+        let ordered = known || unclear;
         let Some(acting) = self.acting(talk).await? else {
             // Nobody to own a device, and none that is known of.
             if !ordered {
@@ -47,6 +53,9 @@ impl Hivelocity {
             }
             return self.acting_or_rejected(talk).await.map(|_| Outcome::Absent);
         };
+        if unclear && !known {
+            return self.cancel_unclear(talk, &acting, tag).await;
+        }
         let mut located = self.locate(talk, &acting, tag).await?;
         if let (Located::Nowhere, Some(id)) = (&located, state.device_seen) {
             located = self.locate_by_id(talk, &acting, id, tag).await?;
@@ -64,10 +73,7 @@ impl Hivelocity {
             && state.device_seen != Some(id)
         {
             // Should the next answer be lost, 404 has to mean that it is gone.
-            return Ok(Outcome::NotYet {
-                waiting_for: format!("the note that device {id} is there"),
-                again: Again::Soon,
-            });
+            return Ok(Outcome::Prepared);
         }
         let rest = match located {
             Located::Here(id, _) | Located::Hidden(id) | Located::Another { id, .. } => {
@@ -90,6 +96,65 @@ impl Hivelocity {
             Located::Nowhere => Outcome::AlreadySo(cancelled(None, "no device carries the tag")),
         };
         Ok(with_others(outcome, rest.cancelled))
+    }
+
+    /// A request for a device may have left and nothing is known of it: this ends only once it is
+    /// certain what became of it, for a device that turns up later would be paid for.
+    async fn cancel_unclear(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        tag: &str,
+    ) -> Found<Outcome> {
+        // Nothing is ended by looking: that must not use up what is kept for what ends something.
+        talk.rank = Rank::Order;
+        let account = self.account(talk, acting).await?;
+        let trace = self.trace_order(talk, acting, (tag, ""), &account).await?;
+        let final_look = talk.scene.order_settled;
+        let wait = |waiting_for: String| Outcome::NotYet {
+            waiting_for,
+            again: Again::Build,
+        };
+        let (device, orders) = match trace {
+            Trace::Nothing if final_look => {
+                return Ok(Outcome::AlreadySo(cancelled(
+                    None,
+                    "the order whose answer was lost left no trace",
+                )));
+            }
+            Trace::Nothing => {
+                return Ok(wait(
+                    "certainty whether the device was ordered, whose order's answer was lost; what turns \
+                     up is cancelled"
+                        .to_owned(),
+                ));
+            }
+            Trace::Doubtful(doubt) if doubt.over && final_look => {
+                return Err(not_tellable(tag, doubt));
+            }
+            Trace::Doubtful(doubt) => {
+                return Ok(wait(format!("{} to show whose it is", doubt.seen)));
+            }
+            Trace::Several(devices) if !devices.iter().all(Device::is_read_whole) => {
+                return Ok(wait("several ordered devices to be visible".to_owned()));
+            }
+            Trace::Several(devices) => {
+                let first = devices.into_iter().next();
+                (first.unwrap_or_default(), Vec::new())
+            }
+            Trace::Found { device, orders } => (device, orders),
+        };
+        let found = json!({
+            "device_id": device.id,
+            "device_order_id": device.order_id,
+            "device_orders": orders,
+            "hivelocity_client_id": acting.client(),
+            "pending_order": null,
+        });
+        if let Value::Object(found) = found {
+            talk.learned.service.extend(found);
+        }
+        Ok(Outcome::Prepared)
     }
 
     /// Hardware may have been exchanged, and an order whose answer was lost may have come true so
@@ -156,7 +221,12 @@ impl Hivelocity {
         Ok(outcome)
     }
 
-    async fn delete(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<Outcome> {
+    pub(super) async fn delete(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+    ) -> Found<Outcome> {
         let call = Call::delete(format!("/bare-metal-devices/{id}")).meaning(&[404, 409]);
         let answer = self.call(talk, acting, call).await?;
         Ok(match answer.status {
@@ -166,35 +236,32 @@ impl Hivelocity {
         })
     }
 
-    async fn has_cancellation(&self, talk: &mut Talk<'_>, acting: &Acting, id: i64) -> Found<bool> {
-        let call = Call::get(format!("/device/{id}")).meaning(&[404]);
-        let answer = self.call(talk, acting, call).await?;
-        let under_way = answer.body.get("hasCancellation").and_then(Value::as_bool);
-        Ok(answer.status == 404 || under_way == Some(true))
-    }
-
-    /// A device was ordered and was never seen with an IP: its order tells what to expect.
+    /// A device was ordered and was never seen with an IP: its orders tell what to expect.
     async fn cancel_invisible(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         id: Option<i64>,
     ) -> Found<Outcome> {
-        let order = self
-            .order(talk, acting, talk.scene.service.device_order_id)
-            .await?;
+        let mut outlook = OrderStatus::Unknown;
+        for order in talk.scene.service.order_ids() {
+            outlook = self.order(talk, acting, Some(order)).await?;
+            if !matches!(outlook, OrderStatus::Cancelled(_)) {
+                break;
+            }
+        }
         let patient = talk.looks() < LOOKS;
-        match &order {
+        match &outlook {
             OrderStatus::Cancelled(_) => {
                 Ok(Outcome::AlreadySo(cancelled(id, "the order was cancelled")))
             }
-            OrderStatus::UnderWay(_) => Ok(not_visible(&order)),
-            OrderStatus::Unknown | OrderStatus::Complete if patient => Ok(not_visible(&order)),
+            OrderStatus::UnderWay(_) => Ok(not_visible(&outlook)),
+            OrderStatus::Unknown | OrderStatus::Complete if patient => Ok(not_visible(&outlook)),
             OrderStatus::Unknown | OrderStatus::Complete => Err(Setback::Rejected(format!(
                 "the ordered device{} never became visible at Hivelocity{}; look there whether \
                  it exists and cancel it by hand, then retry this run",
                 id.map(|id| format!(" {id}")).unwrap_or_default(),
-                order.words()
+                outlook.words()
             ))),
         }
     }
@@ -207,7 +274,7 @@ fn not_visible(order: &OrderStatus) -> Outcome {
     );
     Outcome::NotYet {
         waiting_for,
-        again: Again::Slow,
+        again: Again::Build,
     }
 }
 
@@ -225,7 +292,16 @@ fn with_others(mut outcome: Outcome, others: Value) -> Outcome {
 fn cancelled(id: Option<i64>, note: &str) -> Done {
     Done {
         output: json!({"device_id": id, "note": note}),
-        service: json!({"device_id": null, "device_order_id": null, "device_seen": null}),
+        service: json!({
+            "device_id": null,
+            "device_order_id": null,
+            "device_orders": null,
+            "device_order_status": null,
+            "device_order_complete_at": null,
+            "device_ordered_at": null,
+            "device_seen": null,
+            "pending_order": null,
+        }),
         ..Done::default()
     }
 }

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::acting::Acting;
+use super::order::unreadable;
 use super::{Call, Found, Hivelocity};
 use crate::domain::{Done, Outcome};
 use crate::upstream::fields::{id, text};
@@ -30,35 +31,45 @@ impl Hivelocity {
         mark: &str,
     ) -> Found<Outcome> {
         if let Some(client) = talk.scene.customer.hivelocity_client_id {
-            return Ok(Outcome::AlreadySo(client_done(client, &[])));
+            return Ok(Outcome::AlreadySo(client_done(client)));
         }
-        if let Some(found) = self.marked_client(talk, mark).await? {
-            return Ok(Outcome::AlreadySo(client_done(found.id, &found.others)));
+        if let Some(found) = self.marked_client(talk, mark, email).await? {
+            self.only_one_client(talk, mark, found.id, &found.others)
+                .await?;
+            return Ok(Outcome::AlreadySo(client_done(found.id)));
         }
-        let call = Call::post(CLIENTS).body(json!({"email": email, "company": company}));
+        let call = Call::post(CLIENTS)
+            .body(json!({"email": email, "company": company}))
+            .once(&["/id"]);
         let answer = self.call(talk, &Acting::Primary, call).await?;
-        if let Some(client) = id(&answer.body, "id") {
-            return Ok(Outcome::Done(client_done(client, &[])));
-        }
-        let unclear = || {
-            Setback::Ambiguous(
+        match id(&answer.body, "id") {
+            Some(client) => Ok(Outcome::Done(client_done(client))),
+            None => Err(Setback::Ambiguous(
                 "Hivelocity accepted the controlled client without saying its id".to_owned(),
-            )
-        };
-        // The write went well, so a look that fails now does not make it undone.
-        match self.marked_client(talk, mark).await {
-            Ok(Some(found)) => Ok(Outcome::Done(client_done(found.id, &found.others))),
-            Ok(None) | Err(_) => Err(unclear()),
+            )),
         }
     }
 
-    /// The active controlled client whose company ends with the mark; of several the oldest.
+    /// The active controlled client whose company ends with the mark; of several the oldest. Ours
+    /// all have the same `email`: a row of it that cannot be read whole may be the one.
     pub(super) async fn marked_client(
         &self,
         talk: &mut Talk<'_>,
         mark: &str,
+        email: &str,
     ) -> Found<Option<MarkedClient>> {
         let clients = self.list(talk, &Acting::Primary, CLIENTS).await?;
+        // A client without a company was made by hand; it carries nobody's mark.
+        let unread = |client: &&Value| {
+            let company = client.get("company").unwrap_or(&Value::Null);
+            let whole = id(client, "id").is_some() && (company.is_string() || company.is_null());
+            let address = text(client, "email");
+            let ours = address.is_empty() || address.eq_ignore_ascii_case(email);
+            is_active(client) && !whole && ours
+        };
+        if let Some(row) = clients.iter().find(unread) {
+            return Err(unreadable(CLIENTS, &talk.mask.value(row)));
+        }
         let ours = |client: &&Value| is_active(client) && text(client, "company").ends_with(mark);
         let mut ids: Vec<i64> = clients
             .iter()
@@ -90,6 +101,12 @@ impl Hivelocity {
         let Some(client) = found else {
             return Ok(Outcome::AlreadySo(deactivated(known)));
         };
+        self.deactivate(talk, client).await?;
+        Ok(Outcome::Done(deactivated(Some(client))))
+    }
+
+    /// Switches a controlled client off for ever.
+    pub(super) async fn deactivate(&self, talk: &mut Talk<'_>, client: i64) -> Found<()> {
         let call = |name: &str| {
             Call::put(CLIENTS)
                 .body(json!({name: client}))
@@ -101,7 +118,7 @@ impl Hivelocity {
             let call = call("client_id").meaning(&[]);
             self.call(talk, &Acting::Primary, call).await?;
         }
-        Ok(Outcome::Done(deactivated(Some(client))))
+        Ok(())
     }
 }
 
@@ -109,16 +126,9 @@ fn is_active(client: &Value) -> bool {
     client.get("active").and_then(Value::as_bool) != Some(false)
 }
 
-fn client_done(client: i64, others: &[i64]) -> Done {
-    let mut output = json!({"hivelocity_client_id": client});
-    if !others.is_empty() {
-        output["note"] = Value::from(format!(
-            "several controlled clients carry this customer's mark; \
-             the oldest is used, look at these: {others:?}"
-        ));
-    }
+fn client_done(client: i64) -> Done {
     Done {
-        output,
+        output: json!({"hivelocity_client_id": client}),
         customer: json!({"hivelocity_client_id": client}),
         ..Done::default()
     }

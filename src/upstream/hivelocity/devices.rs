@@ -23,7 +23,9 @@ pub(super) struct Device {
     /// Upper case; empty where it is not said.
     pub(super) power: String,
     pub(super) hostname: String,
-    /// None where they are not said.
+    /// What its price is for, e.g. `monthly`.
+    pub(super) period: String,
+    /// None where they are not said, or not as a list of texts.
     pub(super) tags: Option<Vec<String>>,
 }
 
@@ -59,11 +61,19 @@ impl Device {
                 .map(|_| ip),
             power: text(value, "powerStatus").to_ascii_uppercase(),
             hostname: text(value, "hostname"),
-            tags: value
-                .get("tags")
-                .filter(|tags| tags.is_array())
-                .map(|_| texts(value, "tags")),
+            period: text(value, "period"),
+            tags: value.get("tags").and_then(tags_of),
         }
+    }
+
+    /// Whether everything is there by which the service's device is told from others.
+    pub(super) const fn is_read_whole(&self) -> bool {
+        self.id.is_some() && self.tags.is_some()
+    }
+
+    /// Whether this is its host name.
+    pub(super) fn is_named(&self, hostname: &str) -> bool {
+        !hostname.is_empty() && self.hostname.eq_ignore_ascii_case(hostname)
     }
 
     pub(super) fn carries(&self, tag: &str) -> bool {
@@ -85,6 +95,13 @@ impl Device {
             .find(|carried| carried.trim().starts_with(family))
             .cloned()
     }
+}
+
+fn tags_of(value: &Value) -> Option<Vec<String>> {
+    let list = value.as_array()?;
+    list.iter()
+        .map(|tag| tag.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// The device with the mark; of several, one that has an id, the lowest first.
@@ -143,10 +160,13 @@ impl Hivelocity {
             return self.locate_by_id(talk, acting, id, tag).await;
         }
         let found = marked(&self.devices(talk, acting).await?, tag);
-        Ok(match found.and_then(|device| Some((device.id?, device))) {
-            Some((id, device)) => Located::Here(id, device),
-            None => Located::Nowhere,
-        })
+        match found.map(|device| (device.id, device)) {
+            Some((Some(id), device)) => Ok(Located::Here(id, device)),
+            Some((None, _)) => Err(Setback::unavailable(format!(
+                "Hivelocity's list shows a device with the tag {tag} without a usable id"
+            ))),
+            None => Ok(Located::Nowhere),
+        }
     }
 
     /// Where the device with this id is, which was the service's once.
@@ -214,7 +234,9 @@ impl Hivelocity {
         tag: &str,
     ) -> Found<()> {
         let tags = with_tag(self.tags(talk, acting, id, device).await?, tag);
-        let call = Call::put(format!("/device/{id}/tags")).body(json!({"tags": tags}));
+        let call = Call::put(format!("/device/{id}/tags"))
+            .body(json!({"tags": tags}))
+            .holds(&["/tags"]);
         self.call(talk, acting, call)
             .await
             .map_err(Setback::of_a_means)?;

@@ -6,13 +6,18 @@ mod cancel;
 mod clients;
 mod deploy;
 mod devices;
+mod looks;
+mod lookup;
 mod null_route;
 mod order;
 mod power;
 mod reload;
+mod twice;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -20,6 +25,7 @@ use serde_json::Value;
 use url::Url;
 
 use self::acting::{Acting, Keyring};
+use self::looks::Looks;
 use self::power::Accepted;
 use super::budget::{Budget, Hours};
 use super::carrier::Carrier;
@@ -43,6 +49,12 @@ pub(super) struct Hivelocity {
     act_as_token: bool,
     keyring: Keyring,
     accepted: Mutex<HashMap<i64, Accepted>>,
+    /// Whether an order goes into an order group named after its service.
+    order_groups: bool,
+    groups_refused: AtomicBool,
+    /// The shortest time between two looks at what is being built.
+    poll_interval: Duration,
+    looks: Looks,
 }
 
 /// One call of the API.
@@ -58,7 +70,7 @@ impl Call {
     fn new(method: Method, path: impl Into<String>, intent: Intent) -> Self {
         let body = match intent {
             Intent::Read => Body::Json,
-            Intent::Write => Body::JsonOrNothing,
+            Intent::Write | Intent::Once => Body::JsonOrNothing,
         };
         let expect = Expect {
             intent,
@@ -88,6 +100,19 @@ impl Call {
 
     fn delete(path: impl Into<String>) -> Self {
         Self::new(Method::DELETE, path, Intent::Write)
+    }
+
+    /// It must not be sent twice, and a success holds at least one of these.
+    const fn once(mut self, holds: &'static [&'static str]) -> Self {
+        self.expect.intent = Intent::Once;
+        self.expect.body = Body::Holds(holds);
+        self
+    }
+
+    /// A success holds at least one of these.
+    const fn holds(mut self, holds: &'static [&'static str]) -> Self {
+        self.expect.body = Body::Holds(holds);
+        self
     }
 
     fn body(mut self, body: Value) -> Self {
@@ -143,6 +168,10 @@ impl Hivelocity {
             act_as_token: settings.act_as_token,
             keyring: Keyring::default(),
             accepted: Mutex::default(),
+            order_groups: settings.order_groups,
+            groups_refused: AtomicBool::new(false),
+            poll_interval: settings.poll_interval,
+            looks: Looks::default(),
         }))
     }
 
@@ -217,6 +246,16 @@ impl Hivelocity {
             stock.map(|_| "the inventory answers".to_owned()),
         ));
         results
+    }
+
+    /// Said once: orders are placed one by one where Hivelocity gives an account no order groups.
+    fn say_groups_refused(&self) {
+        if !self.groups_refused.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "Hivelocity refuses order groups to this account: orders are placed by POST \
+                 /bare-metal-devices/ (set hivelocity.order_with = \"single\" to leave them out)"
+            );
+        }
     }
 
     /// Makes one call as the primary account or as a controlled client.

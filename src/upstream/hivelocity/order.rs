@@ -1,12 +1,16 @@
-//! The order behind a device. IO.
+//! Orders and order groups as Hivelocity shows them. IO.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::acting::Acting;
 use super::{Call, Found, Hivelocity};
-use crate::upstream::fields::text;
+use crate::upstream::fields::{id, integer, text};
 use crate::upstream::talk::Talk;
 use crate::upstream::wire::{Setback, said};
+
+const GROUPS: &str = "/order-groups/";
+const IN_PROGRESS: &str = "/order/in-progress";
+const ORDERS: &str = "/order/";
 
 /// Where an order stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +42,59 @@ impl OrderStatus {
         }
     }
 
+    /// Hivelocity's word for it.
+    pub(super) fn word(&self) -> &str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::UnderWay(status) => status,
+            Self::Complete => "complete",
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+
     /// For people who wait.
     pub(super) fn words(&self) -> String {
         match self {
             Self::Unknown => String::new(),
-            Self::UnderWay(status) => format!(" (order: {status})"),
-            Self::Complete => " (order: complete)".to_owned(),
-            Self::Cancelled(_) => " (order: cancelled)".to_owned(),
+            known => format!(" (order: {})", known.word()),
         }
+    }
+}
+
+/// An order in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Order {
+    pub(super) id: i64,
+    pub(super) status: OrderStatus,
+}
+
+/// An order group in a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OrderGroup {
+    pub(super) id: i64,
+    pub(super) name: String,
+    /// The devices ordered into it, as far as Hivelocity names them yet.
+    pub(super) devices: Vec<i64>,
+}
+
+impl OrderGroup {
+    /// None where the row cannot be read whole.
+    fn read(row: &Value) -> Option<Self> {
+        let devices = match row.get("device_ids") {
+            None | Some(Value::Null) => Some(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(integer).collect(),
+            Some(_) => None,
+        };
+        // A group without a name is nobody's mark.
+        let name = match row.get("name") {
+            None | Some(Value::Null) => String::new(),
+            Some(name) => name.as_str()?.to_owned(),
+        };
+        Some(Self {
+            id: id(row, "id")?,
+            name,
+            devices: devices?,
+        })
     }
 }
 
@@ -60,17 +109,122 @@ impl Hivelocity {
         let Some(id) = id else {
             return Ok(OrderStatus::Unknown);
         };
+        Ok(self.order_page(talk, acting, id).await?.0)
+    }
+
+    /// The same with the price, as Hivelocity writes it.
+    pub(super) async fn order_page(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+    ) -> Found<(OrderStatus, Option<f64>)> {
         let call = Call::get(format!("/order/{id}")).meaning(&[404]);
         match self.call(talk, acting, call).await {
-            Ok(answer) if answer.status == 404 => Ok(OrderStatus::Unknown),
+            Ok(answer) if answer.status == 404 => Ok((OrderStatus::Unknown, None)),
             Ok(answer) => {
                 let words = words_of(&talk.mask.value(&answer.body));
-                Ok(OrderStatus::read(&text(&answer.body, "status"), &words))
+                let status = OrderStatus::read(&text(&answer.body, "status"), &words);
+                Ok((status, answer.body.get("total").and_then(Value::as_f64)))
             }
-            Err(Setback::Rejected(_)) => Ok(OrderStatus::Unknown),
+            Err(Setback::Rejected(_)) => Ok((OrderStatus::Unknown, None)),
             Err(other) => Err(other),
         }
     }
+
+    /// The account's orders, those in progress and all of them; none where they may not be read.
+    pub(super) async fn orders(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+    ) -> Found<Option<Vec<Order>>> {
+        let mut orders: Vec<Order> = Vec::new();
+        for path in [IN_PROGRESS, ORDERS] {
+            let Some(rows) = self.readable_list(talk, acting, path).await? else {
+                return Ok(None);
+            };
+            for row in &rows {
+                let id = id(row, "orderId").ok_or_else(|| unreadable(path, row))?;
+                let status = OrderStatus::read(&text(row, "status"), &words_of(row));
+                orders.retain(|known| known.id != id);
+                orders.push(Order { id, status });
+            }
+        }
+        Ok(Some(orders))
+    }
+
+    /// The orders in progress alone, for runs that wait for one.
+    pub(super) async fn orders_in_progress(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+    ) -> Found<Vec<(i64, String)>> {
+        let rows = self.readable_list(talk, acting, IN_PROGRESS).await?;
+        let rows = rows.unwrap_or_default();
+        let read = |row: &Value| Some((id(row, "orderId")?, text(row, "status")));
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    /// The account's order groups; none where Hivelocity does not give it any.
+    pub(super) async fn order_groups(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+    ) -> Found<Option<Vec<OrderGroup>>> {
+        let Some(rows) = self.readable_list(talk, acting, GROUPS).await? else {
+            return Ok(None);
+        };
+        let read = |row| OrderGroup::read(row).ok_or_else(|| unreadable(GROUPS, row));
+        rows.iter().map(read).collect::<Found<_>>().map(Some)
+    }
+
+    /// Makes the service's order group, which costs nothing; none where Hivelocity refuses it.
+    pub(super) async fn make_group(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        name: &str,
+    ) -> Found<Option<i64>> {
+        let call = Call::post(GROUPS)
+            .body(json!({"name": name}))
+            .holds(&["/id"]);
+        match self.call(talk, acting, call).await {
+            Ok(answer) => match id(&answer.body, "id") {
+                Some(id) => Ok(Some(id)),
+                None => Err(Setback::unavailable(
+                    "Hivelocity made an order group without a usable id",
+                )),
+            },
+            Err(Setback::Rejected(_)) => Ok(None),
+            Err(setback) => Err(setback.of_a_means()),
+        }
+    }
+
+    /// A list that Hivelocity may refuse to an account (403, 404, 405): none then.
+    async fn readable_list(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        path: &str,
+    ) -> Found<Option<Vec<Value>>> {
+        let call = Call::get(path).meaning(&[403, 404, 405]);
+        let answer = self.call(talk, acting, call).await?;
+        match answer.body {
+            _ if answer.status >= 400 => Ok(None),
+            Value::Array(rows) => Ok(Some(rows)),
+            _other => Err(Setback::unavailable(format!(
+                "Hivelocity answered GET {path} with something that is not a list"
+            ))),
+        }
+    }
+}
+
+/// A row that cannot be read whole may be the one that is looked for: such a list proves nothing.
+pub(super) fn unreadable(path: &str, row: &Value) -> Setback {
+    let row: String = row.to_string().chars().take(200).collect();
+    Setback::unavailable(format!(
+        "a row of Hivelocity's GET {path} cannot be read, so the list proves nothing: {row}"
+    ))
 }
 
 /// What Hivelocity says about the order. The description leaves open what `info` holds: where it
@@ -91,7 +245,10 @@ fn words_of(order: &Value) -> String {
 }
 
 /// That an order ended without a device.
-pub(super) fn cancelled(id: Option<i64>, words: &str) -> Setback {
+pub(super) fn order_cancelled(id: Option<i64>, words: &str) -> Setback {
     let id = id.map_or_else(|| "of the device".to_owned(), |id| id.to_string());
-    Setback::Rejected(format!("Hivelocity cancelled order {id}: {words}"))
+    Setback::Rejected(format!(
+        "Hivelocity cancelled order {id}: {words}; it is over: cancel this run, and a new order.paid of the \
+         service orders afresh"
+    ))
 }

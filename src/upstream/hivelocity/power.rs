@@ -18,7 +18,7 @@ use crate::upstream::talk::Talk;
 use crate::upstream::wire::{Setback, said};
 
 /// How long an accepted request is given before it counts as lost.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Or how many looks.
 const LOOKS: u32 = 5;
 
@@ -39,21 +39,37 @@ impl Hivelocity {
         tag: &str,
     ) -> Found<Outcome> {
         let acting = self.acting_or_rejected(talk).await?;
-        let (id, _) = self.located(talk, &acting, tag).await?;
         let Some(wanted) = wanted(action) else {
+            let (id, _) = self.located(talk, &acting, tag).await?;
             return self.reboot(talk, &acting, id).await;
         };
-        let now = self.power_status(talk, &acting, id).await?;
-        if now == wanted {
-            let switched = self.forget(id);
+        if let Some(id) = self.switching(talk, action) {
+            // Ours, and asked a moment ago: its power is all that is left to see.
+            return Ok(match self.power_status(talk, &acting, id).await? {
+                power if power == wanted => {
+                    self.forget(id);
+                    Outcome::Done(switched_to(id, wanted))
+                }
+                _ => waiting(id, wanted),
+            });
+        }
+        let (id, device) = self.located(talk, &acting, tag).await?;
+        let shown = device.map(|device| device.power).unwrap_or_default();
+        // The device's page may be behind: only its power decides that there is nothing to do.
+        let power = if shown.is_empty() || shown == wanted {
+            self.power_status(talk, &acting, id).await?
+        } else {
+            shown
+        };
+        if power == wanted {
             let done = switched_to(id, wanted);
-            return Ok(if switched {
+            return Ok(if self.forget(id) {
                 Outcome::Done(done)
             } else {
                 Outcome::AlreadySo(done)
             });
         }
-        if now == "PENDING" || self.was_accepted(talk, id, action) {
+        if power == "PENDING" {
             return Ok(waiting(id, wanted));
         }
         self.switch(talk, &acting, id, action, wanted).await
@@ -113,14 +129,16 @@ impl Hivelocity {
         }
     }
 
-    fn was_accepted(&self, talk: &Talk<'_>, id: i64, action: PowerAction) -> bool {
+    /// The service's device, where this step's request was accepted a moment ago.
+    fn switching(&self, talk: &Talk<'_>, action: PowerAction) -> Option<i64> {
+        let id = talk.scene.service.device_id?;
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let (attempt, now) = (talk.scene.attempt, talk.scene.now);
-        accepted.get(&id).is_some_and(|last| {
-            // A lower attempt is another step's: it sends its own request.
-            let same_step = last.action == action && attempt > last.attempt;
-            same_step && now.since(last.at) < PATIENCE && attempt < last.attempt + LOOKS
-        })
+        let last = accepted.get(&id)?;
+        // A lower attempt is another step's: it sends its own request.
+        let same_step = last.action == action && attempt > last.attempt;
+        let fresh = now.since(last.at) < PATIENCE && attempt < last.attempt + LOOKS;
+        (same_step && fresh).then_some(id)
     }
 
     fn remember(&self, talk: &Talk<'_>, id: i64, action: PowerAction) {
@@ -136,7 +154,7 @@ impl Hivelocity {
         );
     }
 
-    /// Whether a request of ours was under way.
+    /// What was asked of this device is over; whether anything was.
     fn forget(&self, id: i64) -> bool {
         self.accepted
             .lock()

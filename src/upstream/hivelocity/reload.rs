@@ -32,6 +32,7 @@ impl Hivelocity {
         let body = json!({"hostname": hostname, "osName": os, "tags": tags, "forceReload": true});
         let call = Call::put(format!("/bare-metal-devices/{id}"))
             .query("skipPowerCheck", "true")
+            .once(&["/deviceId"])
             .body(body);
         self.call(talk, &acting, call).await?;
         Ok(Outcome::Done(reloading(id, os, hostname)))
@@ -41,8 +42,17 @@ impl Hivelocity {
         let call = Call::get(format!("/device/{id}")).meaning(&[404]);
         let answer = self.call(talk, acting, call).await?;
         let flagged = answer.body.get("isReload").and_then(Value::as_bool) == Some(true);
-        let stage = text(&answer.body, "spsStatus").to_ascii_uppercase();
-        Ok(flagged || matches!(stage.as_str(), "RELOADING" | "PROVISION_STARTED"))
+        let metadata = answer.body.get("metadata").unwrap_or(&Value::Null);
+        let flagged = flagged || text(metadata, "is_reload").eq_ignore_ascii_case("true");
+        let said = [
+            text(&answer.body, "spsStatus"),
+            text(metadata, "sps_status"),
+        ];
+        let reloads = |stage: &String| {
+            let stage = stage.replace('_', "").to_ascii_uppercase();
+            matches!(stage.as_str(), "RELOADING" | "PROVISIONSTARTED")
+        };
+        Ok(flagged || said.iter().any(reloads))
     }
 }
 

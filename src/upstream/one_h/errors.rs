@@ -1,5 +1,7 @@
 //! What each of 1H's error numbers means for each command. Pure; one table, tested whole.
 
+use crate::upstream::wire::Intent;
+
 /// The commands that the steps use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
@@ -30,9 +32,19 @@ impl Command {
         }
     }
 
-    /// Whether it only asks.
-    pub(super) const fn is_look(self) -> bool {
-        matches!(self, Self::GetLicenses)
+    /// Whether it asks, changes something, or makes something: 1H refuses a second of that, but a
+    /// first that nobody heard of would be left behind by whoever believes that there is none.
+    pub(super) const fn intent(self) -> Intent {
+        match self {
+            Self::GetLicenses => Intent::Read,
+            Self::AddUser | Self::AddLicense => Intent::Once,
+            Self::UpdateUser
+            | Self::SuspendUser
+            | Self::UnsuspendUser
+            | Self::RemoveLicense
+            | Self::AddPortal
+            | Self::UpdatePortal => Intent::Write,
+        }
     }
 
     /// Whether doing it twice makes two of something.

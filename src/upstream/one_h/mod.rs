@@ -151,11 +151,7 @@ impl OneH {
             "api_key": self.api_key.reveal(),
             "payload": payload,
         });
-        let intent = if command.is_look() {
-            Intent::Read
-        } else {
-            Intent::Write
-        };
+        let intent = command.intent();
         let ask = Ask {
             method: Method::POST,
             url: self.url.clone(),
@@ -206,7 +202,7 @@ fn verdict(command: Command, intent: Intent, answer: &Answer) -> Found<Reply> {
             let error = format!("1H answered {} without a response_code", command.name());
             Err(match intent {
                 Intent::Read => Setback::unavailable(error),
-                Intent::Write => Setback::Ambiguous(error),
+                Intent::Write | Intent::Once => Setback::Ambiguous(error),
             })
         }
     }

@@ -29,7 +29,9 @@ async fn cancelling_is_done_however_hivelocity_says_so() {
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
             assert_eq!(
                 done.service,
-                json!({"device_id": null, "device_order_id": null, "device_seen": null})
+                json!({"device_id": null, "device_order_id": null, "device_orders": null,
+                    "device_order_status": null, "device_order_complete_at": null, "device_ordered_at": null, "device_seen": null,
+                    "pending_order": null})
             );
         }
     }
@@ -58,7 +60,7 @@ async fn an_ordered_device_that_is_not_visible_yet_is_cancelled_once_it_is() {
             matches!(
                 outcome,
                 Outcome::NotYet {
-                    again: Again::Slow,
+                    again: Again::Build,
                     ..
                 }
             ),
@@ -97,7 +99,7 @@ async fn an_ordered_device_that_is_not_visible_yet_is_cancelled_once_it_is() {
     table.set(CANCEL, 201, Value::Null);
     let mut set = ordered(None);
     let noted = set.perform(&table.upstreams(), &step).await;
-    assert_eq!(starts(&noted.outcome), "NotYet");
+    assert_eq!(noted.outcome, Outcome::Prepared);
     assert_eq!(
         Value::Object(noted.learned.service),
         json!({"device_seen": 9})
@@ -216,4 +218,47 @@ async fn nothing_ordered_is_nothing_to_cancel() {
     set.service.device_seen = Some(9);
     let outcome = set.outcome(&table.upstreams(), &step).await;
     assert_eq!(starts(&outcome), "Done", "found by its mark");
+}
+
+#[tokio::test]
+async fn a_termination_while_an_order_is_unclear_ends_only_once_it_is_certain_what_became_of_it() {
+    let table = Table::new(&[
+        (LIST, 200, json!([])),
+        ("GET /order-groups/", 200, json!([])),
+        ("GET /order/in-progress", 200, json!([])),
+        (
+            "GET /order/",
+            200,
+            json!([{"orderId": 5, "status": "complete"}]),
+        ),
+        (CANCEL, 201, Value::Null),
+    ])
+    .await;
+    let step = action("hivelocity.cancel_device");
+    let mut set = Set::unclear(&[5]);
+    set.permit = crate::domain::Permit::Send;
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "NotYet", "not as if nothing was ordered");
+    set.order_settled = true;
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "AlreadySo", "no trace for long enough");
+    let order = json!([{"orderId": 8, "status": "lead"}]);
+    table.set("GET /order/in-progress", 200, order);
+    let found = set.perform(&table.upstreams(), &step).await;
+    assert_eq!(found.outcome, Outcome::Prepared);
+    let mut set = set.knowing(&found);
+    assert_eq!(
+        (set.service.device_order_id, &set.service.pending_order),
+        (Some(8), &None)
+    );
+    table.set("GET /order/8", 200, json!({"status": "lead"}));
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "NotYet");
+    table.set(LIST, 200, json!([built()]));
+    table.set(ONE, 200, built());
+    let seen = set.perform(&table.upstreams(), &step).await;
+    set = set.knowing(&seen);
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "Done");
+    assert_eq!(table.sent(CANCEL).len(), 1);
 }

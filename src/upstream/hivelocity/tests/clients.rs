@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Table;
-use crate::domain::{Outcome, Permit};
+use crate::domain::{Allowance, Outcome, PauseReason, Permit};
 use crate::upstream::stage::{Heard, Set, action, create_client, deploy};
 
 const LIST: &str = "GET /account/controlled-client";
@@ -32,17 +32,21 @@ async fn a_client_is_made_with_the_owners_address_and_the_mark() {
     assert_eq!(sent.query, "");
 }
 
-#[tokio::test]
-async fn a_marked_client_is_used_the_oldest_one_and_never_an_inactive_or_similar_one() {
-    let list = json!([
+fn clients_of_one_mark(more: &[Value]) -> Value {
+    let mut list = vec![
         client(1, "Old [whmcs:77]", &json!(false)),
-        client(9, "Example Ltd [whmcs:77]", &json!(true)),
         client(5, "Renamed Ltd [whmcs:77]", &Value::Null),
         client(2, "Other [whmcs:177]", &json!(true)),
         client(3, "Other [whmcs2:77]", &json!(true)),
         client(4, "[whmcs:77] is not at the end", &json!(true)),
-    ]);
-    let table = Table::new(&[(LIST, 200, list)]).await;
+    ];
+    list.extend_from_slice(more);
+    Value::from(list)
+}
+
+#[tokio::test]
+async fn a_marked_client_is_used_and_never_an_inactive_or_similar_one() {
+    let table = Table::new(&[(LIST, 200, clients_of_one_mark(&[]))]).await;
     for permit in [Permit::Send, Permit::LookOnly] {
         let set = Set {
             permit,
@@ -53,19 +57,105 @@ async fn a_marked_client_is_used_the_oldest_one_and_never_an_inactive_or_similar
             panic!("{outcome:?}")
         };
         assert_eq!(done.customer, json!({"hivelocity_client_id": 5}));
-        assert!(done.output["note"].as_str().unwrap().contains("[9]"));
     }
     assert_eq!(table.stage.writes(), 0);
 }
 
 #[tokio::test]
-async fn an_answer_without_an_id_is_settled_by_the_mark_or_stays_unclear() {
-    let table = Table::new(&[(LIST, 200, json!([])), (POST, 201, Value::Null)]).await;
+async fn two_clients_with_one_mark_are_a_persons_case_and_an_empty_one_ends_by_approval() {
+    let second = client(9, "Example Ltd [whmcs:77]", &json!(true));
+    let devices = "GET /bare-metal-devices/";
+    let table = Table::new(&[
+        (LIST, 200, clients_of_one_mark(&[second])),
+        (devices, 200, json!([{"deviceId": 9, "tags": []}])),
+        (PUT, 200, json!({"id": 9, "active": false})),
+        ("GET /order/in-progress", 200, json!([])),
+        (
+            "GET /order/",
+            200,
+            json!([{"orderId": 3, "status": "lead"}]),
+        ),
+    ])
+    .await;
     let outcome = Set::new()
         .outcome(&table.upstreams(), &create_client())
         .await;
-    assert!(matches!(outcome, Outcome::Ambiguous(_)), "{outcome:?}");
-    assert_eq!(table.stage.lines(), [LIST, POST, LIST]);
+    let Outcome::NeedsPerson(decision) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(decision.why, PauseReason::ClientTwice);
+    let allowed = Allowance::DeactivateClients(vec![9]);
+    assert_eq!(decision.allows, Some(allowed.clone()));
+    assert!(
+        decision.sentence.contains("5 and 9"),
+        "{}",
+        decision.sentence
+    );
+    assert_eq!(table.stage.writes(), 0);
+    let approved = || Set {
+        allowed: Some(allowed.clone()),
+        ..Set::new()
+    };
+    let outcome = approved()
+        .outcome(&table.upstreams(), &create_client())
+        .await;
+    assert!(matches!(outcome, Outcome::Rejected(ref why) if why.contains("1 devices")));
+    assert_eq!(table.stage.writes(), 0, "it holds a device");
+    table.set(devices, 200, json!([]));
+    let outcome = approved()
+        .outcome(&table.upstreams(), &create_client())
+        .await;
+    assert!(matches!(outcome, Outcome::Rejected(ref why) if why.contains("not over")));
+    table.set(
+        "GET /order/",
+        200,
+        json!([{"orderId": 3, "status": "complete"}]),
+    );
+    let outcome = approved()
+        .outcome(&table.upstreams(), &create_client())
+        .await;
+    assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
+    assert_eq!(table.sent(PUT)[0].json(), json!({"clientId": 9}));
+}
+
+#[tokio::test]
+async fn an_answer_without_an_id_is_unclear() {
+    for body in [Value::Null, json!({"id": null}), json!({})] {
+        let table = Table::new(&[(LIST, 200, json!([])), (POST, 201, body)]).await;
+        let outcome = Set::new()
+            .outcome(&table.upstreams(), &create_client())
+            .await;
+        assert!(matches!(outcome, Outcome::Ambiguous(_)), "{outcome:?}");
+        assert_eq!(table.stage.lines(), [LIST, POST]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_with_a_row_that_cannot_be_read_is_no_proof_that_there_is_none() {
+    for row in [
+        json!({"id": 5, "company": ["Ltd"], "email": "ops@reseller.example"}),
+        json!({"id": {"n": 5}, "company": "Ltd [whmcs:77]"}),
+    ] {
+        let table = Table::new(&[(LIST, 200, json!([row])), (POST, 201, json!({"id": 6}))]).await;
+        let outcome = Set::new()
+            .outcome(&table.upstreams(), &create_client())
+            .await;
+        assert!(
+            matches!(outcome, Outcome::Unavailable { .. }),
+            "{outcome:?}"
+        );
+        assert_eq!(table.stage.writes(), 0);
+    }
+    let strangers = json!([
+        {"id": 4, "company": null, "email": "ops@reseller.example"},
+        {"id": null, "company": "x", "email": "sales@reseller.example"},
+        {"id": null, "company": "x", "email": "ops@reseller.example", "active": false},
+    ]);
+    let table = Table::new(&[(LIST, 200, strangers), (POST, 201, json!({"id": 6}))]).await;
+    let outcome = Set::new()
+        .outcome(&table.upstreams(), &create_client())
+        .await;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -104,7 +194,7 @@ async fn a_step_finds_the_client_by_its_mark_when_the_state_does_not_know_it() {
         ),
     ])
     .await;
-    let left = Set::new().perform(&table.upstreams(), &deploy()).await;
+    let left = Set::new().order(&table.upstreams()).await;
     assert!(
         matches!(left.outcome, Outcome::Done(_)),
         "{:?}",

@@ -1,13 +1,14 @@
-//! Tests: ordering, awaiting and reloading devices.
+//! Tests: awaiting and reloading devices.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Table;
 use crate::domain::{Again, Outcome, Permit};
-use crate::upstream::stage::{Set, TAG, action, deploy};
+use crate::upstream::stage::{Set, TAG, action};
 
 pub(super) const LIST: &str = "GET /bare-metal-devices/";
-const ORDER: &str = "POST /bare-metal-devices/";
 pub(super) const ONE: &str = "GET /bare-metal-devices/9";
 pub(super) const CANCEL: &str = "DELETE /bare-metal-devices/9";
 
@@ -37,129 +38,50 @@ pub(super) fn starts(outcome: &Outcome) -> String {
         .to_owned()
 }
 
-#[tokio::test]
-async fn a_device_is_ordered_once_with_its_mark() {
-    let placed = json!({"deviceId": 9, "orderId": 8});
-    let table = Table::new(&[(LIST, 200, json!([])), (ORDER, 201, placed)]).await;
-    let mut set = Set::with_client(35);
-    set.service.ip = Some("198.51.100.9".to_owned());
-    let outcome = set.outcome(&table.upstreams(), &deploy()).await;
-    let Outcome::Done(done) = outcome else {
-        panic!("{outcome:?}")
-    };
-    let expected = json!({"device_id": 9, "device_order_id": 8, "device_product_id": 584,
-        "device_location": "TPA1", "device_os": "Ubuntu 22.04", "hostname": "srv1.example.com",
-        "hivelocity_client_id": 35, "ip": null});
-    assert_eq!(
-        done.service, expected,
-        "the IP of an earlier device is forgotten"
-    );
-    let request = &table.sent(ORDER)[0];
-    let body = json!({"productId": 584, "locationName": "TPA1", "osName": "Ubuntu 22.04",
-        "hostname": "srv1.example.com", "period": "monthly", "tags": [TAG]});
-    assert_eq!(
-        (request.json(), request.query.as_str()),
-        (body, "controlledClientId=35")
-    );
-}
-
-#[tokio::test]
-async fn an_order_without_ids_is_still_an_order() {
-    let table = Table::new(&[(LIST, 200, json!([])), (ORDER, 201, Value::Null)]).await;
-    let outcome = Set::with_client(35)
-        .outcome(&table.upstreams(), &deploy())
-        .await;
-    let Outcome::Done(done) = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert_eq!(done.output, json!({"device_id": null, "order_id": null}));
-    assert_eq!(table.stage.lines(), [LIST, ORDER, LIST]);
-    table.set(LIST, 500, json!({}));
-    table.set(LIST, 200, json!([built()]));
-    let outcome = Set::with_client(35)
-        .outcome(&table.upstreams(), &deploy())
-        .await;
-    assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn whatever_speaks_for_an_order_keeps_a_second_one_from_being_placed() {
-    let placed = json!({"deviceId": 10, "orderId": 11});
-    let table = Table::new(&[(LIST, 200, json!([built()])), (ORDER, 201, placed)]).await;
-    for permit in [Permit::Send, Permit::LookOnly] {
-        let set = Set {
-            permit,
-            ..Set::with_client(35)
-        };
-        let outcome = set.outcome(&table.upstreams(), &deploy()).await;
-        let Outcome::AlreadySo(done) = outcome else {
-            panic!("{outcome:?}")
-        };
-        assert_eq!(
-            (&done.service["device_id"], &done.service["ip"]),
-            (&json!(9), &json!("192.0.2.5"))
-        );
-    }
-    table.set(
-        LIST,
-        200,
-        json!([device(7, "192.0.2.7", "ON", &["billhook:whmcs:5011"])]),
-    );
-    let mut by_order = Set::with_client(35);
-    by_order.service.device_order_id = Some(8);
-    for set in [ordered(None), by_order] {
-        let outcome = set.outcome(&table.upstreams(), &deploy()).await;
-        assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
-    }
-    assert_eq!(table.stage.writes(), 0);
-    let set = Set {
-        permit: Permit::LookOnly,
-        ..Set::with_client(35)
-    };
-    assert_eq!(
-        set.outcome(&table.upstreams(), &deploy()).await,
-        Outcome::Absent
-    );
-}
-
-#[tokio::test]
-async fn bad_parameters_are_a_persons_case() {
-    let words = json!({"message": "Invalid device parameters."});
-    let table = Table::new(&[(LIST, 200, json!([])), (ORDER, 400, words)]).await;
-    let outcome = Set::with_client(35)
-        .outcome(&table.upstreams(), &deploy())
-        .await;
-    assert!(matches!(outcome, Outcome::Rejected(ref why) if why.contains("Invalid device")));
-}
+const PAGE: &str = "GET /device/9";
 
 #[tokio::test]
 async fn a_device_is_awaited_through_all_its_stages() {
-    let table = Table::new(&[(LIST, 200, json!([]))]).await;
+    let in_progress = |status: &str| json!([{"orderId": 8, "status": status}]);
+    let table = Table::new(&[
+        (LIST, 200, json!([])),
+        ("GET /order/in-progress", 200, in_progress("verification")),
+    ])
+    .await;
     let step = action("hivelocity.await_device");
-    let upstreams = table.upstreams();
-    let look = async || ordered(None).outcome(&upstreams, &step).await;
+    let mut set = ordered(None);
+    // Each look later than what was seen before is kept.
+    let mut look = async || {
+        set.now = set.now.plus(Duration::from_secs(30));
+        set.outcome(&table.upstreams(), &step).await
+    };
     let waits = |outcome: Outcome, words: &str| match outcome {
         Outcome::NotYet {
             waiting_for,
-            again: Again::Slow,
+            again: Again::Build,
         } => {
             assert!(waiting_for.contains(words), "{waiting_for}");
         }
         other => panic!("{other:?}"),
     };
-    waits(look().await, "to show the ordered device");
-    table.set("GET /order/8", 200, json!({"status": "verification"}));
     waits(look().await, "(order: verification)");
-    table.set(ONE, 200, device(9, "", "OFF", &[TAG]));
-    waits(look().await, "to get its IP");
-    table.set(ONE, 200, device(9, "192.0.2.5", "OFF", &[TAG]));
+    table.set("GET /order/in-progress", 200, json!([]));
     table.set("GET /order/8", 200, json!({"status": "provisioning"}));
-    waits(look().await, "to be switched on (order: provisioning)");
+    waits(look().await, "(order: provisioning)");
     table.set("GET /order/8", 200, json!({"status": "complete"}));
-    assert_eq!(starts(&look().await), "Done");
-    table.set("GET /order/8", 403, json!({}));
-    assert_eq!(starts(&look().await), "Done");
-    table.set(ONE, 200, device(9, "192.0.2.5", "on", &[TAG]));
+    waits(look().await, "to show the ordered device (order: complete)");
+    table.set(LIST, 200, json!([device(9, "", "OFF", &[TAG])]));
+    waits(look().await, "not visible by its id");
+    table.set(PAGE, 200, json!({"spsStatus": "WAIT_FOR_HARDWARE_SCAN"}));
+    waits(look().await, "WAIT_FOR_HARDWARE_SCAN");
+    table.set(PAGE, 200, json!({"metadata": {"sps_status": "Failed"}}));
+    let outcome = look().await;
+    assert!(matches!(outcome, Outcome::Rejected(ref why) if why.contains("status Failed")));
+    table.set(PAGE, 200, json!({"metadata": {"sps_status": "InUse"}}));
+    waits(look().await, "to get its IP");
+    table.set(LIST, 200, json!([device(9, "192.0.2.5", "OFF", &[TAG])]));
+    waits(look().await, "to be switched on");
+    table.set(LIST, 200, json!([device(9, "192.0.2.5", "on", &[TAG])]));
     let Outcome::Done(done) = look().await else {
         panic!()
     };
@@ -172,20 +94,78 @@ async fn a_device_is_awaited_through_all_its_stages() {
 }
 
 #[tokio::test]
+async fn a_device_that_was_up_before_counts_as_up_although_its_owner_switched_it_off() {
+    let table = Table::new(&[
+        (LIST, 200, json!([device(9, "192.0.2.5", "OFF", &[TAG])])),
+        (PAGE, 200, json!({})),
+    ])
+    .await;
+    let step = action("hivelocity.await_device");
+    for (ip, expected) in [(Some("192.0.2.5"), "Done"), (None, "NotYet")] {
+        let outcome = ordered(ip).outcome(&table.upstreams(), &step).await;
+        assert_eq!(starts(&outcome), expected, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_look_at_an_account_serves_every_run_that_waits_in_it() {
+    let path = "GET /order/in-progress";
+    let table = Table::new(&[(path, 200, json!([{"orderId": 8, "status": "lead"}]))]).await;
+    let (step, upstreams) = (action("hivelocity.await_device"), table.upstreams());
+    let mut set = ordered(None);
+    for _ in 0..3 {
+        set.outcome(&upstreams, &step).await;
+    }
+    assert_eq!(table.sent(path).len(), 1);
+    set.service.hivelocity_client_id = Some(36);
+    set.outcome(&upstreams, &step).await;
+    assert_eq!(table.sent(path).len(), 2, "another account");
+    set.now = set.now.plus(Duration::from_secs(21));
+    set.outcome(&upstreams, &step).await;
+    assert_eq!(table.sent(path).len(), 3, "no longer fresh");
+    set.service.device_ordered_at = Some(set.now.minus(Duration::from_secs(19)));
+    set.outcome(&upstreams, &step).await;
+    assert_eq!(table.stage.heard().len(), 3, "only just ordered");
+}
+
+#[tokio::test]
+async fn a_device_of_the_order_that_is_another_ones_is_a_persons_case() {
+    let mut other = device(10, "192.0.2.6", "ON", &["rack 4"]);
+    other["hostname"] = json!("staff.example.com");
+    let table = Table::new(&[
+        (LIST, 200, json!([other])),
+        ("GET /order/8", 200, json!({"status": "complete"})),
+    ])
+    .await;
+    let mut set = ordered(None);
+    set.service.device_id = None;
+    set.service.hostname = Some("srv1.example.com".to_owned());
+    let step = action("hivelocity.await_device");
+    let outcome = set.outcome(&table.upstreams(), &step).await;
+    let Outcome::NeedsPerson(decision) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(decision.sentence.contains("staff.example.com"));
+}
+
+#[tokio::test]
 async fn a_cancelled_order_ends_the_wait() {
     let order = json!({"status": "cancelled", "info": {"message": "failed verification"}});
     let table = Table::new(&[(LIST, 200, json!([])), ("GET /order/8", 200, order)]).await;
     let step = action("hivelocity.await_device");
-    for one in [None, Some(device(9, "", "", &[TAG]))] {
-        if let Some(one) = one {
-            table.set(ONE, 200, one);
-        }
+    for listed in [json!([]), json!([device(9, "", "", &[TAG])])] {
+        table.set(LIST, 200, listed);
         let outcome = ordered(None).outcome(&table.upstreams(), &step).await;
         let Outcome::Rejected(why) = outcome else {
             panic!("{outcome:?}")
         };
-        assert_eq!(why, "Hivelocity cancelled order 8: failed verification");
+        assert!(why.starts_with("Hivelocity cancelled order 8: failed verification; it is over"));
     }
+    let mut split = ordered(None);
+    split.service.device_orders = vec![8, 11];
+    table.set("GET /order/11", 200, json!({"status": "lead"}));
+    let outcome = split.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&outcome), "NotYet", "the other half goes on");
 }
 
 #[tokio::test]
@@ -210,21 +190,25 @@ async fn a_cancelled_order_repeats_whatever_hivelocity_says_of_it_without_secret
         order["status"] = json!("cancelled");
         let table = Table::new(&[(LIST, 200, json!([])), ("GET /order/8", 200, order)]).await;
         let outcome = ordered(None).outcome(&table.upstreams(), &step).await;
-        let wanted = format!("Hivelocity cancelled order 8: {words}");
-        assert_eq!(outcome, Outcome::Rejected(wanted));
+        let wanted = format!("Hivelocity cancelled order 8: {words}; it is over");
+        assert!(matches!(outcome, Outcome::Rejected(ref why) if why.starts_with(&wanted)));
     }
 }
 
 #[tokio::test]
 async fn a_device_without_ids_is_found_by_its_mark_and_one_without_the_mark_gets_it() {
-    let table = Table::new(&[(LIST, 200, json!([built()]))]).await;
+    let table = Table::new(&[(LIST, 200, json!([built()])), (PAGE, 200, json!({}))]).await;
     let step = action("hivelocity.await_device");
     let outcome = Set::with_client(35)
         .outcome(&table.upstreams(), &step)
         .await;
     assert_eq!(starts(&outcome), "Done");
-    table.set(ONE, 200, device(9, "192.0.2.5", "ON", &["rack 4"]));
-    table.set("PUT /device/9/tags", 200, json!({}));
+    table.set(
+        LIST,
+        200,
+        json!([device(9, "192.0.2.5", "ON", &["rack 4"])]),
+    );
+    table.set("PUT /device/9/tags", 200, json!({"tags": ["rack 4", TAG]}));
     let outcome = ordered(None).outcome(&table.upstreams(), &step).await;
     assert_eq!(starts(&outcome), "Done");
     assert_eq!(
@@ -256,7 +240,7 @@ async fn a_reload_keeps_the_tags_and_is_not_sent_again_while_it_runs() {
     let one = device(9, "192.0.2.5", "ON", &["rack 4", TAG]);
     let table = Table::new(&[
         (ONE, 200, one),
-        ("PUT /bare-metal-devices/9", 200, json!({})),
+        ("PUT /bare-metal-devices/9", 200, json!({"deviceId": 9})),
     ])
     .await;
     let step = action("hivelocity.reload_device");

@@ -38,9 +38,7 @@ async fn a_hidden_key_is_replaced_by_a_new_one_that_is_kept_sealed() {
         {"token": "expired-key-12345", "timeExpiration": "2020-01-01T00:00:00"},
     ]);
     let table = table(hidden).await;
-    let left = Set::with_client(35)
-        .perform(&table.token_upstreams(), &deploy())
-        .await;
+    let left = Set::with_client(35).order(&table.token_upstreams()).await;
     assert!(
         matches!(left.outcome, Outcome::Done(_)),
         "{:?}",
@@ -76,7 +74,7 @@ async fn a_kept_key_is_used_without_asking_and_only_for_its_own_client() {
     set.customer.hivelocity_token = Some(Set::vault().seal(&Counting, CONTEXT, &key));
     let left = set.perform(&table.token_upstreams(), &deploy()).await;
     assert!(
-        matches!(left.outcome, Outcome::Done(_)),
+        matches!(left.outcome, Outcome::Prepared),
         "{:?}",
         left.outcome
     );
@@ -178,7 +176,7 @@ async fn the_single_account_uses_the_primary_key_alone() {
     settings.hivelocity.multi = false;
     settings.hivelocity.act_as_token = true;
     let upstreams = crate::upstream::Upstreams::new(settings).unwrap();
-    let left = Set::new().perform(&upstreams, &deploy()).await;
+    let left = Set::new().order(&upstreams).await;
     let Outcome::Done(done) = left.outcome else {
         panic!("{:?}", left.outcome)
     };

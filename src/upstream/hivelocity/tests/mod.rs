@@ -5,6 +5,7 @@ mod clients;
 mod description;
 mod devices;
 mod keys;
+mod ordering;
 mod switching;
 
 use std::sync::{Arc, Mutex};
