@@ -10,7 +10,7 @@ use super::inventory;
 use super::null_route::{NetworkTask, NullRoute};
 use super::order::{OrderBook, Progress};
 use super::snapshot::{ClientSnapshot, DeviceSnapshot, Ledger, OrderSnapshot};
-use super::{DevicesShow, GroupsNameDevices, SandboxOptions};
+use super::{DevicesShow, GroupsNameDevices, OrdersShow, SandboxOptions};
 
 /// The reseller's own account.
 pub(super) const PRIMARY: u64 = 10_001;
@@ -49,6 +49,10 @@ pub(super) struct Estate {
     pub(super) devices_show: DevicesShow,
     /// When an order group names its devices.
     pub(super) groups_name_devices: GroupsNameDevices,
+    /// When an order can be seen.
+    pub(super) orders_show: OrdersShow,
+    /// How long people hold back an order for `VERIFICATION`.
+    pub(super) verification_time: Option<Duration>,
     /// Whether there are order groups for this reseller.
     pub(super) order_groups: bool,
     /// Addresses whose traffic is, was or will be thrown away.
@@ -81,6 +85,8 @@ impl Estate {
             tokens_shortened: options.token_shows_last_four,
             devices_show: options.devices_show,
             groups_name_devices: options.groups_name_devices,
+            orders_show: options.orders_show,
+            verification_time: options.verification_time,
             order_groups: options.order_groups,
             null_routes: BTreeMap::new(),
             network_tasks: Vec::new(),
@@ -190,7 +196,10 @@ impl Estate {
         let split = somewhere("SPLIT");
         let mut progress = Progress::from(now, self.pace.build);
         if held {
-            progress = progress.unverified();
+            progress = match self.verification_time {
+                Some(time) => Progress::from(now + time, self.pace.build),
+                None => progress.unverified(),
+            };
         }
         if failing {
             progress = progress.failing();

@@ -90,6 +90,16 @@ pub enum GroupsNameDevices {
     Never,
 }
 
+/// When an order is in the lists of orders, and to be read by its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrdersShow {
+    /// The moment it is placed.
+    #[default]
+    AtOnce,
+    /// Once it is over.
+    WhenOver,
+}
+
 /// How the stand-ins behave. Some facility codes make an order special: `NOSTOCK` is refused,
 /// `CANCELLED` comes to nothing, `VERIFICATION` waits for [`Sandbox::verify_orders`], `SPLIT`
 /// becomes two orders, `FAILED` brings a device that is never of use.
@@ -99,8 +109,13 @@ pub struct SandboxOptions {
     /// three quarters of it. A cancelled device is gone, and a reinstalled one is back, after
     /// half of it.
     pub build_time: Duration,
+    /// For this long people hold back an order for `VERIFICATION`, unless somebody asks them to
+    /// verify it; none: until somebody does.
+    pub verification_time: Option<Duration>,
     /// When an ordered device can be seen.
     pub devices_show: DevicesShow,
+    /// When an order can be seen.
+    pub orders_show: OrdersShow,
     /// Whether there are order groups and batches; without, their routes answer 403.
     pub order_groups: bool,
     /// When an order group names its devices.
@@ -135,7 +150,9 @@ impl Default for SandboxOptions {
     fn default() -> Self {
         Self {
             build_time: Duration::from_secs(2),
+            verification_time: None,
             devices_show: DevicesShow::default(),
+            orders_show: OrdersShow::default(),
             order_groups: true,
             groups_name_devices: GroupsNameDevices::default(),
             network_time: Duration::from_millis(200),

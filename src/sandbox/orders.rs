@@ -6,9 +6,9 @@ use super::bare_metal::{place, specification};
 use super::device::Device;
 use super::fields::{Answer, Fields, Refusal};
 use super::hivelocity::{Call, NOT_GRANTED};
-use super::order::OrderGroup;
+use super::order::{Order, OrderGroup};
 use super::wire::Response;
-use super::{DevicesShow, GroupsNameDevices};
+use super::{DevicesShow, GroupsNameDevices, OrdersShow};
 
 /// `order/`, `order/in-progress` and `order/{id}`.
 pub(super) fn order(call: &Call<'_>, method: &str, which: &str) -> Option<Answer> {
@@ -22,11 +22,19 @@ pub(super) fn order(call: &Call<'_>, method: &str, which: &str) -> Option<Answer
 
 fn orders(call: &Call<'_>, only_in_progress: bool) -> Response {
     let now = call.now;
-    let own =
-        call.estate.book.orders().iter().filter(|order| {
-            order.client == call.acting && !(only_in_progress && order.is_over(now))
-        });
+    let wanted = |order: &&Order| {
+        let listed = !(only_in_progress && order.is_over(now));
+        order.client == call.acting && listed && is_shown(call, order)
+    };
+    let own = call.estate.book.orders().iter().filter(wanted);
     Response::json(200, &own.map(|order| order.shown(now)).collect())
+}
+
+fn is_shown(call: &Call<'_>, order: &Order) -> bool {
+    match call.estate.orders_show {
+        OrdersShow::AtOnce => true,
+        OrdersShow::WhenOver => order.is_over(call.now),
+    }
 }
 
 fn one_order(call: &Call<'_>, id: &str) -> Answer {
@@ -34,7 +42,7 @@ fn one_order(call: &Call<'_>, id: &str) -> Answer {
         return Err(Refusal::malformed(404, "the order id is not a number"));
     };
     let order = call.estate.book.order(id);
-    match order.filter(|order| order.client == call.acting) {
+    match order.filter(|order| order.client == call.acting && is_shown(call, order)) {
         Some(order) => Ok(Response::json(200, &order.shown(call.now))),
         None => Err(Refusal::of(404, "Order not found.")),
     }

@@ -20,6 +20,8 @@ pub(super) struct Sold {
     pub(super) customer: String,
     /// The product it was ordered as.
     pub(super) product: &'static str,
+    /// Where it is; at Hivelocity's stand-in some places are special.
+    pub(super) location: &'static str,
 }
 
 impl Sold {
@@ -35,7 +37,7 @@ impl Sold {
             "hostname": format!("srv{}.example.com", self.id),
             "billing_cycle": "monthly",
             "quantity": 1,
-            "options": {"License IP": self.address()},
+            "options": {"License IP": self.address(), "Location": self.location},
             "fields": {},
         })
     }
@@ -187,6 +189,13 @@ pub(super) fn lives(chance: &mut StdRng) -> Vec<Event> {
             id: format!("50{number}"),
             customer: customer.to_string(),
             product: ["42", "42", "43", "44"][chance.random_range(0..4)],
+            location: match chance.random_range(0..40) {
+                0..=2 => "SPLIT",
+                3..=4 => "VERIFICATION",
+                5 => "CANCELLED",
+                6 => "FAILED",
+                _ => "TPA1",
+            },
         });
     }
     for one in &sold {

@@ -124,6 +124,10 @@ fn send(chance: &mut StdRng, stage: &mut Stage) {
         let moment = Duration::from_secs(chance.random_range(0..3_600));
         stage.at(BEGINNING.plus(moment), Happening::Meddles);
     }
+    if chance.random_range(0..4) == 0 {
+        let moment = Duration::from_secs(chance.random_range(0..1_200));
+        stage.at(BEGINNING.plus(moment), Happening::SetsClock);
+    }
 }
 
 /// A person tries again what is paused; whether there was anything.

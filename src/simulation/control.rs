@@ -53,6 +53,8 @@ pub(super) struct Turn {
 /// What everybody shares.
 pub(super) struct Control {
     now: AtomicI64,
+    /// How far the clock was set forward in all, in microseconds.
+    ahead: AtomicI64,
     inner: Mutex<Inner>,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Inner {
     /// Set by whoever pauses: until when, and where it stands.
     pub(super) paused: Option<(Timestamp, &'static str)>,
     pub(super) flights: Flights,
+    /// When the clock was set forward, by its new time, and by how much.
+    jumps: Vec<(Timestamp, Duration)>,
     pub(super) laws: Laws,
     /// Where to strike, instead of by chance.
     pub(super) script: Option<Script>,
@@ -85,6 +89,7 @@ impl Control {
             turn: None,
             paused: None,
             flights: Flights::default(),
+            jumps: Vec::new(),
             laws: Laws::default(),
             script: None,
             doomed: Vec::new(),
@@ -94,6 +99,7 @@ impl Control {
         };
         Self {
             now: AtomicI64::new(BEGINNING.micros()),
+            ahead: AtomicI64::new(0),
             inner: Mutex::new(inner),
         }
     }
@@ -106,6 +112,30 @@ impl Control {
     /// Time goes on to `moment`.
     pub(super) fn advance_to(&self, moment: Timestamp) {
         self.now.fetch_max(moment.micros(), Ordering::Relaxed);
+    }
+
+    /// Somebody sets the clock of all processes forward; for the suppliers, and for what is on its
+    /// way to them, no time passes.
+    pub(super) fn set_forward(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(0);
+        self.now.fetch_add(micros, Ordering::Relaxed);
+        self.ahead.fetch_add(micros, Ordering::Relaxed);
+        let now = self.now();
+        let mut inner = self.inner();
+        inner.jumps.push((now, by));
+        inner.flights.delay(by);
+    }
+
+    /// Whether somebody set the clock.
+    pub(super) fn was_set(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long the suppliers have been there.
+    pub(super) fn suppliers_age(&self) -> Duration {
+        let ahead = u64::try_from(self.ahead.load(Ordering::Relaxed)).unwrap_or(0);
+        let age = self.now().since(BEGINNING);
+        age.saturating_sub(Duration::from_micros(ahead))
     }
 
     /// A number below `end`.
@@ -165,6 +195,13 @@ impl std::fmt::Debug for Control {
 impl Clock for Control {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.now.load(Ordering::Relaxed))
+    }
+
+    fn surely_since(&self, then: Timestamp) -> Duration {
+        let inner = self.inner();
+        let since = inner.jumps.iter().filter(|(at, _)| *at > then);
+        let jumped: Duration = since.map(|(_, by)| *by).sum();
+        self.now().since(then).saturating_sub(jumped)
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::domain::time::{Clock as _, Timestamp};
 use crate::sandbox::{Fault, Reply, Suppliers};
 use crate::store::Memory;
-use crate::upstream::{Carry, Parcel, Raw, Received};
+use crate::upstream::{Carry, Parcel, RateLimit, Raw, Received};
 
 use super::control::Control;
 use super::points::{Blow, Point};
@@ -50,6 +50,13 @@ impl Flights {
     /// When the next one lands.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.0.iter().map(|flight| flight.lands).min()
+    }
+
+    /// They land as much later by a clock that was set forward.
+    pub(super) fn delay(&mut self, by: Duration) {
+        for flight in &mut self.0 {
+            flight.lands = flight.lands.plus(by);
+        }
     }
 
     fn take_landed(&mut self, now: Timestamp) -> Option<Flight> {
@@ -240,12 +247,23 @@ fn lost() -> Received {
 }
 
 fn answered(reply: &Reply) -> Received {
-    Received::Answered(Raw::new(
+    let header = |name: &str| {
+        let headers = reply.headers.iter();
+        let mut named = headers.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_str())
+    };
+    let rate = RateLimit::read(
+        header("x-ratelimit-limit"),
+        header("x-ratelimit-remaining"),
+        header("x-ratelimit-reset"),
+    );
+    let raw = Raw::new(
         reply.status,
         reply.content_type.to_owned(),
         reply.retry_after.map(|seconds| seconds.to_string()),
         String::from_utf8_lossy(&reply.body).into_owned(),
-    ))
+    );
+    Received::Answered(raw.with_rate(rate))
 }
 
 fn drawn(control: &Control, parcel: &Parcel) -> Fate {

@@ -5,18 +5,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::config::{self, Config};
-use crate::sandbox::{GroupsNameDevices, SandboxOptions, Suppliers};
+use crate::sandbox::{GroupsNameDevices, OrdersShow, SandboxOptions, Suppliers};
 
 /// How long a process may stand still before others take its runs; nobody extends leases here.
 pub(super) const LEASE: Duration = Duration::from_hours(2);
 /// The source that sends.
 pub(super) const SOURCE: &str = "whmcs";
 
-/// Whether one seed in four has an hour's limit that is soon used up. Off until requests are
-/// rationed; then no request may meet it.
-const RATIONED: bool = false;
-/// So many requests, in a window of this length, where they are scarce.
-const SCARCE: u32 = 120;
+/// So many requests, in a window of this length, are allowed in one seed of four.
+const SCARCE: u32 = 40;
 const SCARCE_WINDOW: Duration = Duration::from_mins(10);
 
 const FILE: &str = r#"
@@ -47,7 +44,7 @@ secret = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 id = "42"
 [products.hivelocity]
 product_id = 584
-location = "TPA1"
+location = "{{ options['Location'] }}"
 os = "Ubuntu 22.04"
 [products.one_h]
 licenses = ["Hive"]
@@ -58,7 +55,7 @@ portal_domain = "panel.{{ service.hostname }}"
 id = "43"
 [products.hivelocity]
 product_id = 584
-location = "TPA1"
+location = "{{ options['Location'] }}"
 os = "Ubuntu 22.04"
 on_suspend = "shutdown_and_null_route"
 [products.one_h]
@@ -88,34 +85,43 @@ pub(super) fn settings() -> Config {
     .clone()
 }
 
-/// Suppliers that take their time, but not hours.
+/// A build that is over before an order without a trace counts as lost, and one that is not.
+const QUICK: Duration = Duration::from_secs(45);
+const SLOW: Duration = Duration::from_mins(25);
+/// How long people take to verify an order.
+const VERIFICATION: Duration = Duration::from_hours(5);
+
+/// Suppliers of which no evidence may be counted on alone: there may be no order groups, they may
+/// name their devices late or never, and orders may be in no list before they are over. At least
+/// one of them shows an order while it is being built.
 pub(super) fn suppliers(seed: u64) -> SandboxOptions {
-    let usual = SandboxOptions {
-        build_time: Duration::from_secs(45),
+    let order_groups = !seed.is_multiple_of(5);
+    let groups_name_devices = match seed % 3 {
+        0 => GroupsNameDevices::AtOnce,
+        1 => GroupsNameDevices::WhenBuilt,
+        _ => GroupsNameDevices::Never,
+    };
+    let only_groups_show = order_groups && seed.is_multiple_of(3) && seed % 7 < 4;
+    let scarce = seed.is_multiple_of(4);
+    SandboxOptions {
+        build_time: if seed % 8 < 5 { QUICK } else { SLOW },
         power_time: Duration::from_secs(2),
         network_time: Duration::from_secs(2),
-        // Nobody may count on a group: not on there being any, nor on what it names.
-        order_groups: !seed.is_multiple_of(5),
-        groups_name_devices: match seed % 3 {
-            0 => GroupsNameDevices::AtOnce,
-            1 => GroupsNameDevices::WhenBuilt,
-            _ => GroupsNameDevices::Never,
+        verification_time: Some(VERIFICATION),
+        order_groups,
+        groups_name_devices,
+        orders_show: if only_groups_show {
+            OrdersShow::WhenOver
+        } else {
+            OrdersShow::AtOnce
+        },
+        requests_per_hour: Some(if scarce { SCARCE } else { 3_600 }),
+        rate_window: if scarce {
+            SCARCE_WINDOW
+        } else {
+            Duration::from_hours(1)
         },
         seed,
         ..SandboxOptions::default()
-    };
-    if !RATIONED {
-        return SandboxOptions {
-            requests_per_hour: None,
-            ..usual
-        };
-    }
-    if !seed.is_multiple_of(4) {
-        return usual;
-    }
-    SandboxOptions {
-        requests_per_hour: Some(SCARCE),
-        rate_window: SCARCE_WINDOW,
-        ..usual
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Happening {
     Intervenes(RunId, Intervention),
     /// A person replays this message's delivery.
     Replays(usize),
+    /// Somebody sets the clock forward by an hour.
+    SetsClock,
 }
 
 /// Room for one process.
@@ -80,11 +82,13 @@ pub(super) struct Stage {
 
 impl Stage {
     /// A stage for this many processes.
-    pub(super) fn new(seed: u64, told: bool, config: Config, processes: usize) -> Self {
+    pub(super) fn new(seed: u64, told: bool, mut config: Config, processes: usize) -> Self {
         let control = Arc::new(Control::new(seed, told));
         let time = Arc::clone(&control);
-        let watch = move || time.now().since(BEGINNING);
+        let watch = move || time.suppliers_age();
         let options = settings::suppliers(seed);
+        // What the headers say wins; before the first of them this is what is known.
+        config.hivelocity.requests_per_hour = options.requests_per_hour.unwrap_or(u32::MAX);
         let suppliers = Arc::new(Suppliers::new(&options, BEGINNING, watch));
         let place = |_| Place {
             up: None,
@@ -129,9 +133,22 @@ impl Stage {
         while self.control.inner().broken.is_none() && self.turn() {
             self.turns += 1;
             if self.turns > MOST_TURNS {
-                self.control.break_law("it never comes to rest".to_owned());
+                let open = self.open_runs();
+                self.control
+                    .break_law(format!("it never comes to rest: {open}"));
             }
         }
+    }
+
+    /// What the unfinished runs wait for.
+    fn open_runs(&self) -> String {
+        let rows = self.memory.rows();
+        let open = rows.runs().filter(|run| !run.status.is_final());
+        let words = open.map(|run| {
+            let waiting = run.waiting_for.as_deref().unwrap_or_default();
+            format!("{} ({} of {}): {waiting}", run.id, run.kind, run.lane)
+        });
+        words.collect::<Vec<_>>().join("; ")
     }
 
     /// One turn; false when nothing is left to do.
@@ -346,6 +363,10 @@ impl Stage {
                 }
             }
             Happening::Meddles => self.meddle(place, process),
+            Happening::SetsClock => {
+                self.control.tell(|| "the clock is set forward".to_owned());
+                self.control.set_forward(Duration::from_hours(1));
+            }
         }
     }
 

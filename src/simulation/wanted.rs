@@ -94,7 +94,8 @@ pub(super) fn differences(stage: &Stage) -> Vec<String> {
             .iter()
             .map(|words| format!("malformed: {words}")),
     );
-    if held.rate_limited > 0 {
+    // By a clock that is set forward the hour is over before it is for Hivelocity.
+    if held.rate_limited > 0 && !stage.control.was_set() {
         let count = held.rate_limited;
         wrong.push(format!(
             "over the hour's limit: {count} requests were answered 429"
@@ -122,7 +123,16 @@ fn twice(held: &SandboxSnapshot, wrong: &mut Vec<String>) {
     }
     let cancelled = effects.actions.iter();
     let cancelled = cancelled.filter(|(action, _)| action.starts_with("cancel "));
-    let marks = (effects.devices.iter())
+    // What the supplier cancelled is over: a later order of the service orders afresh.
+    let mut devices: BTreeMap<String, u64> = BTreeMap::new();
+    let built = held
+        .devices
+        .iter()
+        .filter(|device| device.location != "CANCELLED");
+    for mark in built.flat_map(|device| &device.tags) {
+        *devices.entry(mark.clone()).or_default() += 1;
+    }
+    let marks = (devices.iter())
         .chain(&effects.users)
         .chain(&effects.portals)
         .chain(cancelled)
@@ -142,13 +152,15 @@ fn twice(held: &SandboxSnapshot, wrong: &mut Vec<String>) {
 }
 
 /// Reasons for which a person is asked although nothing is broken.
-const HUMAN: [&str; 6] = [
+const HUMAN: [&str; 8] = [
     "changed on",
     "would bring its device up",
     "retry this run once it has one",
     "was refused",
     "never ordered",
     "is not active",
+    "cannot be told",
+    "look at Hivelocity what it brought",
 ];
 
 /// No run is left unfinished, but for those that rightly ask a person; answers which services
