@@ -40,8 +40,12 @@ async fn whoever_prefers_to_wait_is_told_the_outcome() {
     );
 
     let other = Story::of("502", "77", "42");
-    app.suppliers
-        .fail_next("POST /bare-metal-devices/", Fault::Forbidden403, 1);
+    for path in [
+        "POST /bare-metal-devices/batch",
+        "POST /bare-metal-devices/",
+    ] {
+        app.suppliers.fail_next(path, Fault::Forbidden403, 1);
+    }
     let paused = app.send(&waiting(&other.paid(), "wait=20")).await;
     assert_eq!(
         (
@@ -55,7 +59,7 @@ async fn whoever_prefers_to_wait_is_told_the_outcome() {
 
     let third = Story::of("503", "77", "42");
     app.suppliers.fail_next(
-        "POST /bare-metal-devices/",
+        "POST /bare-metal-devices/batch",
         Fault::StalledBefore(Duration::from_secs(3)),
         1,
     );

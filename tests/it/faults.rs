@@ -257,8 +257,8 @@ async fn a_slow_supplier_that_fails_at_random_builds_every_server_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_waited_for() {
-    // Within the attempt where that is not long, else between two.
-    for (timeout, attempts) in [("10s", 1), ("1s", 2)] {
+    // Within the attempt where that is not long, else the account is read once more.
+    for (timeout, attempts) in [("10s", 2), ("1s", 4)] {
         waited_for(
             Setup::default().with("hivelocity.timeout", timeout),
             attempts,
@@ -270,7 +270,7 @@ async fn retry_after_is_waited_for() {
 async fn waited_for(setup: Setup, attempts: usize) {
     let app = spawn_app(setup).await;
     app.suppliers.fail_next(
-        "POST /bare-metal-devices/",
+        "POST /bare-metal-devices/batch",
         Fault::RateLimited429 {
             retry_after_secs: 2,
         },

@@ -282,7 +282,7 @@ async fn a_refusal_pauses_the_run_with_the_suppliers_words_and_a_retry_goes_on()
     let app = spawn_app(Setup::default()).await;
     let fault = billhook::sandbox::Fault::Refused400("Payment method declined.".to_owned());
     app.suppliers
-        .fail_next("POST /bare-metal-devices/", fault, 1);
+        .fail_next("POST /bare-metal-devices/batch", fault, 1);
     let reply = app
         .send(&Message::of(&Story::new().paid()).header("prefer", "wait=20"))
         .await;

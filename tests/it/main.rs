@@ -26,6 +26,7 @@ mod lives;
 mod lives_of_others;
 mod nodes;
 mod order;
+mod ordering;
 mod receiving;
 mod regressions;
 mod replays;

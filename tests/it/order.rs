@@ -152,7 +152,7 @@ async fn a_termination_while_the_order_is_on_the_wire_cancels_what_was_ordered()
         let app = spawn_app(Setup::default()).await;
         let story = Story::new();
         app.suppliers
-            .fail_next("POST /bare-metal-devices/", fault.clone(), 1);
+            .fail_next("POST /bare-metal-devices/batch", fault.clone(), 1);
         let paid = app.accept(&story.paid()).await;
         app.until_step(
             &paid.runs()[0],

@@ -120,7 +120,7 @@ async fn a_lost_answer_to_the_order_never_orders_twice_however_late_it_takes_eff
     let story = Story::new();
     // The request takes effect while it is already being looked for, and the first looks fail.
     app.suppliers.fail_next(
-        "POST /bare-metal-devices/",
+        "POST /bare-metal-devices/batch",
         Fault::DoneThenStalled(TOO_LONG),
         1,
     );

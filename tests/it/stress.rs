@@ -203,7 +203,7 @@ async fn a_limit_that_meets_one_request_holds_up_only_that_one() {
         retry_after_secs: 600,
     };
     app.suppliers
-        .fail_next("POST /bare-metal-devices/", limit, 1);
+        .fail_next("POST /bare-metal-devices/batch", limit, 1);
     for story in stories(12) {
         app.accept(&story.paid()).await;
     }
@@ -230,7 +230,7 @@ async fn limits_that_meet_single_requests_spend_no_run() {
     };
     for path in [
         "POST /account/controlled-client",
-        "POST /bare-metal-devices/",
+        "POST /bare-metal-devices/batch",
         "one_h add_license",
     ] {
         app.suppliers.fail_next(path, limit.clone(), 7);
