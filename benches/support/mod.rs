@@ -1,4 +1,4 @@
-//! What the three benchmarks share: their arguments, a configuration on a fresh folder, medians,
+//! What the benchmarks share: their arguments, a configuration on a fresh folder, medians,
 //! and what the machine is.
 
 pub mod machine;
