@@ -204,8 +204,7 @@ async fn killed_while_suppliers_fail_it_still_leaves_nothing_that_costs_money() 
     let mut lives = JoinSet::new();
     for seed in [11, 12] {
         lives.spawn(async move {
-            let mut setup = quick().with("hivelocity.act_as", "token");
-            setup.suppliers.faults = 0.1;
+            let mut setup = quick().with("hivelocity.act_as", "token").failing(0.1);
             setup.suppliers.seed = seed;
             let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
             let folder = tempfile::tempdir().unwrap();

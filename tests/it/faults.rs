@@ -223,8 +223,9 @@ async fn everything_may_go_wrong_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_supplier_that_fails_at_random_builds_every_server_once() {
-    let mut setup = Setup::slow(Duration::from_millis(400)).with("retry.max_attempts", "60");
-    setup.suppliers.faults = 0.15;
+    let mut setup = Setup::slow(Duration::from_millis(400))
+        .with("retry.max_attempts", "60")
+        .failing(0.15);
     setup.suppliers.seed = 7;
     let app = spawn_app(setup).await;
     let stories: Vec<Story> = (0..12)

@@ -183,9 +183,9 @@ fn check_suppliers(suppliers: &Sandbox, services: usize, seed: u64) {
 fn setup() -> Setup {
     let mut setup = Setup::slow(Duration::from_millis(300))
         .with("retry.max_attempts", "200")
-        .with("execution.lease", "2s");
+        .with("execution.lease", "2s")
+        .failing(0.05);
     setup.suppliers.power_time = Duration::ZERO;
-    setup.suppliers.faults = 0.05;
     setup
 }
 

@@ -126,12 +126,10 @@ async fn a_supplier_that_is_down_for_a_while_spends_no_run_and_all_finish_once_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_with_lost_answers_and_a_restart_in_it_buys_nothing_twice() {
-    // Among the faults drawn are effects up to 3 s after the client gave up: waited out.
     let setup = Setup::default()
         .with("retry.max_attempts", "25")
-        .with("hivelocity.absent_after", "6s");
+        .failing(0.9);
     let mut app = spawn_app(setup.clone()).await;
-    app.suppliers.set_faults(0.9);
     for story in stories(12) {
         app.accept(&story.paid()).await;
     }

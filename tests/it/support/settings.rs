@@ -146,6 +146,14 @@ impl Setup {
         setup
     }
 
+    /// Suppliers that fail at random, at this rate. Among what they draw are effects that come up
+    /// to 3 s after the client gave up; nothing may be bought again before that.
+    #[must_use]
+    pub fn failing(mut self, rate: f64) -> Self {
+        self.suppliers.faults = rate;
+        self.with("hivelocity.absent_after", "6s")
+    }
+
     /// Changes one setting: `with("hivelocity.act_as", "token")`.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
