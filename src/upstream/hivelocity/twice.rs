@@ -179,9 +179,8 @@ impl Hivelocity {
         acting: &Acting,
         id: i64,
     ) -> Found<bool> {
-        let call = Call::get(format!("/device/{id}")).meaning(&[404]);
-        let answer = self.call(talk, acting, call).await?;
-        Ok(answer.body.get("hasCancellation").and_then(Value::as_bool) == Some(true))
+        let cancellation = self.cancellation(talk, acting, id).await?;
+        Ok(cancellation == Some(true))
     }
 
     /// Whether the device is being cancelled, or gone.
@@ -191,9 +190,20 @@ impl Hivelocity {
         acting: &Acting,
         id: i64,
     ) -> Found<bool> {
+        let cancellation = self.cancellation(talk, acting, id).await?;
+        Ok(cancellation != Some(false))
+    }
+
+    /// Whether the device's page says that it is being cancelled; none without a page.
+    async fn cancellation(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        id: i64,
+    ) -> Found<Option<bool>> {
         let call = Call::get(format!("/device/{id}")).meaning(&[404]);
         let answer = self.call(talk, acting, call).await?;
-        let under_way = answer.body.get("hasCancellation").and_then(Value::as_bool);
-        Ok(answer.status == 404 || under_way == Some(true))
+        let said = answer.body.get("hasCancellation").and_then(Value::as_bool);
+        Ok((answer.status != 404).then_some(said == Some(true)))
     }
 }
