@@ -92,12 +92,10 @@ impl Application {
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
         let engine = Arc::new(engine(&config, store.clone(), stopping.clone())?);
-        if !store.is_shared() {
-            // Nobody else can have them. Where somebody can, they go on when their leases end.
-            let recovered = store.recover(engine.clock.now()).await?;
-            if recovered > 0 {
-                tracing::info!(runs = recovered, "runs that the last stop cut off go on");
-            }
+        // Where another process can have them, they go on when their leases end.
+        let recovered = store.recover(engine.clock.now()).await?;
+        if recovered > 0 {
+            tracing::info!(runs = recovered, "runs that the last stop cut off go on");
         }
         let ids = IdSource::after(store.node(), store.highest_id().await?);
         let web = Arc::new(parts::web(&config, &engine, ids, &stopping)?);

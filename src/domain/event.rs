@@ -32,6 +32,9 @@ pub enum EventType {
     /// A person asked for a power action or a reload.
     #[serde(rename = "service.action")]
     ServiceAction,
+    /// A service belongs to another customer from now on.
+    #[serde(rename = "service.moved")]
+    ServiceMoved,
     /// A customer signed up.
     #[serde(rename = "customer.created")]
     CustomerCreated,
@@ -41,6 +44,9 @@ pub enum EventType {
     /// A customer left.
     #[serde(rename = "customer.closed")]
     CustomerClosed,
+    /// A customer who had left is back.
+    #[serde(rename = "customer.reopened")]
+    CustomerReopened,
     /// A connection test.
     #[serde(rename = "test.ping")]
     TestPing,
@@ -48,7 +54,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OrderPaid,
         Self::ServiceSuspended,
         Self::ServiceUnsuspended,
@@ -56,9 +62,11 @@ impl EventType {
         Self::ServiceRenewed,
         Self::ServicePackageChanged,
         Self::ServiceAction,
+        Self::ServiceMoved,
         Self::CustomerCreated,
         Self::CustomerUpdated,
         Self::CustomerClosed,
+        Self::CustomerReopened,
         Self::TestPing,
     ];
 
@@ -72,9 +80,11 @@ impl EventType {
             Self::ServiceRenewed => "service.renewed",
             Self::ServicePackageChanged => "service.package_changed",
             Self::ServiceAction => "service.action",
+            Self::ServiceMoved => "service.moved",
             Self::CustomerCreated => "customer.created",
             Self::CustomerUpdated => "customer.updated",
             Self::CustomerClosed => "customer.closed",
+            Self::CustomerReopened => "customer.reopened",
             Self::TestPing => "test.ping",
         }
     }
@@ -88,7 +98,10 @@ impl EventType {
     pub const fn concerns_customer(self) -> bool {
         matches!(
             self,
-            Self::CustomerCreated | Self::CustomerUpdated | Self::CustomerClosed
+            Self::CustomerCreated
+                | Self::CustomerUpdated
+                | Self::CustomerClosed
+                | Self::CustomerReopened
         )
     }
 }
@@ -194,6 +207,10 @@ pub struct Event {
     /// Only for `service.action`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// Only for `service.moved`: a person has decided that the device stays in the controlled
+    /// client that it was ordered in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_device: bool,
 }
 
 #[cfg(test)]

@@ -74,6 +74,22 @@ pub struct Licence {
     pub ip: String,
 }
 
+/// What a suspension did, or may have done, beside taking licences: what is to be undone, whatever
+/// the catalogue says by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Suspension {
+    /// The device was switched off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub powered_off: bool,
+    /// The device's public addresses were null-routed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub null_routed: bool,
+    /// The 1H sub-user that was suspended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
 /// A service as the store knows it. A field that is absent is not known (yet).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -83,9 +99,18 @@ pub struct ServiceState {
     /// The event that last settled the lifecycle; older ones are superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<OrderKey>,
+    /// The newest `order.paid` that was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OrderKey>,
+    /// Whether its order has still to be carried out to the end, whatever its status says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unbuilt: bool,
     /// The event that last settled the package (product and options).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package_settled: Option<OrderKey>,
+    /// The event that last said whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<OrderKey>,
     /// Whose it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_id: Option<String>,
@@ -146,6 +171,13 @@ pub struct ServiceState {
     /// Licences that a suspension took away, to be given back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub licenses_suspended: Vec<Licence>,
+    /// What its suspension did; none: it is not suspended, or by a version that did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Suspension>,
+    /// The customer whose the service is by the newest event, where that is not the one that it
+    /// was built for and nothing has said that it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said_customer_id: Option<String>,
     /// The domain of the sub-user's 1H portal, where one was made for this service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub portal_domain: Option<String>,
@@ -155,6 +187,12 @@ pub struct ServiceState {
 }
 
 impl ServiceState {
+    /// Whether the order of it has still to be carried out to the end. Older versions said so by the
+    /// status alone.
+    pub fn is_unbuilt(&self) -> bool {
+        self.unbuilt || self.status == ServiceStatus::Building
+    }
+
     /// Its orders at Hivelocity, each once.
     pub fn order_ids(&self) -> Vec<i64> {
         let first = self.device_order_id;
@@ -189,6 +227,9 @@ pub struct CustomerState {
     /// That client's own API key, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hivelocity_token: Option<String>,
+    /// The sub-users that the customer's closing suspended, or may have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed_users: Vec<String>,
     /// The customer's 1H sub-user (`sub_user_per = "customer"`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_h_user: Option<String>,

@@ -2,16 +2,17 @@
 
 mod attempt;
 mod closed;
+mod dark;
+mod give_way;
 
 use serde_json::{Value, json};
 
-use crate::domain::Licence;
 use crate::domain::event::Event;
 use crate::domain::outcome::Permit;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::patched;
-use crate::domain::step::{DEVICE_IP, Repeat, Step, StepAction, StepStatus};
+use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
 use crate::plan::{self, Plan, Verdict};
@@ -28,8 +29,11 @@ pub(super) struct Drive<'e> {
     run: Claimed,
     steps: Vec<Step>,
     pending: Pending,
-    overtaken: bool,
+    /// Why a newer event of the lane makes the run pointless, if one does.
+    overtaken: Option<String>,
     protected: bool,
+    /// Why it was paused when it was taken.
+    was_paused: Option<(PauseReason, String)>,
     /// The service's orders at Hivelocity that the store has noted as its own.
     noted_orders: Vec<i64>,
 }
@@ -50,18 +54,15 @@ impl<'e> Drive<'e> {
             .service_id
             .as_deref()
             .is_some_and(|id| plan::is_protected(&engine.rules, &run.source, id));
-        let mut run = run;
-        // A termination that will be held for a person ends nothing before.
-        run.terminated_later &= !protected;
-        let overtaken = run.terminated_later;
         Self {
             noted_orders: run.service.order_ids(),
             protected,
             engine,
+            was_paused: run.paused.clone(),
             run,
             steps: Vec::new(),
             pending: Pending::default(),
-            overtaken,
+            overtaken: None,
         }
     }
 
@@ -77,6 +78,7 @@ impl<'e> Drive<'e> {
             }
         }
         self.note_interruption();
+        self.find_newer(self.run.newer).await?;
         if let Some((why, reason)) = self.stays_paused() {
             return self
                 .write(Stand::paused(why, reason), None, false)
@@ -91,18 +93,10 @@ impl<'e> Drive<'e> {
         self.step_by_step().await
     }
 
-    /// A termination wakes what is paused to make it give way. Where it does not have to (the
-    /// service is protected, the termination was cancelled meanwhile), it goes on waiting for a
-    /// person, who was told already.
-    fn stays_paused(&mut self) -> Option<(PauseReason, String)> {
-        let paused = self.run.paused.take()?;
-        (self.run.planned && !self.overtaken).then_some(paused)
-    }
-
     async fn step_by_step(mut self) -> Result<(), StoreError> {
         loop {
             let Some(index) = self.steps.iter().position(|step| !step.status.is_over()) else {
-                if self.ends_closed().await? {
+                if self.ends_closed().await? || self.ends_dark().await? {
                     continue;
                 }
                 return self.succeed().await;
@@ -189,6 +183,7 @@ impl<'e> Drive<'e> {
             }
             Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
+            Verdict::Refused(reason) => Some(Stand::ended(RunStatus::Cancelled, Some(reason))),
             Verdict::Nothing(reason) => Some(self.nothing_to_do(reason)),
         })
     }
@@ -215,7 +210,7 @@ impl<'e> Drive<'e> {
             order: self.run.order,
             service: &self.run.service,
             customer: &self.run.customer,
-            terminated_later: self.run.terminated_later,
+            newer: self.overtaken.as_deref(),
         }
     }
 
@@ -225,7 +220,9 @@ impl<'e> Drive<'e> {
             service: plan.service_end,
             customer: plan.customer_end,
             dry_run: self.engine.dry_run,
-            note: None,
+            note: (!plan.notes.is_empty()).then(|| plan.notes.join("; ")),
+            before: Some(self.run.service.status),
+            ..AtEnd::default()
         };
         self.pending.at_end(self.run.at_end.clone());
         if !self.engine.dry_run {
@@ -260,12 +257,12 @@ impl<'e> Drive<'e> {
         let Some(step) = self.steps.get_mut(index) else {
             return Prepared::Settled;
         };
+        let safe = plan::may_give_way(step);
         if step.status == StepStatus::Paused {
             *step = plan::retry(step.clone());
         }
-        let unclear = step.unknown_since.is_some() && step.action.repeat() == Repeat::Create;
-        if self.overtaken && !unclear {
-            return self.give_way();
+        if safe && let Some(reason) = self.overtaken.clone() {
+            return self.give_way(reason);
         }
         if engine.dry_run || self.run.at_end.dry_run {
             if self.run.at_end.dry_run {
@@ -294,7 +291,7 @@ impl<'e> Drive<'e> {
         {
             return self.skip(index, json!({"hivelocity_client_id": id, "already": true}));
         }
-        let permit = if self.overtaken {
+        let permit = if self.overtaken.is_some() {
             Permit::LookOnly
         } else {
             let proven = engine.proven(step.unknown_since);
@@ -314,44 +311,12 @@ impl<'e> Drive<'e> {
         Prepared::Settled
     }
 
-    /// A later termination waits behind this run: what is left is not done any more.
-    fn give_way(&mut self) -> Prepared {
-        self.keep_in_doubt();
-        for step in self.steps.iter_mut().filter(|step| !step.status.is_over()) {
-            step.status = StepStatus::Cancelled;
-            self.pending.step(step);
-        }
-        let reason = "the service was terminated before this was finished".to_owned();
-        Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
-    }
-
-    /// A licence that was asked for may yet be there, or hidden because its sub-user is suspended:
-    /// it counts as held, so that the termination removes it, which looks first.
-    fn keep_in_doubt(&mut self) {
-        let Some(device_ip) = self.run.service.ip.clone() else {
-            return;
-        };
-        let mut held = self.run.service.licenses.clone();
-        let begun = |step: &&Step| !step.status.is_over() && step.attempts > 0;
-        for step in self.steps.iter().filter(begun) {
-            if let StepAction::AddLicense { product, ip, .. } = &step.action {
-                held.push(Licence {
-                    product: product.clone(),
-                    ip: ip.replace(DEVICE_IP, &device_ip),
-                });
-            }
-        }
-        held.sort();
-        held.dedup();
-        if held != self.run.service.licenses {
-            self.patch(&json!({"licenses": held}), &Value::Null);
-        }
-    }
-
     async fn succeed(mut self) -> Result<(), StoreError> {
         if !self.run.at_end.dry_run {
             let at_end = self.run.at_end.clone();
-            self.patch(&at_end.service, &at_end.customer);
+            let (kind, order) = (self.run.kind, &self.run.order);
+            let service = plan::at_end(kind, order, &self.run.service, at_end.service);
+            self.patch(&service, &at_end.customer);
         }
         self.stop(Stand::ended(RunStatus::Succeeded, None)).await
     }
@@ -379,6 +344,14 @@ impl<'e> Drive<'e> {
     /// What people are told of a run that is paused, where they want to be told.
     fn alert(&self, stand: &Stand) -> Option<String> {
         let reason = stand.pause_reason.filter(|_| self.engine.alerts)?;
+        let (known, error) = self
+            .was_paused
+            .as_ref()
+            .map(|(why, error)| (why, error))
+            .unzip();
+        if known == Some(&reason) && error == stand.error.as_ref() {
+            return None; // they were told
+        }
         Some(self.alert_of("run.paused", Some(reason), stand.error.as_deref()))
     }
 
@@ -418,7 +391,11 @@ impl<'e> Drive<'e> {
         self.note_known_orders();
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
-        let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
+        let begins_touching = begins.as_ref().map(|(step, _)| step);
+        let touched = plan::touched(self.steps.iter().chain(begins_touching));
+        self.run.touched |= touched;
+        let touched = self.run.touched;
+        let write = pending.into_write(&self.run, touched, stand, begins, acquire, self.now());
         let advanced = self.engine.store.advance(write).await?;
         match running_until {
             Some(end) if advanced.applied => self.run.lease.extend(end),
@@ -431,7 +408,9 @@ impl<'e> Drive<'e> {
                  call is not written"
             );
         }
-        self.overtaken |= advanced.overtaken && !self.protected;
+        if advanced.applied {
+            self.find_newer(advanced.overtaken).await?;
+        }
         Ok(advanced)
     }
 }

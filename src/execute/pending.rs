@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::domain::id::RunId;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::state::merge;
@@ -23,6 +24,7 @@ pub(super) struct Pending {
     release_claim: bool,
     orders: Vec<i64>,
     built: Option<(i64, Duration)>,
+    weakens: Option<RunId>,
 }
 
 /// Where the run stands after a write.
@@ -117,6 +119,11 @@ impl Pending {
         self.built = Some((product, took));
     }
 
+    /// A newer run of the lane is no reason to give way.
+    pub(super) fn weakens(&mut self, newer: RunId) {
+        self.weakens = Some(newer);
+    }
+
     pub(super) fn release_claim(&mut self) {
         self.release_claim = true;
     }
@@ -125,6 +132,7 @@ impl Pending {
     pub(super) fn into_write(
         self,
         run: &Claimed,
+        touched: bool,
         stand: Stand,
         begins: Option<(Step, AttemptRow)>,
         acquire: bool,
@@ -144,6 +152,7 @@ impl Pending {
             customer_id: run.customer_id.clone(),
             status: stand.status,
             planned: run.planned,
+            touched,
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,
@@ -157,6 +166,7 @@ impl Pending {
             customer_patch: self.customer,
             orders: self.orders,
             built: self.built,
+            weakens: self.weakens,
             claim,
             now,
         }

@@ -4,6 +4,7 @@ use crate::domain::event::{Event, EventType, OrderedService};
 use crate::domain::pause::PauseReason;
 use crate::domain::run::OrderKey;
 use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::step::StepAction;
 use crate::plan::{self, Sibling, Situation, Subject, Verdict};
 use crate::store::StoreError;
 
@@ -18,7 +19,7 @@ pub(super) struct Facts<'a> {
     pub(super) order: OrderKey,
     pub(super) service: &'a ServiceState,
     pub(super) customer: &'a CustomerState,
-    pub(super) terminated_later: bool,
+    pub(super) newer: Option<&'a str>,
 }
 
 impl Engine {
@@ -39,6 +40,27 @@ impl Engine {
 
     /// Asks the planner.
     pub(super) async fn verdict(&self, facts: &Facts<'_>) -> Result<Verdict, StoreError> {
+        let verdict = self.ask(facts, plan::plan).await?;
+        Ok(verdict.unwrap_or_else(|| {
+            Verdict::Hold(
+                PauseReason::Event,
+                "the kept event does not name the service or the customer of this run".to_owned(),
+            )
+        }))
+    }
+
+    /// The steps that an order ends with whose service was suspended before it was carried out.
+    pub(super) async fn darkening(&self, facts: &Facts<'_>) -> Result<Vec<StepAction>, StoreError> {
+        let steps = self.ask(facts, plan::darken_what_was_built).await?;
+        Ok(steps.unwrap_or_default())
+    }
+
+    /// Asks about the situation; nothing where the event does not name whose it is.
+    async fn ask<T>(
+        &self,
+        facts: &Facts<'_>,
+        question: impl FnOnce(&Situation<'_>) -> T,
+    ) -> Result<Option<T>, StoreError> {
         let siblings = if needs_siblings(facts.event.kind) {
             self.siblings(facts.source, facts.customer_id, facts.service_id)
                 .await?
@@ -46,24 +68,21 @@ impl Engine {
             Vec::new()
         };
         let siblings = as_siblings(&siblings);
-        let Some(subject) = subject(facts.event, facts.service_id) else {
-            return Ok(Verdict::Hold(
-                PauseReason::Event,
-                "the kept event does not name the service or the customer of this run".to_owned(),
-            ));
-        };
-        Ok(plan::plan(&Situation {
-            source: facts.source,
-            event: facts.event,
-            subject,
-            order: facts.order,
-            customer_id: facts.customer_id,
-            service: facts.service,
-            customer: facts.customer,
-            siblings: &siblings,
-            terminated_later: facts.terminated_later,
-            catalogue: &self.catalogue,
-            rules: &self.rules,
+        let subject = subject(facts.event, facts.service_id);
+        Ok(subject.map(|subject| {
+            question(&Situation {
+                source: facts.source,
+                event: facts.event,
+                subject,
+                order: facts.order,
+                customer_id: facts.customer_id,
+                service: facts.service,
+                customer: facts.customer,
+                siblings: &siblings,
+                newer: facts.newer,
+                catalogue: &self.catalogue,
+                rules: &self.rules,
+            })
         }))
     }
 }
@@ -88,7 +107,9 @@ const fn needs_siblings(kind: EventType) -> bool {
         | EventType::ServiceTerminated
         | EventType::ServicePackageChanged
         | EventType::CustomerUpdated
-        | EventType::CustomerClosed => true,
+        | EventType::ServiceMoved
+        | EventType::CustomerClosed
+        | EventType::CustomerReopened => true,
     }
 }
 

@@ -62,7 +62,7 @@ impl Engine {
                 },
                 service: &service.map(|view| view.state).unwrap_or_default(),
                 customer: &customer.map(|view| view.state).unwrap_or_default(),
-                terminated_later: false,
+                newer: None,
             })
             .await?;
         Ok(shown(service_id, verdict))
@@ -75,6 +75,7 @@ fn shown(service_id: Option<&str>, verdict: Verdict) -> Preview {
         Verdict::Hold(_, reason) => ("hold", Some(reason), Vec::new()),
         Verdict::Nothing(reason) => ("nothing", Some(reason), Vec::new()),
         Verdict::Superseded(reason) => ("superseded", Some(reason), Vec::new()),
+        Verdict::Refused(reason) => ("refused", Some(reason), Vec::new()),
     };
     let show = |action: &StepAction| serde_json::to_value(action).unwrap_or_default();
     Preview {

@@ -95,7 +95,8 @@ prop_compose! {
         services in vec(service(), 1..5),
         action in action(),
     ) -> Event {
-        let needs_customer = kind == EventType::OrderPaid || kind.concerns_customer();
+        let needs_customer = kind.concerns_customer()
+            || matches!(kind, EventType::OrderPaid | EventType::ServiceMoved);
         let mut event = Event {
             kind,
             occurred_at: Timestamp::from_micros(micros),
@@ -103,6 +104,7 @@ prop_compose! {
             customer: None,
             services: Vec::new(),
             action: (kind == EventType::ServiceAction).then_some(action),
+            keeps_device: kind == EventType::ServiceMoved && with_customer,
         };
         if kind == EventType::TestPing {
             return event;

@@ -57,6 +57,7 @@ fn event(
         customer: None,
         services: Vec::new(),
         action: None,
+        keeps_device: false,
     };
     if kind == EventType::TestPing {
         return Ok(event);
@@ -70,6 +71,9 @@ fn event(
     }
     if kind == EventType::ServiceAction {
         event.action = Some(action(raw.get("action"))?);
+    }
+    if kind == EventType::ServiceMoved {
+        event.keeps_device = matches!(raw.get("keeps_device"), Some(Raw::Bool(true)));
     }
     Ok(event)
 }
@@ -101,7 +105,9 @@ const fn need(kind: EventType) -> Need {
         EventType::OrderPaid | EventType::CustomerCreated | EventType::CustomerUpdated => {
             Need::Email
         }
-        EventType::CustomerClosed => Need::Id,
+        EventType::ServiceMoved | EventType::CustomerClosed | EventType::CustomerReopened => {
+            Need::Id
+        }
         EventType::ServiceSuspended
         | EventType::ServiceUnsuspended
         | EventType::ServiceTerminated

@@ -20,7 +20,7 @@ pub(super) fn renewed(case: &Case<'_>) -> Planned {
     if case.service().customer_id.is_none() {
         now.set_text("customer_id", &case.customer.id);
     }
-    Ok(plan_of(Vec::new(), now))
+    Ok(Plan::of(Vec::new(), now))
 }
 
 /// What a person asked for: power, or the operating system anew.
@@ -33,18 +33,20 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     };
     match case.status() {
         ServiceStatus::Unknown => return Err(suspend::never_ordered(case, "to be switched")),
-        ServiceStatus::Terminated => return Err(suspend::ended(case, "to be switched")),
+        ServiceStatus::Terminated => {
+            return Err(Stop::Refuse(format!(
+                "service {} is terminated; there is no device to switch",
+                case.id()
+            )));
+        }
         ServiceStatus::Suspended => refuse_dark(case, action)?,
         ServiceStatus::Building | ServiceStatus::Active => {}
     }
     if case.service().device_id.is_none() {
-        return Err(Stop::Hold(
-            PauseReason::WrongState,
-            format!(
-                "service {} has no device (yet); retry this run once it has one, or cancel it",
-                case.id()
-            ),
-        ));
+        return Err(Stop::Refuse(format!(
+            "service {} has no device (yet); send it again once it has one",
+            case.id()
+        )));
     }
     let step = match PowerAction::of(action) {
         Some(power) => StepAction::Power {
@@ -53,19 +55,16 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         },
         None => reload(case)?,
     };
-    Ok(plan_of(vec![step], Patch::default()))
+    Ok(Plan::of(vec![step], Patch::default()))
 }
 
 fn refuse_dark(case: &Case<'_>, action: Action) -> Result<(), Stop> {
     match action {
         Action::Shutdown => Ok(()),
-        Action::Boot | Action::Reboot | Action::Reload => Err(Stop::Hold(
-            PauseReason::WrongState,
-            format!(
-                "service {} is suspended and this would bring its device up; unsuspend it first, then retry",
-                case.id()
-            ),
-        )),
+        Action::Boot | Action::Reboot | Action::Reload => Err(Stop::Refuse(format!(
+            "service {} is suspended and this would bring its device up; unsuspend it first",
+            case.id()
+        ))),
     }
 }
 
@@ -123,14 +122,4 @@ fn was_asked_for(case: &Case<'_>, os: &str) -> bool {
         },
     );
     rendered(&bare).is_some_and(|default| default.os != os)
-}
-
-fn plan_of(steps: Vec<StepAction>, now: Patch) -> Plan {
-    Plan {
-        steps,
-        service_now: now.done(),
-        customer_now: Patch::default().done(),
-        service_end: Patch::default().done(),
-        customer_end: Patch::default().done(),
-    }
 }

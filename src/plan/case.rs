@@ -108,6 +108,24 @@ impl<'a> Case<'a> {
             .then_some((was, self.customer.id.as_str()))
     }
 
+    /// What people are told where the event names another customer.
+    pub(super) fn moved_note(&self) -> Option<String> {
+        let (was, is) = self.moved()?;
+        Some(format!(
+            "the event names customer {is}, service {} was built for customer {was} and is still known as its; \
+             if it was handed over, say so: billhook services move {} {} --customer {is}",
+            self.id(),
+            self.situation.source,
+            self.id()
+        ))
+    }
+
+    /// Whether no newer event has settled whether the service is up or dark.
+    pub(super) fn is_newest(&self) -> bool {
+        let settled = self.service().settled;
+        settled.is_none_or(|settled| settled <= self.situation.order)
+    }
+
     /// Whether anything points to a device of the service.
     pub(super) const fn has_device(&self) -> bool {
         let service = self.situation.service;
@@ -176,6 +194,11 @@ impl<'a> Case<'a> {
         if self.service().customer_id.is_none() {
             patch.set_text("customer_id", &self.customer.id);
         }
+        // Whose it is by the newest word, until something says that it was moved.
+        match self.moved() {
+            Some((_, is)) => patch.set("said_customer_id", is),
+            None => patch.remove("said_customer_id"),
+        };
         patch
     }
 

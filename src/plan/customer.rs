@@ -95,17 +95,75 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
     }
     let users = user::in_use(situation);
     refuse_protected(situation, &users)?;
+    refuse_handed_over(situation, customer, &users)?;
     let suspend = |username| StepAction::SuspendUser {
         username,
         unless_shared: false,
     };
-    let steps = users.into_iter().map(suspend).collect();
     let mut now = Patch::default();
-    now.set("closed", true).set("settled", situation.order);
+    now.set("closed", true)
+        .set("settled", situation.order)
+        .set("closed_users", &users);
+    let steps = users.into_iter().map(suspend).collect();
     if !is_older(situation) {
         data(&mut now, customer);
     }
     Ok(plan_of(steps, now))
+}
+
+/// A customer who had left is back: what the closing did is undone. A sub-user whose services are
+/// all dark for reasons of their own stays suspended.
+pub(super) fn reopened(situation: &Situation<'_>, customer: &Customer) -> Planned {
+    if situation.customer.closed && is_older(situation) {
+        return Err(superseded(situation));
+    }
+    let state = situation.customer;
+    let mut users: BTreeSet<String> = state.closed_users.iter().cloned().collect();
+    if users.is_empty() && state.closed {
+        users = user::in_use(situation); // closed by a version that did not say
+    }
+    users.retain(|user| !user::is_dark(user, situation));
+    let back = |username| StepAction::UnsuspendUser { username };
+    let steps = users.into_iter().map(back).collect();
+    let mut now = Patch::default();
+    now.set("closed", false).remove("closed_users");
+    if !is_older(situation) {
+        data(&mut now, customer).set("settled", situation.order);
+    }
+    Ok(plan_of(steps, now))
+}
+
+/// A service that is another customer's by the newest word needs its sub-user.
+fn refuse_handed_over(
+    situation: &Situation<'_>,
+    customer: &Customer,
+    users: &BTreeSet<String>,
+) -> Result<(), Stop> {
+    let handed_over = |sibling: &&super::Sibling<'_>| {
+        let state = sibling.state;
+        let needs = state
+            .one_h_user
+            .as_ref()
+            .is_some_and(|user| users.contains(user));
+        state.said_customer_id.is_some() && needs && state.status.exists()
+    };
+    let Some(service) = situation.siblings.iter().find(handed_over) else {
+        return Ok(());
+    };
+    let (id, owner) = (
+        service.service_id,
+        service.state.said_customer_id.as_deref(),
+    );
+    let (source, owner) = (situation.source, owner.unwrap_or_default());
+    Err(Stop::Hold(
+        PauseReason::Difference,
+        format!(
+            "customer {} was closed, but service {id} is customer {owner}'s by the newest event and still uses the \
+             same 1H sub-user; hand it over first: billhook services move {source} {id} --customer {owner} --reason …, \
+             then retry this run",
+            customer.id
+        ),
+    ))
 }
 
 /// A protected service needs its sub-user.
@@ -175,10 +233,7 @@ fn data<'p>(patch: &'p mut Patch, customer: &Customer) -> &'p mut Patch {
 
 fn plan_of(steps: Vec<StepAction>, now: Patch) -> Plan {
     Plan {
-        steps,
-        service_now: Patch::default().done(),
         customer_now: now.done(),
-        service_end: Patch::default().done(),
-        customer_end: Patch::default().done(),
+        ..Plan::of(steps, Patch::default())
     }
 }

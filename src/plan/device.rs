@@ -65,31 +65,40 @@ pub(super) fn darken(on_suspend: DeviceOnSuspend, tag: &str, steps: &mut Vec<Ste
     }
 }
 
-/// The steps that bring the device back. Where the package has changed, or is another one than
-/// the event says because the news of the change is late, the device may have gone dark in the
-/// way of another product: then every way is undone, since undoing what was not done finds
-/// nothing to do.
+/// The steps that bring the device back: what its suspension did is undone.
 pub(super) fn lighten(case: &Case<'_>, on_suspend: DeviceOnSuspend, steps: &mut Vec<StepAction>) {
-    let tag = &case.tag();
-    let service = case.service();
-    let another = service.product_id.as_ref() != Some(&case.ordered.product_id);
-    let on_suspend = if service.package_settled.is_some() || another {
-        DeviceOnSuspend::ShutdownAndNullRoute
-    } else {
-        on_suspend
-    };
-    let open = StepAction::RemoveNullRoute {
-        tag: tag.to_owned(),
-    };
+    let on_suspend = darkened(case, on_suspend);
+    let tag = case.tag();
+    let open = StepAction::RemoveNullRoute { tag: tag.clone() };
     let boot = StepAction::Power {
         action: PowerAction::Boot,
-        tag: tag.to_owned(),
+        tag,
     };
     match on_suspend {
         DeviceOnSuspend::Shutdown => steps.push(boot),
         DeviceOnSuspend::NullRoute => steps.push(open),
         DeviceOnSuspend::ShutdownAndNullRoute => steps.extend([open, boot]),
         DeviceOnSuspend::None => {}
+    }
+}
+
+/// How the device went dark. An older version kept no record of it. Then it went the product's way;
+/// where the package has changed, or is another one than the event says because the news of the
+/// change is late, it may have gone the way of another product: undoing what was not done finds
+/// nothing to do.
+fn darkened(case: &Case<'_>, on_suspend: DeviceOnSuspend) -> DeviceOnSuspend {
+    let service = case.service();
+    let another = service.product_id.as_ref() != Some(&case.ordered.product_id);
+    let record = service.suspension.as_ref();
+    match record.map(|record| (record.powered_off, record.null_routed)) {
+        Some((true, true)) => DeviceOnSuspend::ShutdownAndNullRoute,
+        Some((true, false)) => DeviceOnSuspend::Shutdown,
+        Some((false, true)) => DeviceOnSuspend::NullRoute,
+        Some((false, false)) => DeviceOnSuspend::None,
+        None if service.package_settled.is_some() || another => {
+            DeviceOnSuspend::ShutdownAndNullRoute
+        }
+        None => on_suspend,
     }
 }
 

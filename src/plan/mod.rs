@@ -10,7 +10,7 @@
 //! last, whether its run ends well, pauses or is cancelled by a person; an older event that
 //! comes late changes nothing. The same event again (a replay, or a run that is planned anew)
 //! has the same place, so it is planned again: every step ensures, none repeats.
-//! A run that paused and was passed by a newer one must not go on: [`overtaken`] says so.
+//! A run that paused and was passed by a newer one must not go on: [`superseded()`] says so.
 //!
 //! # When a person is asked
 //!
@@ -27,13 +27,16 @@ mod held;
 mod licence;
 mod looks;
 mod marks;
+mod moved;
 mod ordering;
-mod overtaken;
 mod package;
 mod paid;
 mod patch;
+mod progress;
 mod settle;
+mod superseded;
 mod suspend;
+mod suspension;
 mod terminate;
 mod user;
 mod words;
@@ -56,14 +59,19 @@ pub use held::{held, spared};
 pub use looks::usual_build;
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use ordering::{inherit, may_leave, order_settled, request_leaves, settled_order};
-use overtaken::overtaken;
+pub use progress::{may_give_way, touched};
 pub use settle::{
     Build, Moment, Next, RetryRules, Settled, begin, interrupted, permit, retry, settle,
     surely_absent, tell_slow,
 };
+pub use superseded::superseded;
+pub use suspension::{
+    as_before, at_end, begins as suspension_begins, darken_what_was_built, undone,
+};
 pub use user::{after_a_closing, protector};
 
 use case::Case;
+use patch::Patch;
 
 /// Whether no event may suspend or terminate the service (`policy.protected_services`).
 pub fn is_protected(rules: &Rules, source: &str, service_id: &str) -> bool {
@@ -123,8 +131,8 @@ pub struct Situation<'a> {
     pub customer: &'a CustomerState,
     /// The customer's other services (in a customer's lane: all of them).
     pub siblings: &'a [Sibling<'a>],
-    /// Whether a later `service.terminated` waits in the lane.
-    pub terminated_later: bool,
+    /// Why a newer event that waits in the lane makes this one pointless, if one does.
+    pub newer: Option<&'a str>,
     /// What is sold.
     pub catalogue: &'a Catalogue,
     /// How it is to be done.
@@ -153,6 +161,8 @@ pub enum Verdict {
     Nothing(String),
     /// A newer event made it pointless, for this reason.
     Superseded(String),
+    /// It is not done, for this reason, and nobody is waited for.
+    Refused(String),
 }
 
 /// Steps in their order, and what planning itself changes in the state.
@@ -171,6 +181,22 @@ pub struct Plan {
     pub service_end: Value,
     /// The same for the customer.
     pub customer_end: Value,
+    /// What people should know of it.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Steps, and what is stored with the plan.
+    fn of(steps: Vec<StepAction>, service_now: Patch) -> Self {
+        Self {
+            steps,
+            service_now: service_now.done(),
+            customer_now: Patch::default().done(),
+            service_end: Patch::default().done(),
+            customer_end: Patch::default().done(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -185,6 +211,9 @@ enum Stop {
     /// A newer event came first.
     #[error("{0}")]
     Superseded(String),
+    /// It is not done.
+    #[error("{0}")]
+    Refuse(String),
 }
 
 /// A plan, or why there is none.
@@ -201,21 +230,17 @@ pub fn plan(situation: &Situation<'_>) -> Verdict {
         Err(Stop::Hold(reason, sentence)) => Verdict::Hold(reason, sentence),
         Err(Stop::Nothing(reason)) => Verdict::Nothing(reason),
         Err(Stop::Superseded(reason)) => Verdict::Superseded(reason),
+        Err(Stop::Refuse(reason)) => Verdict::Refused(reason),
     }
 }
 
 fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
     let kind = situation.event.kind;
-    if let Some(reason) = overtaken(kind, &situation.order, situation.service) {
+    if let Some(reason) = superseded(kind, &situation.order, situation.service) {
         return Err(Stop::Superseded(reason));
     }
-    if situation.terminated_later
-        && kind.concerns_services()
-        && kind != EventType::ServiceTerminated
-    {
-        return Err(Stop::Superseded(
-            "the service was terminated before this was carried out".to_owned(),
-        ));
+    if let Some(newer) = situation.newer {
+        return Err(Stop::Superseded(newer.to_owned()));
     }
     let case = Case::new(situation, ordered);
     match kind {
@@ -226,22 +251,28 @@ fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
         EventType::ServiceRenewed => action::renewed(&case),
         EventType::ServicePackageChanged => package::plan(&case),
         EventType::ServiceAction => action::plan(&case),
-        EventType::CustomerCreated | EventType::CustomerUpdated | EventType::CustomerClosed => {
-            Err(Stop::Hold(
-                PauseReason::Event,
-                format!("{kind} is about a customer, but the run is a service's; cancel it"),
-            ))
-        }
+        EventType::ServiceMoved => moved::plan(&case),
+        EventType::CustomerCreated
+        | EventType::CustomerUpdated
+        | EventType::CustomerClosed
+        | EventType::CustomerReopened => Err(Stop::Hold(
+            PauseReason::Event,
+            format!("{kind} is about a customer, but the run is a service's; cancel it"),
+        )),
         EventType::TestPing => Err(Stop::Nothing("a connection test; nothing to do".to_owned())),
     }
 }
 
 fn of_customer(situation: &Situation<'_>, customer: &Customer) -> Planned {
     let kind = situation.event.kind;
+    if let Some(newer) = situation.newer {
+        return Err(Stop::Superseded(newer.to_owned()));
+    }
     match kind {
         EventType::CustomerCreated => customer::created(situation, customer),
         EventType::CustomerUpdated => customer::updated(situation, customer),
         EventType::CustomerClosed => customer::closed(situation, customer),
+        EventType::CustomerReopened => customer::reopened(situation, customer),
         EventType::TestPing => Err(Stop::Nothing("a connection test; nothing to do".to_owned())),
         EventType::OrderPaid
         | EventType::ServiceSuspended
@@ -249,7 +280,8 @@ fn of_customer(situation: &Situation<'_>, customer: &Customer) -> Planned {
         | EventType::ServiceTerminated
         | EventType::ServiceRenewed
         | EventType::ServicePackageChanged
-        | EventType::ServiceAction => Err(Stop::Hold(
+        | EventType::ServiceAction
+        | EventType::ServiceMoved => Err(Stop::Hold(
             PauseReason::Event,
             format!("{kind} is about a service, but the run is a customer's; cancel it"),
         )),

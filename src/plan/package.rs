@@ -34,11 +34,8 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         now.set("one_h_user", user);
     }
     Ok(Plan {
-        steps,
-        service_now: now.done(),
-        customer_now: Patch::default().done(),
         service_end: end.done(),
-        customer_end: Patch::default().done(),
+        ..Plan::of(steps, now)
     })
 }
 
@@ -76,7 +73,7 @@ fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
         ));
     }
     let built = case.service().device_product_id.is_some() && case.service().ip.is_some();
-    if case.status() == ServiceStatus::Building && !built {
+    if case.service().is_unbuilt() && !built {
         return Err(Stop::Hold(
             PauseReason::WrongState,
             format!(

@@ -12,7 +12,8 @@ use super::{Plan, Planned, Stop, device, licence, suspend, user};
 /// Everything is ensured: what is there already is found by its mark, so the same order planned
 /// again creates nothing twice.
 pub(super) fn plan(case: &Case<'_>) -> Planned {
-    if case.status() == ServiceStatus::Suspended && package_since(case).is_some() {
+    let is_back = case.status() == ServiceStatus::Suspended && !case.service().is_unbuilt();
+    if is_back && package_since(case).is_some() {
         return suspend::unsuspended(case);
     }
     let product = ordered_product(case)?;
@@ -188,14 +189,17 @@ fn refuse_other_hardware(
     }
 }
 
-/// Whether a suspension may have darkened the device. A build that has its IP may be a return
-/// whose run stood still: booting and un-routing it again does no harm.
+/// Whether a suspension that this order ends may have darkened the device. A build that has its IP
+/// may be a return whose run stood still: booting and un-routing it again does no harm.
 fn comes_back(case: &Case<'_>) -> bool {
-    match case.status() {
-        ServiceStatus::Suspended => true,
-        ServiceStatus::Building => case.service().ip.is_some(),
-        ServiceStatus::Unknown | ServiceStatus::Active | ServiceStatus::Terminated => false,
-    }
+    let service = case.service();
+    let dark = service.suspension.is_some()
+        || match case.status() {
+            ServiceStatus::Suspended => true,
+            ServiceStatus::Building => service.ip.is_some(),
+            ServiceStatus::Unknown | ServiceStatus::Active | ServiceStatus::Terminated => false,
+        };
+    dark && case.is_newest()
 }
 
 fn ensure_user(
@@ -265,27 +269,44 @@ fn close_again(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>)
 }
 
 fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan {
-    let active = case.status() == ServiceStatus::Active;
-    let mut now = case.settled(if active {
-        ServiceStatus::Active
-    } else {
-        ServiceStatus::Building
-    });
-    now.set_text("customer_id", &case.customer.id)
+    let newest = case.is_newest();
+    let mut now = Patch::default();
+    if newest {
+        now = case.settled(status(case));
+    } else if case.status() != ServiceStatus::Suspended {
+        now.set("status", status(case));
+    }
+    now.set("ordered", case.situation.order)
+        .set_text("customer_id", &case.customer.id)
         .set_text("product_id", &case.ordered.product_id)
         .set_text("hostname", &case.ordered.hostname);
+    if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() {
+        now.set("unbuilt", true);
+    }
     if let Some(user) = user {
         now.set("one_h_user", user);
     }
     let mut end = Patch::default();
-    end.set("status", ServiceStatus::Active)
-        .remove("licenses_suspended");
+    end.set("status", ServiceStatus::Active).remove("unbuilt");
+    if newest {
+        end.remove("licenses_suspended").remove("suspension");
+    }
     Plan {
-        steps,
-        service_now: now.done(),
         customer_now: customer_patch(case, user).done(),
         service_end: end.done(),
-        customer_end: Patch::default().done(),
+        ..Plan::of(steps, now)
+    }
+}
+
+/// What the service is while its order is carried out.
+fn status(case: &Case<'_>) -> ServiceStatus {
+    match case.status() {
+        ServiceStatus::Active => ServiceStatus::Active,
+        ServiceStatus::Suspended if !case.service().is_unbuilt() => ServiceStatus::Active,
+        ServiceStatus::Unknown
+        | ServiceStatus::Building
+        | ServiceStatus::Suspended
+        | ServiceStatus::Terminated => ServiceStatus::Building,
     }
 }
 

@@ -5,83 +5,102 @@ use crate::domain::{PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, device, licence, user};
+use super::{Plan, Planned, Stop, device, licence, suspension, user};
 
-/// The plan that darkens a service.
+/// The plan that darkens a service. What is not built yet goes dark at the end of its order.
 pub(super) fn suspended(case: &Case<'_>) -> Planned {
     case.refuse_protected("suspend")?;
-    match case.status() {
-        ServiceStatus::Unknown => return Err(never_ordered(case, "suspended")),
-        ServiceStatus::Terminated => {
-            return Err(Stop::Nothing(format!(
-                "service {} is terminated already; nothing to suspend",
-                case.id()
-            )));
-        }
-        ServiceStatus::Building | ServiceStatus::Active | ServiceStatus::Suspended => {}
+    if case.status() == ServiceStatus::Terminated {
+        return Err(Stop::Nothing(format!(
+            "service {} is terminated already; nothing to suspend",
+            case.id()
+        )));
     }
-    let product = case.known_product()?;
+    let mut notes = Vec::new();
     let mut steps = Vec::new();
-    if let Some(hivelocity) = &product.hivelocity {
+    if case.status() != ServiceStatus::Unknown {
+        steps = darken(case, case.known_product()?)?;
+    }
+    if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() && !is_there(case) {
+        notes.push(format!(
+            "service {} is not built yet; it goes dark as soon as it is",
+            case.id()
+        ));
+    }
+    notes.extend(case.moved_note());
+    let mut now = case.settled(ServiceStatus::Suspended);
+    now.set("suspension", suspension::record(case));
+    if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() {
+        now.set("unbuilt", true);
+    }
+    forget_unmade_user(case, &mut now);
+    Ok(Plan {
+        notes,
+        ..Plan::of(steps, now)
+    })
+}
+
+/// The steps that darken what is there.
+pub(super) fn darken(case: &Case<'_>, product: &Product) -> Result<Vec<StepAction>, Stop> {
+    let mut steps = Vec::new();
+    if let Some(hivelocity) = product.hivelocity.as_ref().filter(|_| is_there(case)) {
         device::darken(hivelocity.on_suspend, &case.tag(), &mut steps);
     }
     if let Some(one_h) = &product.one_h {
-        darken_one_h(case, one_h, &mut steps)?;
+        darken_one_h(case, one_h, &mut steps);
     }
-    case.report(&mut steps, ServiceStatus::Suspended);
-    let mut now = case.settled(ServiceStatus::Suspended);
-    forget_unmade_user(case, &mut now);
-    Ok(Plan {
-        steps,
-        service_now: now.done(),
-        customer_now: Patch::default().done(),
-        service_end: Patch::default().done(),
-        customer_end: Patch::default().done(),
-    })
+    Ok(steps)
+}
+
+/// Whether there is a device to darken: one that is being built goes dark when it is up.
+fn is_there(case: &Case<'_>) -> bool {
+    let service = case.service();
+    !service.is_unbuilt() || service.ip.is_some() || service.device_seen.is_some()
 }
 
 /// The plan that brings a service back.
 pub(super) fn unsuspended(case: &Case<'_>) -> Planned {
-    match case.status() {
-        ServiceStatus::Unknown => return Err(never_ordered(case, "unsuspended")),
-        ServiceStatus::Terminated => return Err(ended(case, "unsuspended")),
-        ServiceStatus::Building | ServiceStatus::Active | ServiceStatus::Suspended => {}
+    if case.status() == ServiceStatus::Terminated {
+        return Err(ended(case, "unsuspended"));
     }
-    let product = case.known_product()?;
     let mut steps = Vec::new();
-    if let Some(hivelocity) = &product.hivelocity {
-        device::lighten(case, hivelocity.on_suspend, &mut steps);
+    if case.status() != ServiceStatus::Unknown {
+        let product = case.known_product()?;
+        if let Some(hivelocity) = product.hivelocity.as_ref().filter(|_| is_there(case)) {
+            device::lighten(case, hivelocity.on_suspend, &mut steps);
+        }
+        lighten_one_h(case, product, &mut steps);
     }
-    lighten_one_h(case, product, &mut steps);
-    // A build that stands still is not finished by being unsuspended.
-    let building = case.status() == ServiceStatus::Building;
-    let status = if building {
-        ServiceStatus::Building
-    } else {
-        ServiceStatus::Active
-    };
-    case.report(&mut steps, status);
     let mut customer_now = Patch::default();
     case.reopen(&mut customer_now);
     let mut end = Patch::default();
-    end.remove("licenses_suspended");
+    end.remove("licenses_suspended").remove("suspension");
     Ok(Plan {
-        steps,
-        service_now: case.settled(status).done(),
         customer_now: customer_now.done(),
         service_end: end.done(),
-        customer_end: Patch::default().done(),
+        notes: case.moved_note().into_iter().collect(),
+        ..Plan::of(steps, case.settled(back(case)))
     })
 }
 
-fn darken_one_h(
-    case: &Case<'_>,
-    one_h: &OneHProduct,
-    steps: &mut Vec<StepAction>,
-) -> Result<(), Stop> {
+/// What a service is that is not dark any more. A build that stands still is not finished by being
+/// unsuspended.
+fn back(case: &Case<'_>) -> ServiceStatus {
+    let service = case.service();
+    let was_ordered = service.ordered.is_some() || service.status == ServiceStatus::Building;
+    match (service.is_unbuilt(), was_ordered) {
+        _ if service.status == ServiceStatus::Unknown => ServiceStatus::Unknown,
+        (true, false) => ServiceStatus::Unknown,
+        (true, true) => ServiceStatus::Building,
+        (false, _) => ServiceStatus::Active,
+    }
+}
+
+fn darken_one_h(case: &Case<'_>, one_h: &OneHProduct, steps: &mut Vec<StepAction>) {
     match one_h.on_suspend {
         LicenceOnSuspend::SuspendUser => {
-            refuse_wrong_user(case)?;
+            // Where there is none there is none to suspend, which is no reason to leave the device
+            // up; the start-up check warns of such a catalogue.
             if let Some(username) = user::made(case) {
                 steps.push(StepAction::SuspendUser {
                     username,
@@ -98,35 +117,12 @@ fn darken_one_h(
         }
         LicenceOnSuspend::None => {}
     }
-    Ok(())
-}
-
-/// `suspend_user` has to find the right sub-user. Where there is none there is none to suspend,
-/// which is no reason to leave the device up; the start-up check warns of such a catalogue.
-fn refuse_wrong_user(case: &Case<'_>) -> Result<(), Stop> {
-    if let Some((was, is)) = case.moved() {
-        return Err(Stop::Hold(
-            PauseReason::Difference,
-            format!(
-                "service {} was built for customer {was}, the event names customer {is}; whose 1H sub-user is to be \
-             suspended is for a person to say: do it by hand and cancel this run",
-                case.id()
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// Gives back what a suspension took, whatever the catalogue says by now.
 fn lighten_one_h(case: &Case<'_>, product: &Product, steps: &mut Vec<StepAction>) {
     let user = user::made(case);
-    let by_user = product
-        .one_h
-        .as_ref()
-        .is_some_and(|one_h| matches!(one_h.on_suspend, LicenceOnSuspend::SuspendUser));
-    if let Some(username) = user
-        .clone()
-        .filter(|user| by_user || user::perhaps_suspended(case, user))
+    if let Some(username) = user.clone().filter(|user| took(case, product, user))
         && !case.closed_since()
     {
         steps.push(StepAction::UnsuspendUser { username });
@@ -140,8 +136,20 @@ fn lighten_one_h(case: &Case<'_>, product: &Product, steps: &mut Vec<StepAction>
     );
 }
 
+/// Whether the sub-user may be suspended: by this service's suspension, or because of another.
+fn took(case: &Case<'_>, product: &Product, user: &str) -> bool {
+    let by_user = product
+        .one_h
+        .as_ref()
+        .is_some_and(|one_h| matches!(one_h.on_suspend, LicenceOnSuspend::SuspendUser));
+    match &case.service().suspension {
+        Some(record) => record.user.is_some() || user::others_may_have_suspended(case, user),
+        None => by_user || user::perhaps_suspended(case, user),
+    }
+}
+
 /// A licence's label is for people; where the template cannot give one the host name will do.
-fn label(case: &Case<'_>, product: &Product) -> String {
+pub(super) fn label(case: &Case<'_>, product: &Product) -> String {
     let rendered = product.one_h.as_ref().and_then(|one_h| {
         case.render(product.hivelocity.as_ref(), |variables| {
             one_h.render(variables)
@@ -160,16 +168,13 @@ pub(super) fn forget_unmade_user(case: &Case<'_>, patch: &mut Patch) {
     }
 }
 
-/// Why nothing can be done for a service that Billhook never built.
+/// Nothing is done for a service that Billhook never built, and nobody is waited for.
 pub(super) fn never_ordered(case: &Case<'_>, what: &str) -> Stop {
-    Stop::Hold(
-        PauseReason::WrongState,
-        format!(
-            "service {} was {what}, but it was never ordered through Billhook, so nothing is known of it; send its \
-         order.paid first and retry, or set it right by hand and cancel this run",
-            case.id()
-        ),
-    )
+    Stop::Refuse(format!(
+        "service {} was {what}, but it was never ordered through Billhook, so nothing is known of it; send its \
+         order.paid first, then this again",
+        case.id()
+    ))
 }
 
 /// Why nothing can be done for a service that ended.

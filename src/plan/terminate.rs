@@ -78,11 +78,9 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>) -> Plan {
         // The IP will be somebody else's; no later event may touch licences on it.
         end.remove("ip");
     }
+    end.remove("suspension").remove("unbuilt");
     Plan {
-        steps,
-        service_now: now.done(),
-        customer_now: Patch::default().done(),
         service_end: end.done(),
-        customer_end: Patch::default().done(),
+        ..Plan::of(steps, now)
     }
 }

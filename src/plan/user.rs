@@ -15,6 +15,11 @@ pub(super) fn of(case: &Case<'_>) -> Option<String> {
     if case.service().one_h_user.is_some() {
         return case.service().one_h_user.clone();
     }
+    of_customer(case)
+}
+
+/// The sub-user that the rules give a service of this customer.
+pub(super) fn of_customer(case: &Case<'_>) -> Option<String> {
     let Situation {
         source,
         rules,
@@ -39,12 +44,13 @@ pub(super) fn of(case: &Case<'_>) -> Option<String> {
 pub(super) fn was_made(service: &ServiceState) -> bool {
     match service.status {
         ServiceStatus::Unknown => false,
-        ServiceStatus::Building => {
-            service.one_h_user.is_some() && service.one_h_user_made == service.one_h_user
+        ServiceStatus::Terminated => true,
+        ServiceStatus::Building | ServiceStatus::Active | ServiceStatus::Suspended => {
+            !service.is_unbuilt()
+                || service.one_h_user.is_some() && service.one_h_user_made == service.one_h_user
                 || !service.licenses.is_empty()
                 || !service.licenses_suspended.is_empty()
         }
-        ServiceStatus::Active | ServiceStatus::Suspended | ServiceStatus::Terminated => true,
     }
 }
 
@@ -75,14 +81,24 @@ pub(super) fn kept_by<'a>(user: &str, siblings: &[Sibling<'a>]) -> Option<&'a st
 /// That another one is active does not say that the sub-user is usable: it counts as active from
 /// the moment its return is planned, and a termination may end that before it is carried out.
 pub(super) fn perhaps_suspended(case: &Case<'_>, user: &str) -> bool {
-    let of_user = |state: &ServiceState| state.one_h_user.as_deref() == Some(user);
+    let service = case.service();
     let own = matches!(
         case.status(),
         ServiceStatus::Suspended | ServiceStatus::Terminated
-    ) && of_user(case.service());
+    ) && service.one_h_user.as_deref() == Some(user);
+    let own = match &service.suspension {
+        Some(record) => record.user.as_deref() == Some(user),
+        None => own,
+    };
+    own || others_may_have_suspended(case, user)
+}
+
+/// The same for what happened to others than this service.
+pub(super) fn others_may_have_suspended(case: &Case<'_>, user: &str) -> bool {
+    let of_user = |state: &ServiceState| state.one_h_user.as_deref() == Some(user);
     let mut others = case.situation.siblings.iter();
     let others = others.any(|other| of_user(other.state) && was_made(other.state));
-    case.situation.customer.closed || own || others
+    case.situation.customer.closed || others
 }
 
 /// The customer's sub-users that are in use, for what concerns the customer as a whole.
@@ -99,6 +115,20 @@ pub(super) fn in_use(situation: &Situation<'_>) -> BTreeSet<String> {
         .filter(wanted)
         .filter_map(|sibling| sibling.state.one_h_user.clone())
         .collect()
+}
+
+/// Whether the services of the sub-user are all suspended, for reasons of their own.
+pub(super) fn is_dark(user: &str, situation: &Situation<'_>) -> bool {
+    let of_user = |sibling: &&Sibling<'_>| sibling.state.one_h_user.as_deref() == Some(user);
+    let services = situation.siblings.iter().filter(of_user);
+    let statuses: Vec<ServiceStatus> = services
+        .map(|sibling| sibling.state.status)
+        .filter(|status| status.exists())
+        .collect();
+    !statuses.is_empty()
+        && statuses
+            .iter()
+            .all(|status| *status == ServiceStatus::Suspended)
 }
 
 /// Whether this service or another one that uses the sub-user is protected.

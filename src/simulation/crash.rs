@@ -196,7 +196,13 @@ fn end(stage: &Stage) -> Value {
         .map(|(_, doc)| {
             let mut doc = doc.clone();
             // They name a delivery, whose id depends on when it came in, or a time.
-            for place in ["settled", "package_settled", "device_ordered_at"] {
+            for place in [
+                "settled",
+                "package_settled",
+                "ordered",
+                "moved",
+                "device_ordered_at",
+            ] {
                 doc[place] = Value::Null;
             }
             doc

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::domain::event::EventType;
 use crate::domain::id::RunId;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::store::{Rows, RunRow};
@@ -102,21 +103,35 @@ fn one_run_a_lane(near: &[&RunRow]) -> Option<String> {
     None
 }
 
-/// An unfinished run has a due time, a lease, somebody it waits for, or a reason for a person.
+/// An unfinished run has a due time, a lease, somebody it waits for who has one of these, or a reason
+/// for a person.
 fn can_go_on(rows: &Rows, run: &RunRow) -> Option<String> {
     let fine = match run.status {
         RunStatus::Succeeded | RunStatus::Cancelled | RunStatus::Superseded => !run.blocks,
         RunStatus::Running => run.due_at.is_some(),
         RunStatus::Paused => run.error.as_ref().is_some_and(|error| !error.is_empty()),
-        RunStatus::Pending => run.due_at.is_some() || is_behind_another(rows, run),
-        RunStatus::Waiting => run.due_at.is_some() || waits_for_a_claim(rows, run),
+        RunStatus::Pending => has_turn(rows, run) || needs_another(rows, run),
+        RunStatus::Waiting => has_turn(rows, run),
     };
     (!fine).then(|| format!("nothing will ever carry {} on: {run:?}", run.id))
 }
 
-fn is_behind_another(rows: &Rows, run: &RunRow) -> bool {
-    rows.runs()
-        .any(|other| other.lane == run.lane && other.blocks && other.id != run.id)
+/// Whether it, or another run of its lane, goes on by itself.
+fn has_turn(rows: &Rows, run: &RunRow) -> bool {
+    let mut lane = rows.runs().filter(|one| one.lane == run.lane && one.blocks);
+    lane.any(|one| one.due_at.is_some() || waits_for_a_claim(rows, one))
+}
+
+/// Whether it has to wait for an order about which a person was asked.
+fn needs_another(rows: &Rows, run: &RunRow) -> bool {
+    let order = |other: &RunRow| {
+        other.lane == run.lane && other.blocks && other.kind == EventType::OrderPaid
+    };
+    let depends = matches!(
+        run.kind,
+        EventType::ServicePackageChanged | EventType::ServiceRenewed | EventType::ServiceMoved
+    );
+    depends && rows.runs().any(order)
 }
 
 fn waits_for_a_claim(rows: &Rows, run: &RunRow) -> bool {

@@ -76,6 +76,8 @@ fn folded(id: &str, events: &[Told<'_>]) -> Option<Service> {
             | EventType::CustomerCreated
             | EventType::CustomerUpdated
             | EventType::CustomerClosed
+            | EventType::CustomerReopened
+            | EventType::ServiceMoved
             | EventType::TestPing => {}
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
@@ -69,7 +68,7 @@ async fn keep_at_once(
     let crowded = CROWDED.fetch(link, &ranges, range).await?;
     let crowded = crowded.iter().map(|row| row.text("lane"));
     let crowded = crowded.collect::<Result<Vec<_>, _>>()?;
-    settle_lanes(link, crowded, &made).await?;
+    settle_lanes(link, &crowded, &made).await?;
     if kept == deliveries.len() as u64 {
         return Ok(None);
     }
@@ -378,8 +377,8 @@ async fn make(link: &mut Link<'_>, made: &[Made<'_>], counts: &mut Counts) -> Re
     // one of the two through; the other's transaction is repeated and finds the lane busy.
     insert_runs(link, &idle, true).await?;
     insert_runs(link, &late, false).await?;
-    let lanes = late.iter().map(|new| new.run.lane.clone()).collect();
-    settle_lanes(link, lanes, made).await
+    let lanes: Vec<String> = late.iter().map(|new| new.run.lane.clone()).collect();
+    settle_lanes(link, &lanes, made).await
 }
 
 async fn insert_runs(link: &mut Link<'_>, made: &[&Made<'_>], due: bool) -> Result<(), SqlError> {
@@ -405,25 +404,12 @@ pub(super) fn run_row<'v>(row: &mut Rows<'v>, new: &Made<'v>, due: bool) {
 /// Puts the lanes that got runs beside others in order.
 async fn settle_lanes(
     link: &mut Link<'_>,
-    mut lanes: Vec<String>,
+    lanes: &[String],
     made: &[Made<'_>],
 ) -> Result<(), SqlError> {
     let Some(now) = made.iter().map(|new| new.now).max() else {
         return Ok(());
     };
-    lanes.sort_unstable();
-    lanes.dedup();
-    if lanes.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<&str> = lanes.iter().map(String::as_str).collect();
-    lanes::lock(link, &names).await?;
-    lanes::rebalance(link, &lanes, Because::RunCame, now).await?;
-    let terminated: HashSet<&str> = made
-        .iter()
-        .filter(|new| new.run.kind == EventType::ServiceTerminated)
-        .map(|new| new.run.lane.as_str())
-        .collect();
-    lanes.retain(|lane| terminated.contains(lane.as_str()));
-    lanes::overtake(link, &lanes, now).await
+    let lanes: Vec<&str> = lanes.iter().map(String::as_str).collect();
+    lanes::settle(link, &lanes, Because::RunCame, now).await
 }

@@ -9,6 +9,7 @@ use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
 use super::alerts;
+use super::bulk::id;
 use super::claims;
 use super::counts::Counts;
 use super::lanes::{self, Because};
@@ -43,7 +44,8 @@ pub(super) async fn advance(
     orders::keep(link, &live).await?;
     alerts::keep(link, &live).await?;
     claims::give_back(link, &live).await?;
-    end_runs(link, &live).await?;
+    weaken(link, &live).await?;
+    settle_lanes(link, &live).await?;
     Ok(writes
         .iter()
         .map(|write| Advanced {
@@ -64,6 +66,7 @@ static UPDATE: Bulk = Bulk::new(
         ("status", Kind::Text),
         ("blocks", Kind::Int),
         ("planned", Kind::Int),
+        ("touched", Kind::Int),
         ("due_at", Kind::Int),
         ("waiting_for", Kind::Text),
         ("error", Kind::Text),
@@ -75,12 +78,12 @@ static UPDATE: Bulk = Bulk::new(
     ],
     "UPDATE runs SET status = w.status, blocks = w.blocks, \
          planned = CASE WHEN w.planned = 1 THEN 1 ELSE runs.planned END, \
+         touched = CASE WHEN w.touched = 1 THEN 1 ELSE runs.touched END, \
          due_at = CASE WHEN runs.overtaken = 1 AND w.status IN ('waiting', 'paused') \
              THEN w.now_at ELSE w.due_at END, \
-         overtaken = CASE WHEN runs.overtaken = 1 THEN 2 ELSE runs.overtaken END, \
          waiting_for = w.waiting_for, error = w.error, pause_reason = w.pause_reason, \
          at_end = coalesce(w.at_end, runs.at_end), note = coalesce(w.note, runs.note), \
-         customer_id = coalesce(runs.customer_id, w.customer_id), updated_at = w.now_at \
+         customer_id = coalesce(w.customer_id, runs.customer_id), updated_at = w.now_at \
          FROM w WHERE runs.id = w.id AND runs.fence = w.fence AND runs.status = 'running' \
          RETURNING runs.id, runs.fence, runs.overtaken",
 );
@@ -99,6 +102,7 @@ async fn update_runs(
                 .push(write.status.name())
                 .push(!write.status.is_final())
                 .push(write.planned)
+                .push(write.touched)
                 .push(write.due_at.map(Timestamp::micros))
                 .push(&write.waiting_for)
                 .push(&write.error)
@@ -224,21 +228,25 @@ async fn write_attempts(
     Ok(())
 }
 
-async fn end_runs(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
-    // A run held before it had a plan lets an earlier one that came meanwhile go first.
-    let held = |write: &&&Advance| write.status == RunStatus::Paused && !write.planned;
-    let held: Vec<&&Advance> = live.iter().filter(held).collect();
-    if let Some(last) = held.last() {
-        let lanes: Vec<String> = held.iter().map(|write| write.lane.clone()).collect();
-        lanes::rebalance(link, &lanes, Because::RunCame, last.now).await?;
+static WEAKEN: Bulk = Bulk::of_ids("UPDATE runs SET weak = 1 FROM w WHERE runs.id = w.id");
+
+async fn weaken(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
+    let runs = live.iter().filter_map(|write| Some(write.weakens?.0));
+    WEAKEN
+        .execute(link, &runs.collect::<Vec<_>>(), id)
+        .await
+        .map(drop)
+}
+
+/// Where a run ended, or is held up, others of its lane may go on.
+async fn settle_lanes(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), SqlError> {
+    for because in [Because::RunCame, Because::RunEnded] {
+        let because_of = |write: &&&Advance| write.frees_its_lane() == Some(because);
+        let stopped: Vec<&&Advance> = live.iter().filter(because_of).collect();
+        let lanes: Vec<&str> = stopped.iter().map(|write| write.lane.as_str()).collect();
+        if let Some(last) = stopped.last() {
+            lanes::settle(link, &lanes, because, last.now).await?;
+        }
     }
-    let ended: Vec<&&Advance> = live
-        .iter()
-        .filter(|write| write.status.is_final())
-        .collect();
-    let Some(last) = ended.last() else {
-        return Ok(());
-    };
-    let lanes: Vec<String> = ended.iter().map(|write| write.lane.clone()).collect();
-    lanes::rebalance(link, &lanes, Because::RunEnded, last.now).await
+    Ok(())
 }

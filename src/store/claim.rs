@@ -7,47 +7,59 @@ use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lease::Lease;
 use crate::domain::pause::PauseReason;
-use crate::domain::run::{OrderKey, RunStatus};
+use crate::domain::run::RunStatus;
 use crate::domain::state::{self, CustomerState, ServiceState};
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
 use super::bulk::id;
 use super::counts::Counts;
+use super::lanes;
 use super::rows::{AtEnd, Claimed};
 use super::sql::{Bulk, Kind, Link, Row, SqlError, statement};
 
 // What another process has at this moment is passed over, not waited for. So is a run beside
-// another one that holds the lane: there should be none, but one would keep all others from being
+// another one that is under way in the lane: there should be none, but one would keep all others from being
 // taken with it (`runs_held`).
 const DUE: &str = "SELECT id, status FROM runs WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
 const DUE_LOCKED: &str = "SELECT id, status FROM runs WHERE due_at <= $1 \
      AND (SELECT 1 FROM runs o WHERE o.lane = runs.lane AND o.id <> runs.id AND o.blocks = 1 \
-        AND (o.planned = 1 OR o.status = 'running') LIMIT 1) IS NULL \
+        AND o.status = 'running' LIMIT 1) IS NULL \
      ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 static TAKE: Bulk = Bulk::new(
     &[("id", Kind::Int), ("until_at", Kind::Int)],
     "UPDATE runs SET status = 'running', fence = fence + 1, due_at = w.until_at, \
-         claim_wait = NULL, waiting_for = NULL, overtaken = 0 \
+         claim_wait = NULL, waiting_for = NULL, \
+         overtaken = CASE WHEN runs.overtaken > 0 THEN 2 ELSE 0 END \
          FROM w WHERE runs.id = w.id",
 );
 
-static READ: Bulk = Bulk::of_ids(
-    "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, \
-         coalesce(r.customer_id, s.customer_id) AS customer, r.service_id, r.fence, \
-         r.planned, r.replay_of, r.at_end, r.pause_reason, r.error, coalesce(d.received_at, r.created_at) AS received_at, \
+/// Whose the run is: the service's owner, whoever the event names; of a move the one who gets it.
+macro_rules! whose {
+    () => {
+        "CASE WHEN r.type = 'service.moved' THEN r.customer_id \
+         ELSE coalesce(s.customer_id, r.customer_id) END"
+    };
+}
+
+static READ: Bulk = Bulk::of_ids(concat!(
+    "SELECT r.id, r.delivery_id, r.origin, r.occurred_at, r.lane, r.source, r.type, ",
+    whose!(),
+    " AS customer, r.service_id, r.fence, \
+         r.planned, r.touched, r.replay_of, r.at_end, r.pause_reason, r.error, coalesce(d.received_at, r.created_at) AS received_at, \
          coalesce(d.signed_at, d.received_at, r.created_at) AS signed_at, d.body, \
          coalesce(s.doc, '{}') AS service_doc, coalesce(c.doc, '{}') AS customer_doc, \
          CAST(CASE WHEN EXISTS (SELECT 1 FROM runs o WHERE o.lane = r.lane AND o.blocks = 1 \
-            AND o.type = 'service.terminated' \
             AND (o.occurred_at, o.origin) > (r.occurred_at, r.origin)) \
-            THEN 1 ELSE 0 END AS BIGINT) AS ended_later \
+            THEN 1 ELSE 0 END AS BIGINT) AS newer \
          FROM runs r LEFT JOIN deliveries d ON d.id = r.delivery_id \
          LEFT JOIN services s ON s.source = r.source AND s.service_id = r.service_id \
          LEFT JOIN customers c ON c.source = r.source \
-            AND c.customer_id = coalesce(r.customer_id, s.customer_id), w WHERE r.id = w.id",
-);
+            AND c.customer_id = ",
+    whose!(),
+    ", w WHERE r.id = w.id",
+));
 
 static JOURNALS: Bulk = Bulk::of_ids(
     "SELECT s.run_id, s.doc FROM steps s, w WHERE s.run_id = w.id \
@@ -122,10 +134,7 @@ fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, SqlError> {
     Ok(Claimed {
         id: RunId(row.int("id")?),
         delivery_id: DeliveryId(row.int("delivery_id")?),
-        order: OrderKey {
-            occurred_at: Timestamp::from_micros(row.int("occurred_at")?),
-            origin: DeliveryId(row.int("origin")?),
-        },
+        order: lanes::order(row)?,
         lane: row.text("lane")?,
         source: row.text("source")?,
         kind: known_kind.unwrap_or(EventType::TestPing),
@@ -136,7 +145,8 @@ fn read(row: &Row, lease_end: Timestamp) -> Result<Claimed, SqlError> {
         planned: row.flag("planned")?,
         paused: paused(row)?,
         replay: row.maybe_int("replay_of")?.is_some(),
-        terminated_later: row.flag("ended_later")?,
+        newer: row.flag("newer")?,
+        touched: row.flag("touched")?,
         at_end: at_end.ok().flatten().unwrap_or_default(),
         received_at: Timestamp::from_micros(row.int("received_at")?),
         signed_at: Timestamp::from_micros(row.int("signed_at")?),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::domain::budget::{Counted, Demand};
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::lane::Member;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::{Clock, Timestamp};
 
@@ -302,6 +303,11 @@ impl Store {
         id: RunId,
     ) -> Result<Option<(String, Option<String>)>, StoreError> {
         handed!(self.run_status(id).await)
+    }
+
+    /// The unfinished runs of a lane.
+    pub async fn members(&self, lane: &str) -> Result<Vec<Member>, StoreError> {
+        handed!(self.members(lane).await)
     }
 
     /// Whether anything is known of a service: a state, or a run in its lane.

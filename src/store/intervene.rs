@@ -98,7 +98,7 @@ async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError
     }))
 }
 
-/// A run with a plan goes on at once; one without goes back into its lane's order.
+/// A run with a plan goes on where it stopped; one without goes back into its lane's order.
 async fn wake(
     link: &mut Link<'_>,
     run: RunId,
@@ -106,25 +106,23 @@ async fn wake(
     now: Timestamp,
     counts: &mut Counts,
 ) -> Result<(), SqlError> {
-    let (status, due) = if found.planned {
-        (RunStatus::Waiting, Some(now.micros()))
+    let status = if found.planned {
+        RunStatus::Waiting
     } else {
-        (RunStatus::Pending, None)
+        RunStatus::Pending
     };
     statement(
-        "UPDATE runs SET status = $1, due_at = $2, blocks = 1, fence = fence + 1, \
+        "UPDATE runs SET status = $1, due_at = NULL, blocks = 1, fence = fence + 1, overtaken = 0, \
          claim_wait = NULL, error = NULL, waiting_for = NULL, pause_reason = NULL, \
-         updated_at = $3 WHERE id = $4",
+         updated_at = $2 WHERE id = $3",
     )
     .with(status.name())
-    .with(due)
     .with(now.micros())
     .with(run.0)
     .execute(link)
     .await?;
     counts.moved(found.status, status);
-    let lane = std::slice::from_ref(&found.lane);
-    lanes::rebalance(link, lane, Because::RunCame, now).await
+    lanes::settle(link, &[&found.lane], Because::RunCame, now).await
 }
 
 /// What a person allowed is the step that is shown as paused, and nothing after it.
@@ -197,21 +195,15 @@ async fn cancel(
     }
     let steps: Vec<(i64, &Step)> = steps.iter().map(|step| (run.0, step)).collect();
     write_steps(link, &steps).await?;
-    // Whoever was to give way to it need not any more.
-    statement("UPDATE runs SET overtaken = 0 WHERE lane = $1 AND blocks = 1")
-        .with(&found.lane)
-        .execute(link)
-        .await?;
     if let Some(customer_id) = &found.customer_id {
         release(link, &found.source, customer_id, run.0, now).await?;
     }
-    let lane = std::slice::from_ref(&found.lane);
-    lanes::rebalance(link, lane, Because::RunEnded, now).await
+    lanes::settle(link, &[&found.lane], Because::RunEnded, now).await
 }
 
-/// Makes every run that was under way when the process ended due at once, or only the one that
-/// its worker gives back. The former only where no other process can have it, i.e. on `SQLite`,
-/// whose file one process at a time may serve.
+/// Makes the run due that its worker gives back. Without one, at a start: every lane is put in
+/// order, and every run that was under way when the process ended is due at once. The latter only
+/// where no other process can have it, i.e. on `SQLite`, whose file one process at a time may serve.
 pub(super) async fn recover(
     link: &mut Link<'_>,
     only: Option<Held>,
@@ -220,15 +212,18 @@ pub(super) async fn recover(
     let all = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1";
     let one = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1 \
          AND id = $2 AND fence = $3";
-    match only {
-        None => statement(all).with(now.micros()).execute(link).await,
-        Some(held) => {
-            statement(one)
-                .with(now.micros())
-                .with(held.run.0)
-                .with(held.fence)
-                .execute(link)
-                .await
-        }
-    }
+    let Some(held) = only else {
+        lanes::settle_all(link, now).await?;
+        return if link.pick(false, true) {
+            Ok(0)
+        } else {
+            statement(all).with(now.micros()).execute(link).await
+        };
+    };
+    statement(one)
+        .with(now.micros())
+        .with(held.run.0)
+        .with(held.fence)
+        .execute(link)
+        .await
 }

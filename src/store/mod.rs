@@ -303,7 +303,8 @@ impl Database {
         .await
     }
 
-    /// Makes the runs that a stop cut off due at once; answers how many.
+    /// Puts the lanes in order at a start, and makes the runs that a stop cut off due at once where
+    /// nobody else can have them; answers how many.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.ask(|answer| Write::Recover {
             only: None,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::domain::headers;
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::lane::Member;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 
@@ -13,6 +14,7 @@ use super::counts;
 use super::filters::{
     about, between, equals, has_status, has_verdict, in_lanes, newest_first, of_customer, rare,
 };
+use super::lanes;
 use super::sql::{Link, Row, SqlError, statement};
 use super::views::{
     DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
@@ -126,6 +128,12 @@ impl Database {
             .await?;
         let read = |row: &Row| Ok::<_, SqlError>((row.text("status")?, row.maybe_text("error")?));
         Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// The unfinished runs of a lane.
+    pub async fn members(&self, lane: &str) -> Result<Vec<Member>, StoreError> {
+        let mut reader = self.reads.reader().await?;
+        Ok(lanes::members(&mut reader.link(), lane).await?)
     }
 
     /// Whether anything is known of a service: a state, or a run in its lane.

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::lane::Because;
 use crate::domain::lease::Lease;
 use crate::domain::outcome::Exchange;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::{OrderKey, RunStatus};
-use crate::domain::state::{CustomerState, ServiceState};
+use crate::domain::state::{CustomerState, ServiceState, ServiceStatus};
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
 
@@ -143,8 +144,10 @@ pub struct Claimed {
     pub paused: Option<(PauseReason, String)>,
     /// Whether it repeats an earlier run.
     pub replay: bool,
-    /// Whether a later termination waits behind it.
-    pub terminated_later: bool,
+    /// Whether a newer event's run is unfinished in its lane.
+    pub newer: bool,
+    /// Whether a step of it has, or may have, taken effect at a supplier.
+    pub touched: bool,
     /// The patches to store when it succeeds.
     pub at_end: AtEnd,
     /// When the delivery came in.
@@ -174,6 +177,12 @@ pub struct AtEnd {
     /// Why there was nothing to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where the service stood before the plan: what it is again if nothing of the plan is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<ServiceStatus>,
+    /// Whether the steps that darken what was built after its suspension are among the run's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub darkened: bool,
 }
 
 /// An attempt as it is written: first without, then with its end.
@@ -224,6 +233,8 @@ pub struct Advance {
     pub status: RunStatus,
     /// Whether its plan is stored (now or before).
     pub planned: bool,
+    /// Whether a step of it has, or may have, taken effect at a supplier.
+    pub touched: bool,
     /// When a worker takes it next; while running, when the lease ends.
     pub due_at: Option<Timestamp>,
     /// What it waits for, in plain words.
@@ -242,6 +253,8 @@ pub struct Advance {
     pub attempts: Vec<AttemptRow>,
     /// The step that begins now, with its attempt; not written when a claim was not had.
     pub begins: Option<(Step, AttemptRow)>,
+    /// A newer run of the lane that is no reason to give way: a person will have to allow it.
+    pub weakens: Option<RunId>,
     /// Patch for the service's state.
     pub service_patch: Value,
     /// Patch for the customer's state.
@@ -254,6 +267,21 @@ pub struct Advance {
     pub claim: ClaimChange,
     /// The present moment.
     pub now: Timestamp,
+}
+
+impl Advance {
+    /// Whether others of the lane may go on after this write, and why.
+    pub(super) fn frees_its_lane(&self) -> Option<Because> {
+        match self.status {
+            RunStatus::Succeeded | RunStatus::Cancelled | RunStatus::Superseded => {
+                Some(Because::RunEnded)
+            }
+            RunStatus::Paused => Some(Because::RunCame),
+            // It waits with nothing done.
+            RunStatus::Waiting if !self.touched => Some(Because::RunCame),
+            RunStatus::Waiting | RunStatus::Running | RunStatus::Pending => None,
+        }
+    }
 }
 
 /// Something that people are to be told of.
@@ -285,7 +313,7 @@ pub struct Advanced {
     pub applied: bool,
     /// Whether the customer's claim, if wanted, was had. If not, the run waits for it now.
     pub claimed: bool,
-    /// Whether a later termination waits behind the run.
+    /// Whether a newer run of its lane makes the run pointless.
     pub overtaken: bool,
 }
 

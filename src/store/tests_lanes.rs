@@ -25,7 +25,7 @@ async fn hold(scene: &Scene, run: &Claimed) {
 
 async fn the_event_that_occurred_first_is_next_whatever_came_first(on: Backend) {
     let mut scene = scene(on).await;
-    let late = scene.accept(E::ServiceUnsuspended, "501", 30).await;
+    let late = scene.accept(E::ServicePackageChanged, "501", 30).await;
     let early = scene.accept(E::OrderPaid, "501", 10).await;
     let middle = scene.accept(E::ServiceSuspended, "501", 20).await;
     for expected in [early, middle, late] {
@@ -107,11 +107,7 @@ async fn a_termination_wakes_what_only_waits_or_is_paused_and_is_next_after_it(o
             .await;
         let termination = scene.accept(E::ServiceTerminated, "501", 20).await;
         let woken = scene.claim_one().await;
-        assert_eq!(
-            (woken.id, woken.terminated_later),
-            (order, true),
-            "{status}"
-        );
+        assert_eq!((woken.id, woken.newer), (order, true), "{status}");
         end(&scene, &woken, RunStatus::Superseded).await;
         assert_eq!(scene.due().await, [termination]);
     }
@@ -165,8 +161,8 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend)
     scene.store.accept(delivery.clone()).await.unwrap();
     let paused = scene.claim_one().await;
     end(&scene, &paused, RunStatus::Paused).await;
-    let behind = scene.accept(E::ServiceSuspended, "501", 20).await;
-    assert_eq!(scene.due().await, []);
+    let behind = scene.accept(E::ServicePackageChanged, "501", 20).await;
+    assert_eq!(scene.due().await, [], "what it changes is not built");
     let replayed = NewRun {
         id: RunId(1000),
         replay_of: Some(paused.id.0),

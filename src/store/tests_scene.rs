@@ -237,6 +237,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         customer_id: run.customer_id.clone(),
         status,
         planned: true,
+        touched: true,
         due_at: None,
         waiting_for: None,
         error: None,
@@ -250,6 +251,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         customer_patch: Value::Null,
         orders: Vec::new(),
         built: None,
+        weakens: None,
         claim: ClaimChange::Keep,
         now,
     }

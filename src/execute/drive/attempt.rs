@@ -53,6 +53,7 @@ impl Drive<'_> {
             return Ok(None);
         };
         let began = self.now();
+        let before = self.note_suspension(&step.action);
         let (step, leaves) = self.begin(step, permit, began);
         let mut row = AttemptRow {
             seq: step.seq,
@@ -64,7 +65,7 @@ impl Drive<'_> {
         };
         let claims = self.needs_claim(&step.action);
         let stand = Stand::running(began.plus(self.engine.lease));
-        let overtaken_before = self.overtaken;
+        let overtaken_before = self.overtaken.is_some();
         let advanced = self
             .write(stand, Some((step.clone(), row.clone())), claims)
             .await?;
@@ -76,11 +77,12 @@ impl Drive<'_> {
             place.clone_from(&step);
         }
         let unclear = step.unknown_since.is_some();
-        if self.overtaken && !overtaken_before && (leaves || !unclear) {
-            // A termination came in the last moment: nothing is sent that it would undo.
+        if self.overtaken.is_some() && !overtaken_before && (leaves || !unclear) {
+            // A newer event came in the last moment: nothing is sent that it would undo.
             row.duration_ms = Some(0);
-            row.error = Some("not sent: a termination came first".to_owned());
+            row.error = Some("not sent: a newer event came first".to_owned());
             self.pending.attempt(row);
+            self.keep_suspension(&step.action, None, &before);
             self.keep_pending_order(&step, false);
             self.pending.release_claim();
             return Ok(None);
@@ -92,6 +94,7 @@ impl Drive<'_> {
         if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {
             row.duration_ms = Some(0);
             self.pending.attempt(row);
+            self.keep_suspension(&step.action, None, &before);
             self.keep_pending_order(&step, false);
             self.pending.release_claim();
             self.skip(index, json!({"skipped": reason}));
@@ -104,6 +107,7 @@ impl Drive<'_> {
         row.duration_ms = Some(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
         row.error = why(&outcome);
         self.pending.attempt(row);
+        self.keep_suspension(&step.action, Some(&outcome), &before);
         let build = self.build_waited_for(&step, &outcome).await;
         Ok(self.settle(index, step, &outcome, build))
     }
@@ -291,19 +295,21 @@ impl Drive<'_> {
         if let Outcome::Done(done) | Outcome::AlreadySo(done) = outcome {
             self.note_build(&settled.step.action, done);
             self.patch(&done.service, &done.customer);
+            self.darken_otherwise(&settled.step.action, done);
         }
         let slow = plan::tell_slow(&mut settled.step, build);
         if let Some(words) = slow {
             self.tell_slow(&words);
         }
-        if self.overtaken && absent {
+        let overtaken = self.overtaken.is_some();
+        if overtaken && absent {
             settled.step.unknown_since = None;
         }
         let prepared = settled.next == Next::Again;
         self.keep_pending_order(&settled.step, prepared);
         self.pending.step(&settled.step);
         self.give_back_claim(&settled);
-        let unclear = settled.step.status == StepStatus::Unknown && !(self.overtaken && absent);
+        let unclear = settled.step.status == StepStatus::Unknown && !(overtaken && absent);
         let error = settled.step.error.clone();
         if let Some(place) = self.steps.get_mut(index) {
             *place = settled.step;
@@ -311,7 +317,7 @@ impl Drive<'_> {
         match settled.next {
             Next::Go | Next::Again => None,
             Next::Pause { why, reason } => Some(Stand::paused(why, reason)),
-            Next::At { .. } if self.overtaken && !unclear => None,
+            Next::At { .. } if overtaken && !unclear => None,
             Next::At { due, waiting_for } => Some(Stand::waiting(due, waiting_for, error)),
         }
     }

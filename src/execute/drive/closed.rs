@@ -40,10 +40,7 @@ impl Drive<'_> {
         if self.needs_protected(&action).await? {
             return Ok(false);
         }
-        let seq = self.steps.last().map_or(1, |step| step.seq + 1);
-        let step = Step::new(seq, action);
-        self.pending.step(&step);
-        self.steps.push(step);
+        self.append(action);
         Ok(true)
     }
 

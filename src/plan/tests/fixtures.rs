@@ -214,7 +214,7 @@ pub(super) struct World {
     pub(super) service: ServiceState,
     pub(super) customer: CustomerState,
     pub(super) siblings: Vec<(String, ServiceState)>,
-    pub(super) terminated_later: bool,
+    pub(super) newer: Option<&'static str>,
 }
 
 impl World {
@@ -238,12 +238,13 @@ impl World {
                 customer: Some(ann()),
                 services: vec![service],
                 action: (kind == EventType::ServiceAction).then_some(Action::Reboot),
+                keeps_device: false,
             },
             order: at(10),
             service: state(status, shape),
             customer: CustomerState::default(),
             siblings: Vec::new(),
-            terminated_later: false,
+            newer: None,
         };
         if shape.device.is_none() {
             world
@@ -299,7 +300,7 @@ impl World {
             service: &self.service,
             customer: &self.customer,
             siblings: &siblings,
-            terminated_later: self.terminated_later,
+            newer: self.newer,
             catalogue: &self.catalogue,
             rules: &self.rules,
         })

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::lane::Because;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 
-use super::lanes::Because;
 use super::rows::{DeliveryRow, Rows, RunRow};
 
 impl Rows {
@@ -93,18 +92,13 @@ impl Rows {
 
     fn add_runs(&mut self, runs: Vec<NewRun>, delivery: DeliveryId, source: &str, now: Timestamp) {
         let lanes: BTreeSet<String> = runs.iter().map(|run| run.lane.clone()).collect();
-        let ends = |run: &&NewRun| run.kind == EventType::ServiceTerminated;
-        let ended: BTreeSet<String> = runs.iter().filter(ends).map(|r| r.lane.clone()).collect();
         for run in runs {
             self.touched.insert(run.id);
             self.runs
                 .insert(run.id, RunRow::new(run, delivery, source, now));
         }
         for lane in &lanes {
-            self.rebalance(lane, Because::RunCame, now);
-        }
-        for lane in &ended {
-            self.overtake(lane, now);
+            self.settle(lane, Because::RunCame, now);
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::domain::time::Timestamp;
 use crate::store::orders::BUILDS;
 use crate::store::{Advance, Advanced, AttemptRow, ClaimChange};
 
-use super::lanes::Because;
 use super::rows::{CustomerRow, Named, Rows, ServiceRow};
 
 impl Rows {
@@ -31,12 +30,11 @@ impl Rows {
         if write.claim == ClaimChange::Release || write.status.is_final() {
             self.release(customer_of(write), write.run, write.now);
         }
-        if write.status == RunStatus::Paused && !write.planned {
-            // An earlier one that came meanwhile goes first.
-            self.rebalance(&write.lane, Because::RunCame, write.now);
+        if let Some(newer) = write.weakens.and_then(|newer| self.run_mut(newer)) {
+            newer.weak = true;
         }
-        if write.status.is_final() {
-            self.rebalance(&write.lane, Because::RunEnded, write.now);
+        if let Some(because) = write.frees_its_lane() {
+            self.settle(&write.lane, because, write.now);
         }
         Advanced {
             applied: true,
@@ -45,7 +43,7 @@ impl Rows {
         }
     }
 
-    /// Whether a termination waits behind it; none where the fence is old.
+    /// Whether it is to give way; none where the fence is old.
     fn write_run(&mut self, write: &Advance) -> Option<bool> {
         let run = self.run_mut(write.run)?;
         if run.fence != write.fence || run.status != RunStatus::Running {
@@ -57,12 +55,10 @@ impl Rows {
         } else {
             write.due_at
         };
-        if run.overtaken == 1 {
-            run.overtaken = 2;
-        }
         run.status = write.status;
         run.blocks = !write.status.is_final();
         run.planned |= write.planned;
+        run.touched |= write.touched;
         run.waiting_for.clone_from(&write.waiting_for);
         run.error.clone_from(&write.error);
         run.pause_reason = write.pause_reason;
@@ -70,7 +66,7 @@ impl Rows {
         if write.at_end.is_some() {
             run.at_end.clone_from(&write.at_end);
         }
-        if run.customer_id.is_none() {
+        if write.customer_id.is_some() {
             run.customer_id.clone_from(&write.customer_id);
         }
         Some(run.overtaken > 0)

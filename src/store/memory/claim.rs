@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::domain::event::EventType;
 use crate::domain::id::RunId;
+use crate::domain::lane::Member;
 use crate::domain::lease::Lease;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
@@ -37,7 +39,7 @@ impl Rows {
                 run.status = RunStatus::Running;
                 run.fence += 1;
                 run.due_at = Some(lease_end);
-                run.overtaken = 0;
+                run.overtaken = if run.overtaken > 0 { 2 } else { 0 };
                 (run.claim_wait, run.waiting_for) = (None, None);
             }
         }
@@ -63,7 +65,10 @@ impl Rows {
         let named = |id: &Option<String>| Some((run.source.clone(), id.clone()?));
         let service = named(&run.service_id).and_then(|key| self.services.get(&key));
         let owner = service.and_then(|service| service.customer_id.clone());
-        let customer_id = run.customer_id.clone().or(owner);
+        let customer_id = match run.kind {
+            EventType::ServiceMoved => run.customer_id.clone(),
+            _ => owner.or_else(|| run.customer_id.clone()),
+        };
         let customer = named(&customer_id).and_then(|key| self.customers.get(&key));
         let delivery = self.deliveries.get(&run.delivery.0).map(|row| &row.new);
         let received_at = delivery.map_or(run.created_at, |new| new.received_at);
@@ -85,7 +90,11 @@ impl Rows {
                 Some((PauseReason::from_name(reason)?, error))
             }),
             replay: run.replay_of.is_some(),
-            terminated_later: self.ended_later(run),
+            touched: run.touched,
+            newer: {
+                let newer = |other: &Member| other.order > run.order;
+                self.members(&run.lane).iter().any(newer)
+            },
             at_end: run.at_end.clone().unwrap_or_default(),
             received_at,
             signed_at: delivery

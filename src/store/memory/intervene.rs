@@ -1,5 +1,6 @@
 //! What a person does to a run, and what a start does to runs that a stop cut off.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::id::RunId;
@@ -8,8 +9,8 @@ use crate::domain::step::StepStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{Intervened, Intervention};
 
-use super::lanes::Because;
 use super::rows::Rows;
+use crate::domain::lane::Because;
 
 /// How long a request whose end is unknown may still take effect, at the most.
 const LATE_EFFECT: Duration = Duration::from_secs(120);
@@ -56,23 +57,24 @@ impl Rows {
         }
     }
 
-    /// A run with a plan goes on at once; one without goes back into its lane's order.
+    /// A run with a plan goes on where it stopped; one without goes back into its lane's order.
     fn wake(&mut self, id: RunId, now: Timestamp) {
         let Some(run) = self.run_mut(id) else {
             return;
         };
-        (run.status, run.due_at) = if run.planned {
-            (RunStatus::Waiting, Some(now))
+        run.status = if run.planned {
+            RunStatus::Waiting
         } else {
-            (RunStatus::Pending, None)
+            RunStatus::Pending
         };
+        (run.due_at, run.overtaken) = (None, 0);
         run.blocks = true;
         run.fence += 1;
         run.claim_wait = None;
         (run.error, run.waiting_for, run.pause_reason) = (None, None, None);
         run.updated_at = now;
         let lane = run.lane.clone();
-        self.rebalance(&lane, Because::RunCame, now);
+        self.settle(&lane, Because::RunCame, now);
     }
 
     /// Until when something that the run sent may still come true without anyone knowing.
@@ -104,18 +106,21 @@ impl Rows {
         (run.claim_wait, run.waiting_for) = (None, None);
         run.updated_at = now;
         let (lane, customer) = (run.lane.clone(), run.customer());
-        // Whoever was to give way to it need not any more.
-        for other in self.lane(&lane) {
-            if let Some(other) = self.run_mut(other) {
-                other.overtaken = 0;
-            }
-        }
         self.release(customer, id, now);
-        self.rebalance(&lane, Because::RunEnded, now);
+        self.settle(&lane, Because::RunEnded, now);
     }
 
     /// Makes every run that was under way due at once, or only the one that its worker gives back.
     pub(super) fn recover(&mut self, only: Option<(RunId, i64)>, now: Timestamp) -> u64 {
+        if only.is_none() {
+            let open = self.runs.values().filter(|run| run.blocks);
+            let lanes: BTreeSet<String> = open.map(|run| run.lane.clone()).collect();
+            for lane in lanes {
+                if self.lane(&lane).len() > 1 {
+                    self.settle(&lane, Because::RunCame, now);
+                }
+            }
+        }
         let mut count = 0;
         for (id, run) in &mut self.runs {
             let meant = only.is_none_or(|one| one == (run.id, run.fence));

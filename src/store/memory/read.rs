@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::id::RunId;
+use crate::domain::lane::Member;
 use crate::domain::run::RunStatus;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::step::StepStatus;
@@ -134,6 +135,10 @@ impl Memory {
             Some((run.status.name().to_owned(), run.error.clone()))
         })
         .await
+    }
+
+    pub(in crate::store) async fn members(&self, lane: &str) -> Result<Vec<Member>, StoreError> {
+        self.read("members", |rows| rows.members(lane)).await
     }
 
     pub(in crate::store) async fn knows_service(

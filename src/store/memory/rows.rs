@@ -57,6 +57,8 @@ pub struct RunRow {
     pub(crate) status: RunStatus,
     pub(crate) blocks: bool,
     pub(crate) planned: bool,
+    pub(crate) touched: bool,
+    pub(crate) weak: bool,
     pub(crate) due_at: Option<Timestamp>,
     pub(crate) fence: i64,
     pub(crate) overtaken: u8,
@@ -85,6 +87,8 @@ impl RunRow {
             status: RunStatus::Pending,
             blocks: true,
             planned: false,
+            touched: false,
+            weak: false,
             due_at: None,
             fence: 0,
             overtaken: 0,
@@ -97,11 +101,6 @@ impl RunRow {
             created_at: now,
             updated_at: now,
         }
-    }
-
-    /// Its place among the runs of its lane.
-    pub(super) fn place(&self) -> (OrderKey, RunId) {
-        (self.order, self.id)
     }
 
     /// Whose claim it would need, where the customer is known.

@@ -4,32 +4,26 @@ use crate::domain::{EventType, OrderKey, ServiceState, ServiceStatus};
 
 /// Why an event in its place `order` has nothing to say about the service any more, if so.
 ///
-/// Asked when a run is planned; worth asking again whenever a run that stood still goes on,
-/// because a newer run of the lane may have passed it meanwhile: what it would still do, and the
-/// status that it would leave behind, are not wanted any more. Customers' events are judged when
-/// they are planned.
-pub(super) fn overtaken(
-    kind: EventType,
-    order: &OrderKey,
-    service: &ServiceState,
-) -> Option<String> {
+/// Asked when a run is planned, and again whenever one that stood still goes on: a newer run of the
+/// lane may have passed it. Customers' events are judged when they are planned.
+pub fn superseded(kind: EventType, order: &OrderKey, service: &ServiceState) -> Option<String> {
     match kind {
-        EventType::OrderPaid => {
-            settled_after(order, service).or_else(|| package_after(order, service))
-        }
+        EventType::OrderPaid => order_after(order, service),
         EventType::ServiceSuspended
         | EventType::ServiceUnsuspended
         | EventType::ServiceTerminated => settled_after(order, service),
-        EventType::ServicePackageChanged => {
-            ended_after(order, service).or_else(|| package_settled_after(order, service))
-        }
+        EventType::ServicePackageChanged => ended_after(order, service)
+            .or_else(|| package_settled_after(order, service))
+            .or_else(|| ordered_after(order, service)),
         EventType::ServiceRenewed => {
             ended_after(order, service).or_else(|| renewed_after(order, service))
         }
         EventType::ServiceAction => dark_after(order, service),
+        EventType::ServiceMoved => moved_after(order, service),
         EventType::CustomerCreated
         | EventType::CustomerUpdated
         | EventType::CustomerClosed
+        | EventType::CustomerReopened
         | EventType::TestPing => None,
     }
 }
@@ -42,15 +36,31 @@ fn settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
     ))
 }
 
+/// An order is over once a newer order, or the end of the service, was heard of. A suspension that
+/// is newer does not make it pointless while there is something to build: it ends dark.
+fn order_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
+    let ended = ended_after(order, service).or_else(|| ordered_after(order, service));
+    if service.is_unbuilt() || service.status == ServiceStatus::Unknown {
+        return ended;
+    }
+    ended
+        .or_else(|| settled_after(order, service))
+        .or_else(|| package_after(order, service))
+}
+
+fn ordered_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
+    // An older version noted one place for all that settles a service.
+    let unsaid = service.status == ServiceStatus::Building && !service.unbuilt;
+    let ordered = service.ordered.or(service.settled.filter(|_| unsaid));
+    let newer = ordered.filter(|ordered| ordered > order)?;
+    Some(format!("by the newer order of {}", newer.occurred_at))
+}
+
 /// An order that was carried out before the package changed would bring the old package's
 /// licences back. While the build is unfinished a person decides instead, and one that pays for
 /// a suspended service again brings it back as what it has become.
 fn package_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
-    let open = matches!(
-        service.status,
-        ServiceStatus::Building | ServiceStatus::Suspended
-    );
-    package_settled_after(order, service).filter(|_| !open)
+    package_settled_after(order, service).filter(|_| service.status != ServiceStatus::Suspended)
 }
 
 fn package_settled_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
@@ -81,4 +91,9 @@ fn renewed_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
         .renewed_at
         .filter(|renewed| *renewed > order.occurred_at)?;
     Some(format!("by the newer renewal of {newer}"))
+}
+
+fn moved_after(order: &OrderKey, service: &ServiceState) -> Option<String> {
+    let newer = service.moved.filter(|moved| moved > order)?;
+    Some(format!("by the newer move of {}", newer.occurred_at))
 }

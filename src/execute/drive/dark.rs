@@ -1,0 +1,83 @@
+//! What a suspension asks for beside its plan: it is noted before it is done, a build whose service
+//! was suspended meanwhile ends dark, and a device that cannot be null-routed is switched off.
+
+use serde_json::Value;
+
+use crate::domain::ServiceState;
+use crate::domain::event::EventType;
+use crate::domain::outcome::{Done, Outcome};
+use crate::domain::step::{PowerAction, Step, StepAction};
+use crate::plan;
+use crate::store::StoreError;
+
+use super::Drive;
+
+impl Drive<'_> {
+    /// Notes what the attempt that begins may darken; answers the state before.
+    pub(super) fn note_suspension(&mut self, action: &StepAction) -> ServiceState {
+        let before = self.run.service.clone();
+        let begins = plan::suspension_begins(self.run.kind, action, &before);
+        self.patch(&begins, &Value::Null);
+        before
+    }
+
+    /// Sets the note right once the attempt has ended, or was not made after all.
+    pub(super) fn keep_suspension(
+        &mut self,
+        action: &StepAction,
+        outcome: Option<&Outcome>,
+        before: &ServiceState,
+    ) {
+        let patch = match outcome {
+            Some(outcome) => plan::undone(action, outcome, before, &self.run.service),
+            None => plan::as_before(before, &self.run.service),
+        };
+        self.patch(&patch, &Value::Null);
+    }
+
+    /// A null route needs a public IPv4. A device without one is switched off instead.
+    pub(super) fn darken_otherwise(&mut self, action: &StepAction, done: &Done) {
+        let StepAction::NullRoute { tag } = action else {
+            return;
+        };
+        let routed = done.output.get("null_routed").and_then(Value::as_array);
+        if routed.is_none_or(|ips| !ips.is_empty()) {
+            return;
+        }
+        let shutdown = StepAction::Power {
+            action: PowerAction::Shutdown,
+            tag: tag.clone(),
+        };
+        if !self.steps.iter().any(|step| step.action == shutdown) {
+            self.append(shutdown);
+        }
+    }
+
+    /// Adds the steps that darken what was built for a service that was suspended meanwhile;
+    /// answers whether there were any.
+    pub(super) async fn ends_dark(&mut self) -> Result<bool, StoreError> {
+        if self.run.kind != EventType::OrderPaid || self.run.at_end.darkened {
+            return Ok(false);
+        }
+        let Ok(event) = self.event() else {
+            return Ok(false);
+        };
+        let steps = self.engine.darkening(&self.facts(&event)).await?;
+        if steps.is_empty() {
+            return Ok(false);
+        }
+        self.run.at_end.darkened = true;
+        self.pending.at_end(self.run.at_end.clone());
+        for action in steps {
+            self.append(action);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn append(&mut self, action: StepAction) {
+        let seq = self.steps.last().map_or(1, |step| step.seq + 1);
+        let step = Step::new(seq, action);
+        self.pending.step(&step);
+        self.steps.push(step);
+    }
+}

@@ -1,0 +1,127 @@
+//! Giving way: a newer event of the lane makes what is left of a run pointless.
+
+use serde_json::{Value, json};
+
+use crate::domain::Licence;
+use crate::domain::event::EventType;
+use crate::domain::lane::Member;
+use crate::domain::pause::PauseReason;
+use crate::domain::run::RunStatus;
+use crate::domain::step::{DEVICE_IP, StepAction, StepStatus};
+use crate::plan;
+use crate::store::StoreError;
+
+use super::super::pending::Stand;
+use super::{Drive, Prepared};
+
+impl Drive<'_> {
+    /// Looks whether a newer event makes this run pointless: one that is still to come (`crowded`:
+    /// there may be some), or one that settled the state while this run stood still.
+    pub(super) async fn find_newer(&mut self, crowded: bool) -> Result<(), StoreError> {
+        if self.overtaken.is_some() {
+            return Ok(());
+        }
+        if self.run.planned {
+            let (kind, order) = (self.run.kind, &self.run.order);
+            self.overtaken = plan::superseded(kind, order, &self.run.service);
+        }
+        if !crowded || self.overtaken.is_some() {
+            return Ok(());
+        }
+        let lane = self.engine.store.members(&self.run.lane).await?;
+        let own = self.as_member();
+        let newer = lane.iter().filter(|newer| newer.ends(&own));
+        if let Some(newer) = newer.max_by_key(|newer| newer.order) {
+            self.give_way_to(newer);
+        }
+        Ok(())
+    }
+
+    /// Suspending and ending a protected service is for a person to allow: nothing gives way to it.
+    fn give_way_to(&mut self, newer: &Member) {
+        let darkens = matches!(
+            newer.kind,
+            EventType::ServiceSuspended | EventType::ServiceTerminated
+        );
+        if self.protected && darkens {
+            self.pending.weakens(newer.id);
+            return;
+        }
+        let Member {
+            kind, id, order, ..
+        } = newer;
+        self.overtaken = Some(format!(
+            "by the newer {kind} of {} ({id})",
+            order.occurred_at
+        ));
+    }
+
+    /// The run as its lane sees it between two steps.
+    fn as_member(&self) -> Member {
+        Member {
+            id: self.run.id,
+            order: self.run.order,
+            kind: self.run.kind,
+            status: RunStatus::Waiting,
+            planned: self.run.planned,
+            touched: self.run.touched || plan::touched(&self.steps),
+            waits_for_claim: false,
+            weak: false,
+            due: None,
+            told: 0,
+        }
+    }
+
+    /// A newer event wakes what is paused to make it give way. Where it does not have to, it goes
+    /// on waiting for a person, who was told already.
+    pub(super) fn stays_paused(&mut self) -> Option<(PauseReason, String)> {
+        let paused = self.run.paused.take()?;
+        (self.run.planned && self.overtaken.is_none()).then_some(paused)
+    }
+
+    /// What is left is not done any more.
+    pub(super) fn give_way(&mut self, reason: String) -> Prepared {
+        self.keep_in_doubt();
+        self.undo_status();
+        for step in self.steps.iter_mut().filter(|step| !step.status.is_over()) {
+            step.status = StepStatus::Cancelled;
+            self.pending.step(step);
+        }
+        Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
+    }
+
+    /// A termination of which nothing was done has not ended the service.
+    fn undo_status(&mut self) {
+        let touched = self.run.touched || plan::touched(&self.steps);
+        if self.run.kind == EventType::ServiceTerminated
+            && !touched
+            && let Some(before) = self.run.at_end.before
+        {
+            self.patch(&json!({"status": before}), &Value::Null);
+        }
+    }
+
+    /// A licence that was asked for may yet be there, or hidden because its sub-user is suspended:
+    /// it counts as held, so that a termination removes it, which looks first.
+    fn keep_in_doubt(&mut self) {
+        let Some(device_ip) = self.run.service.ip.clone() else {
+            return;
+        };
+        let mut held = self.run.service.licenses.clone();
+        let begun = self.steps.iter();
+        let begun = begun.filter(|step| !step.status.is_over() && step.attempts > 0);
+        for step in begun {
+            if let StepAction::AddLicense { product, ip, .. } = &step.action {
+                held.push(Licence {
+                    product: product.clone(),
+                    ip: ip.replace(DEVICE_IP, &device_ip),
+                });
+            }
+        }
+        held.sort();
+        held.dedup();
+        if held != self.run.service.licenses {
+            self.patch(&json!({"licenses": held}), &Value::Null);
+        }
+    }
+}

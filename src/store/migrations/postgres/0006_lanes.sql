@@ -1,0 +1,21 @@
+-- The newest intent wins: who goes on in a lane depends on whether anything was done.
+
+ALTER TABLE runs ADD COLUMN touched BIGINT NOT NULL DEFAULT 0;  -- 1: something was, or may have been, done
+ALTER TABLE runs ADD COLUMN weak BIGINT NOT NULL DEFAULT 0;     -- 1: what it asks needs a person, so it ends no other
+UPDATE runs SET touched = 1 WHERE blocks = 1 AND planned = 1;
+
+-- A run that waits for a person holds its lane no more, so several may have a plan.
+DROP INDEX runs_held;
+CREATE UNIQUE INDEX runs_held ON runs (lane) WHERE blocks = 1 AND status = 'running';
+
+-- Events that came before the order of their service: carried out once that is there.
+CREATE TABLE early (
+    source      TEXT NOT NULL,
+    service_id  TEXT NOT NULL,
+    question    TEXT NOT NULL,
+    occurred_at BIGINT NOT NULL,
+    delivery_id BIGINT NOT NULL,
+    type        TEXT NOT NULL,
+    customer_id TEXT,
+    PRIMARY KEY (source, service_id, question)
+);
