@@ -194,6 +194,9 @@ pub struct Event {
     /// Only for `service.action`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// Why a service is suspended, in the platform's words; only for `service.suspended`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -238,6 +238,7 @@ impl World {
                 customer: Some(ann()),
                 services: vec![service],
                 action: (kind == EventType::ServiceAction).then_some(Action::Reboot),
+                reason: None,
             },
             order: at(10),
             service: state(status, shape),
