@@ -181,7 +181,8 @@ pub enum RenderError {
     },
     /// The host name is none that a server can have.
     #[error(
-        "products[{product}].hivelocity.hostname: {value:?} {wrong}; send it again with a full name such as srv1.example.com"
+        "the host name {value:?} {wrong}; send it again with a full name such as srv1.example.com \
+         (products[{product}].hivelocity.hostname), or cancel this run"
     )]
     Hostname {
         /// The product's id.

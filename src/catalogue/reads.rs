@@ -156,20 +156,18 @@ impl Unread {
         self.options.len() + self.fields.len()
     }
 
-    /// What a person is told, a sentence each.
+    /// What a person is told of the names, a sentence each.
+    pub fn names(&self, product: &str) -> Vec<String> {
+        let mut told = sentences("option", &self.options, product);
+        told.append(&mut sentences("field", &self.fields, product));
+        told
+    }
+
+    /// The same, and which defaults stand in, where the order is carried out.
     pub fn sentences(&self, product: &str) -> Vec<String> {
-        let options = self
-            .options
-            .iter()
-            .map(|name| name.sentence("option", product));
-        let fields = self
-            .fields
-            .iter()
-            .map(|name| name.sentence("field", product));
-        options
-            .chain(fields)
-            .chain(self.defaults(product))
-            .collect()
+        let mut told = self.names(product);
+        told.extend(self.defaults(product));
+        told
     }
 
     fn defaults(&self, product: &str) -> Option<String> {
@@ -184,6 +182,30 @@ impl Unread {
     }
 }
 
+/// Near misses one by one, the others together.
+fn sentences(what: &str, names: &[UnreadName], product: &str) -> Vec<String> {
+    let (near, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.meant.is_some());
+    let near = near.iter().take(MOST_NAMES);
+    let mut sentences: Vec<String> = near.filter_map(|name| name.near_miss(what)).collect();
+    let shown = others.iter().take(MOST_NAMES);
+    let mut listed: Vec<String> = shown.map(|name| quoted(&name.name)).collect();
+    if others.len() > MOST_NAMES {
+        listed.push(format!("{} more", others.len() - MOST_NAMES));
+    }
+    let listed = listed.join(", ");
+    match others.len() {
+        0 => {}
+        1 => sentences.push(format!("{what} {listed} is not read by product {product}")),
+        _ => sentences.push(format!(
+            "{what}s {listed} are not read by product {product}"
+        )),
+    }
+    sentences
+}
+
+/// How many names a sentence lists; an event may bring hundreds.
+const MOST_NAMES: usize = 10;
+
 /// A name that is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadName {
@@ -194,21 +216,16 @@ pub struct UnreadName {
 }
 
 impl UnreadName {
-    fn sentence(&self, what: &str, product: &str) -> String {
-        let name = quoted(&self.name);
-        match &self.meant {
-            // Two spellings of one name: the other one was taken.
-            Some(meant) if folded(meant) == folded(&self.name) => {
-                format!(
-                    "{what} {name} is not read, since another one is named like {}",
-                    quoted(meant)
-                )
-            }
-            Some(meant) => {
-                format!("{what} {name} is not read; did you mean {}?", quoted(meant))
-            }
-            None => format!("{what} {name} is not read by product {product}"),
-        }
+    fn near_miss(&self, what: &str) -> Option<String> {
+        let (name, meant) = (quoted(&self.name), self.meant.as_ref()?);
+        // Two spellings of one name: the other one was taken.
+        let taken = folded(meant) == folded(&self.name);
+        let meant = quoted(meant);
+        Some(if taken {
+            format!("{what} {name} is not read, since another one is named like {meant}")
+        } else {
+            format!("{what} {name} is not read; did you mean {meant}?")
+        })
     }
 }
 
@@ -279,8 +296,8 @@ mod tests {
         assert_eq!(
             unread.sentences("42"),
             [
-                "option 'Control Panel' is not read by product 42",
                 "option 'Operating Systems' is not read; did you mean 'Operating System'?",
+                "option 'Control Panel' is not read by product 42",
             ]
         );
         assert_eq!((unread.count(), unread.absent.len()), (2, 0));
@@ -318,6 +335,22 @@ mod tests {
         assert_eq!(
             unread.sentences("42"),
             ["field 'SSH Kye' is not read; did you mean 'SSH Key'?"]
+        );
+    }
+
+    #[test]
+    fn many_names_are_told_together_and_not_all_of_them() {
+        let many: Vec<(String, &str)> = (10..22).map(|n| (format!("{n}"), "1")).collect();
+        let many: Vec<(&str, &str)> = many
+            .iter()
+            .map(|(name, one)| (name.as_str(), *one))
+            .collect();
+        assert_eq!(
+            reads(&["{{ options.location }}"])
+                .unread(&order(&many))
+                .sentences("42")[0],
+            "options '10', '11', '12', '13', '14', '15', '16', '17', '18', '19', 2 more are not \
+             read by product 42"
         );
     }
 

@@ -20,7 +20,7 @@ use crate::store::{Advanced, AtEnd, AttemptRow, Claimed, StoreError};
 use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::Facts;
-use super::told::log;
+use super::told::{log, log_notes};
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -221,11 +221,13 @@ impl<'e> Drive<'e> {
 
     fn lay_out(&mut self, plan: Plan) {
         self.run.planned = true;
+        self.engine.noted.count(&self.run.source, &plan.aside);
+        log_notes(&self.run, &plan);
         self.run.at_end = AtEnd {
             service: plan.service_end,
             customer: plan.customer_end,
             dry_run: self.engine.dry_run,
-            note: None,
+            note: (!plan.notes.is_empty()).then(|| plan.notes.join("; ")),
         };
         self.pending.at_end(self.run.at_end.clone());
         if !self.engine.dry_run {

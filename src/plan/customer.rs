@@ -180,5 +180,6 @@ fn plan_of(steps: Vec<StepAction>, now: Patch) -> Plan {
         customer_now: now.done(),
         service_end: Patch::default().done(),
         customer_end: Patch::default().done(),
+        ..Plan::default()
     }
 }

@@ -5,7 +5,7 @@ use crate::domain::{OrderKey, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, device, licence, suspend, user};
+use super::{Plan, Planned, Stop, aside, device, licence, suspend, user};
 
 /// The plan of a paid order.
 ///
@@ -18,9 +18,13 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     let product = ordered_product(case)?;
     refuse(case, product)?;
     let mut steps = Vec::new();
+    let mut kept = Vec::new();
+    let mut hostname = case.ordered.hostname.clone();
     if let Some(hivelocity) = &product.hivelocity {
         let spec = device::spec(case, hivelocity)?;
         refuse_other_hardware(case, product, &spec)?;
+        kept = aside::kept(case, hivelocity, &spec, "another order");
+        hostname.clone_from(&spec.hostname);
         device::build(case, spec, &mut steps);
         if comes_back(case) {
             device::lighten(case, hivelocity.on_suspend, &mut steps);
@@ -43,7 +47,9 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     }
     close_again(case, user.as_deref(), &mut steps);
     case.report(&mut steps, ServiceStatus::Active);
-    Ok(patches(case, steps, user.as_deref()))
+    let mut plan = patches(case, steps, user.as_deref(), &hostname);
+    (plan.aside, plan.notes) = kept.into_iter().unzip();
+    Ok(plan)
 }
 
 /// The order's own product: what was paid for, not what the service may have become since.
@@ -264,7 +270,7 @@ fn close_again(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>)
     }
 }
 
-fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan {
+fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>, hostname: &str) -> Plan {
     let active = case.status() == ServiceStatus::Active;
     let mut now = case.settled(if active {
         ServiceStatus::Active
@@ -272,8 +278,10 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan 
         ServiceStatus::Building
     });
     now.set_text("customer_id", &case.customer.id)
-        .set_text("product_id", &case.ordered.product_id)
-        .set_text("hostname", &case.ordered.hostname);
+        .set_text("product_id", &case.ordered.product_id);
+    if !aside::is_up(case) {
+        now.set_text("hostname", hostname);
+    }
     if let Some(user) = user {
         now.set("one_h_user", user);
     }
@@ -286,6 +294,7 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan 
         customer_now: customer_patch(case, user).done(),
         service_end: end.done(),
         customer_end: Patch::default().done(),
+        ..Plan::default()
     }
 }
 

@@ -30,13 +30,20 @@ pub(super) fn suspended(case: &Case<'_>) -> Planned {
     }
     case.report(&mut steps, ServiceStatus::Suspended);
     let mut now = case.settled(ServiceStatus::Suspended);
+    let mut notes = Vec::new();
+    if let Some(reason) = case.situation.event.reason.as_deref() {
+        now.set_text("suspend_reason", reason);
+        notes.push(format!("suspended for: {reason}"));
+    }
     forget_unmade_user(case, &mut now);
     Ok(Plan {
         steps,
+        notes,
         service_now: now.done(),
         customer_now: Patch::default().done(),
         service_end: Patch::default().done(),
         customer_end: Patch::default().done(),
+        ..Plan::default()
     })
 }
 
@@ -71,6 +78,7 @@ pub(super) fn unsuspended(case: &Case<'_>) -> Planned {
         customer_now: customer_now.done(),
         service_end: end.done(),
         customer_end: Patch::default().done(),
+        ..Plan::default()
     })
 }
 

@@ -84,5 +84,6 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>) -> Plan {
         customer_now: Patch::default().done(),
         service_end: end.done(),
         customer_end: Patch::default().done(),
+        ..Plan::default()
     }
 }
