@@ -11,7 +11,7 @@ use crate::domain::entropy::Entropy;
 use crate::domain::id::IdSource;
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
-use crate::execute::{Engine, Pauses};
+use crate::execute::{Engine, Noted, Pauses};
 use crate::plan::{RetryRules, Rules};
 use crate::receive::{Receiver, Source};
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -207,6 +207,7 @@ pub fn engine_in(
         entropy: surroundings.entropy,
         stopping,
         pauses: Pauses::default(),
+        noted: Noted::default(),
     })
 }
 

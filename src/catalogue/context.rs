@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::value::{Object, Value};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
 use super::error::TextProblem;
+use super::reads::{Reads, folded, resolve};
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 use crate::domain::{Customer, OrderedService};
 
@@ -75,13 +76,13 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The values of one order.
-    pub(super) fn of(variables: &Variables<'_>) -> Self {
-        Self::build(variables, "")
+    /// The values of one order, for templates that read `reads` of it.
+    pub(super) fn of(variables: &Variables<'_>, reads: &Reads) -> Self {
+        Self::build(variables, reads, "")
     }
 
     /// `absent` is what an option or a field has that the order does not name.
-    pub(super) fn build(variables: &Variables<'_>, absent: &'static str) -> Self {
+    pub(super) fn build(variables: &Variables<'_>, reads: &Reads, absent: &'static str) -> Self {
         let notes = Arc::new(Notes::default());
         let Variables {
             source,
@@ -103,7 +104,11 @@ impl Context {
                 .iter()
                 .map(|(key, text)| (key.clone(), entry(text)))
                 .collect();
-            Group::value(name, values, Some(absent), &notes)
+            let open = Open {
+                absent,
+                asked: reads.names(name).iter().cloned().collect(),
+            };
+            Group::value(name, values, Some(open), &notes)
         };
         let customer = vec![
             ("id", entry(&customer.id)),
@@ -198,33 +203,60 @@ impl Notes {
 struct Group {
     name: &'static str,
     values: BTreeMap<String, Entry>,
-    /// What a part has that is not there; none: asking for one is a mistake.
-    absent: Option<&'static str>,
+    /// Where the billing platform names the parts; none: asking for an unknown one is a mistake.
+    open: Option<Open>,
     notes: Arc<Notes>,
+}
+
+/// A group whose parts the billing platform names.
+struct Open {
+    /// What a part has that is not there.
+    absent: &'static str,
+    /// The names that templates ask for.
+    asked: Vec<String>,
 }
 
 impl Group {
     fn value(
         name: &'static str,
         values: BTreeMap<String, Entry>,
-        absent: Option<&'static str>,
+        open: Option<Open>,
         notes: &Arc<Notes>,
     ) -> Value {
         Value::from_object(Self {
             name,
             values,
-            absent,
+            open,
             notes: Arc::clone(notes),
         })
     }
 
     fn full_name(&self, part: &str) -> String {
         let part: String = part.chars().take(80).collect();
-        match (self.name, self.absent) {
+        match (self.name, &self.open) {
             (ROOT, _) => part,
             (name, Some(_)) => format!("{name}['{part}']"),
             (name, None) => format!("{name}.{part}"),
         }
+    }
+
+    fn find(&self, part: &str) -> Option<&Entry> {
+        if self.open.is_some() {
+            self.values.get(resolve(&self.values, part)?)
+        } else {
+            self.values.get(part)
+        }
+    }
+
+    /// The names there are, and those that templates ask for and that differ from one of them
+    /// only in case and spacing: `in` compares letter by letter.
+    fn names(&self, open: &Open) -> Vec<Value> {
+        let there = self.values.keys();
+        let known: Vec<String> = there.clone().map(|name| folded(name)).collect();
+        let asked = open.asked.iter().filter(|name| {
+            !self.values.contains_key(name.as_str()) && known.contains(&folded(name))
+        });
+        there.chain(asked).map(Value::from).collect()
     }
 }
 
@@ -235,6 +267,21 @@ impl fmt::Debug for Group {
 }
 
 impl Object for Group {
+    /// Whatever is looked up of options and fields has a value, so `in` must not go by that.
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        match self.open {
+            Some(_) => ObjectRepr::Iterable,
+            None => ObjectRepr::Map,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match &self.open {
+            Some(open) => Enumerator::Values(self.names(open)),
+            None => Enumerator::Empty,
+        }
+    }
+
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let shown;
         let part = if let Some(part) = key.as_str() {
@@ -243,7 +290,7 @@ impl Object for Group {
             shown = key.to_string();
             &shown
         };
-        match (self.values.get(part), self.absent) {
+        match (self.find(part), &self.open) {
             (Some(Entry::Value(value)), _) => Some(value.clone()),
             (Some(Entry::TooLong), _) => {
                 let name = self.full_name(part);
@@ -259,7 +306,7 @@ impl Object for Group {
                 });
                 Some(Value::from(""))
             }
-            (None, Some(absent)) => Some(Value::from(absent)),
+            (None, Some(open)) => Some(Value::from(open.absent)),
             (None, None) => {
                 // The engine itself asks the root for names that a template sets.
                 if self.name != ROOT {

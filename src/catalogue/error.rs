@@ -179,6 +179,19 @@ pub enum RenderError {
         /// Why it cannot be, and what can.
         reason: &'static str,
     },
+    /// The host name is none that a server can have.
+    #[error(
+        "the host name {value:?} {wrong}; send it again with a full name such as srv1.example.com \
+         (products[{product}].hivelocity.hostname), or cancel this run"
+    )]
+    Hostname {
+        /// The product's id.
+        product: String,
+        /// What came out, shortened.
+        value: String,
+        /// What is wrong.
+        wrong: crate::domain::hostname::NoHostname,
+    },
     /// The billing cycle is none that Hivelocity has.
     #[error("products[{product}].hivelocity.period: {problem}")]
     Cycle {

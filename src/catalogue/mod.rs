@@ -10,6 +10,7 @@ mod error;
 mod period;
 mod policy;
 mod product;
+mod reads;
 mod scan;
 mod settings;
 mod template;
@@ -28,6 +29,7 @@ pub use policy::{
     LicenceOnSuspend, OrderWith, SubUserPer, UnknownWord, Word,
 };
 pub use product::{DeviceSpec, HivelocityProduct, LicenceSpec, OneHProduct, Product};
+pub use reads::{Unread, UnreadName};
 pub use settings::{HivelocitySettings, OneHSettings, ProductSettings};
 
 /// Every product that this installation sells, found by the billing platform's id.

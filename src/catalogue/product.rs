@@ -6,8 +6,12 @@ use super::context::{Context, Variables};
 use super::error::{ProductProblem, RenderError, TextProblem};
 use super::period::Period;
 use super::policy::{DeviceOnSuspend, DeviceOnTerminate, LicenceOnSuspend};
+use super::reads::{Reads, Unread};
+use super::scan::lookups;
 use super::settings::{HivelocitySettings, OneHSettings, ProductSettings};
 use super::template::{Place, Text, shortened};
+use crate::domain::OrderedService;
+use crate::domain::hostname;
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 
 /// The longest name that DNS has.
@@ -31,6 +35,7 @@ impl Product {
         let mut compiler = Compiler {
             product: settings.id,
             problems: Vec::new(),
+            reads: Reads::default(),
         };
         let hivelocity = settings.hivelocity.map(|device| compiler.device(&device));
         let one_h = settings.one_h.map(|licences| compiler.licences(&licences));
@@ -44,6 +49,14 @@ impl Product {
             one_h: one_h.flatten(),
         })
     }
+
+    /// What of the order none of the product's templates reads.
+    pub fn unread(&self, ordered: &OrderedService) -> Unread {
+        let device = self.hivelocity.as_ref().map(|device| &device.reads);
+        let licences = self.one_h.as_ref().map(|licences| &licences.reads);
+        let parts = device.into_iter().chain(licences);
+        parts.fold(Reads::default(), Reads::and).unread(ordered)
+    }
 }
 
 /// A product's device at Hivelocity.
@@ -56,6 +69,7 @@ pub struct HivelocityProduct {
     /// How it ends.
     pub on_terminate: DeviceOnTerminate,
     product: String,
+    reads: Reads,
     location: Text,
     os: Text,
     hostname: Text,
@@ -78,9 +92,21 @@ pub struct DeviceSpec {
 }
 
 impl HivelocityProduct {
-    /// The device that an order asks for.
+    /// The device that an order asks for, under a name that a server can have.
     pub fn render(&self, vars: &Variables<'_>) -> Result<DeviceSpec, RenderError> {
-        let context = Context::of(vars);
+        let mut spec = self.asked(vars)?;
+        spec.hostname =
+            hostname::mended(&spec.hostname).map_err(|wrong| RenderError::Hostname {
+                product: self.product.clone(),
+                value: shortened(&spec.hostname),
+                wrong,
+            })?;
+        Ok(spec)
+    }
+
+    /// The same in the event's words: its host name may be none.
+    pub fn asked(&self, vars: &Variables<'_>) -> Result<DeviceSpec, RenderError> {
+        let context = Context::of(vars, &self.reads);
         let renderer = Renderer {
             product: &self.product,
             context: &context,
@@ -100,7 +126,6 @@ impl HivelocityProduct {
             "hivelocity.hostname",
             "the service has no hostname; set one in the billing platform or a template default",
         )?;
-        renderer.check_hostname(&hostname, "hivelocity.hostname")?;
         let period = self
             .period
             .for_cycle(&vars.service.billing_cycle)
@@ -127,6 +152,7 @@ pub struct OneHProduct {
     /// How they go dark.
     pub on_suspend: LicenceOnSuspend,
     product: String,
+    reads: Reads,
     ip: Text,
     label: Text,
     portal_domain: Text,
@@ -146,7 +172,7 @@ pub struct LicenceSpec {
 impl OneHProduct {
     /// What an order asks for.
     pub fn render(&self, vars: &Variables<'_>) -> Result<LicenceSpec, RenderError> {
-        let context = Context::of(vars);
+        let context = Context::of(vars, &self.reads);
         let renderer = Renderer {
             product: &self.product,
             context: &context,
@@ -154,7 +180,7 @@ impl OneHProduct {
         let label = renderer.line(&self.label, "one_h.label")?;
         let portal_domain = renderer.line(&self.portal_domain, "one_h.portal_domain")?;
         if !portal_domain.is_empty() {
-            renderer.check_hostname(&portal_domain, "one_h.portal_domain")?;
+            renderer.check_domain(&portal_domain, "one_h.portal_domain")?;
         }
         let ip = renderer.line(&self.ip, "one_h.ip")?;
         let needs_ip = !self.licenses.is_empty() || !portal_domain.is_empty();
@@ -214,7 +240,8 @@ impl Renderer<'_> {
         Ok(value)
     }
 
-    fn check_hostname(&self, name: &str, key: &'static str) -> Result<(), RenderError> {
+    /// A portal's domain is no server's name: it can hold the planned device's marks.
+    fn check_domain(&self, name: &str, key: &'static str) -> Result<(), RenderError> {
         if name.len() > HOSTNAME_LIMIT {
             return Err(self.unfit(
                 name,
@@ -222,7 +249,6 @@ impl Renderer<'_> {
                 "is longer than the 253 characters a host name has",
             ));
         }
-        // A portal's domain can hold the planned device's marks; a device's own name cannot.
         let bare = name.replace(DEVICE_IP, "0").replace(DEVICE_ID, "0");
         let fits = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '-' | '_');
         if !bare.chars().all(fits) {
@@ -266,6 +292,8 @@ impl Renderer<'_> {
 struct Compiler {
     product: String,
     problems: Vec<ProductProblem>,
+    /// What the templates read that were compiled since it was last taken.
+    reads: Reads,
 }
 
 impl Compiler {
@@ -289,6 +317,7 @@ impl Compiler {
             on_suspend: settings.on_suspend,
             on_terminate: settings.on_terminate,
             product: self.product.clone(),
+            reads: std::mem::take(&mut self.reads),
             location: location?,
             os: os?,
             hostname: hostname?,
@@ -321,6 +350,7 @@ impl Compiler {
             licenses,
             on_suspend: settings.on_suspend,
             product: self.product.clone(),
+            reads: std::mem::take(&mut self.reads),
             ip: ip?,
             label: label?,
             portal_domain: portal?,
@@ -329,7 +359,10 @@ impl Compiler {
 
     fn text(&mut self, key: &'static str, source: &str, place: Place) -> Option<Text> {
         match Text::compile(source, place) {
-            Ok(text) => Some(text),
+            Ok(text) => {
+                self.reads.add(lookups(source));
+                Some(text)
+            }
             Err(problem) => {
                 self.text_problem(key, problem);
                 None

@@ -1,5 +1,5 @@
-//! Finds the filters, tests, calls and statements that a template uses, also in branches that a
-//! trial does not take. Pure.
+//! Finds the filters, tests, calls and statements that a template uses, and the options and fields
+//! that it looks up, also in branches that a trial does not take. Pure.
 //!
 //! Not a parser: the engine has read the template before and refused what is no template.
 
@@ -14,6 +14,26 @@ pub(super) enum Use<'t> {
     Call(&'t str),
     /// `{% name … %}`
     Statement(&'t str),
+    /// `options['name']`
+    Lookup(Lookup<'t>),
+}
+
+/// What is looked up among the order's options or fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lookup<'t> {
+    /// `options` or `fields`.
+    pub(super) group: &'t str,
+    /// The name; none where it is not written down but found out, so that it may be any.
+    pub(super) name: Option<&'t str>,
+}
+
+/// Every lookup of `template`, in its order.
+pub(super) fn lookups(template: &str) -> Vec<Lookup<'_>> {
+    let lookup = |used| match used {
+        Use::Lookup(lookup) => Some(lookup),
+        Use::Filter(_) | Use::Test(_) | Use::Call(_) | Use::Statement(_) => None,
+    };
+    uses(template).into_iter().filter_map(lookup).collect()
 }
 
 /// Everything that `template` uses, in its order.
@@ -56,6 +76,7 @@ fn expression<'t>(text: &'t str, end: &str, found: &mut Vec<Use<'t>>) -> &'t str
     let mut rest = text;
     let mut open_braces = 0_u32;
     let mut before = Before::Other;
+    let mut tested = Tested::Nothing;
     while let Some(letter) = rest.chars().next() {
         if open_braces == 0 && rest.starts_with(end) {
             return rest.get(end.len()..).unwrap_or_default();
@@ -63,13 +84,23 @@ fn expression<'t>(text: &'t str, end: &str, found: &mut Vec<Use<'t>>) -> &'t str
         if letter.is_alphabetic() || letter == '_' {
             let (word, following) = take_word(rest);
             let called = following.trim_start().starts_with('(');
+            if before == Before::Other && GROUPS.contains(&word) {
+                let name = part(following).or(tested.name());
+                found.push(Use::Lookup(Lookup { group: word, name }));
+            }
             before = before.word(word, called, found);
+            tested = tested.word(word);
             rest = following;
             continue;
         }
         rest = rest.get(letter.len_utf8()..).unwrap_or_default();
         match letter {
-            '\'' | '"' => rest = after_string(rest, letter),
+            '\'' | '"' => {
+                tested = tested.text(literal(rest, letter));
+                rest = after_string(rest, letter);
+                before = Before::Other;
+                continue;
+            }
             '{' => open_braces += 1,
             '}' => open_braces = open_braces.saturating_sub(1),
             _ => {}
@@ -80,8 +111,78 @@ fn expression<'t>(text: &'t str, end: &str, found: &mut Vec<Use<'t>>) -> &'t str
             white if white.is_whitespace() => before,
             _ => Before::Other,
         };
+        tested = tested.sign(letter);
     }
     ""
+}
+
+/// Variables whose parts the billing platform names.
+const GROUPS: [&str; 2] = ["options", "fields"];
+
+/// The part that is asked for behind a group's name, where it is written down.
+fn part(following: &str) -> Option<&str> {
+    let rest = following.trim_start();
+    if let Some(rest) = rest.strip_prefix('.') {
+        let (word, _) = take_word(rest.trim_start());
+        return (!word.is_empty()).then_some(word);
+    }
+    let rest = rest.strip_prefix('[')?.trim_start();
+    let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let text = rest.get(1..).unwrap_or_default();
+    let name = literal(text, quote)?;
+    after_string(text, quote)
+        .trim_start()
+        .starts_with(']')
+        .then_some(name)
+}
+
+/// The text of a string that begins here; none where signs are escaped in it.
+fn literal(text: &str, quote: char) -> Option<&str> {
+    let (name, _) = text.split_once(quote)?;
+    (!name.contains('\\')).then_some(name)
+}
+
+/// The text that `in` asks for: `'name' in options`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tested<'t> {
+    /// A text that stands here is a text of its own.
+    Nothing,
+    /// One stood here, and perhaps `in` or `not in` behind it.
+    Text(&'t str),
+    /// Part of something that is worked out.
+    Part,
+}
+
+impl<'t> Tested<'t> {
+    const fn name(self) -> Option<&'t str> {
+        match self {
+            Self::Text(name) => Some(name),
+            Self::Nothing | Self::Part => None,
+        }
+    }
+
+    fn text(self, text: Option<&'t str>) -> Self {
+        match (self, text) {
+            (Self::Nothing, Some(text)) => Self::Text(text),
+            (Self::Nothing | Self::Text(_) | Self::Part, _) => Self::Part,
+        }
+    }
+
+    fn word(self, word: &str) -> Self {
+        match word {
+            "in" | "not" => self,
+            "and" | "or" | "if" | "else" => Self::Nothing,
+            _ => Self::Part,
+        }
+    }
+
+    const fn sign(self, letter: char) -> Self {
+        match letter {
+            '(' => Self::Nothing,
+            white if white.is_whitespace() => self,
+            _ => Self::Part,
+        }
+    }
 }
 
 /// What stands before a word and decides what it is.
@@ -161,10 +262,56 @@ mod tests {
     fn text_in_strings_comments_and_raw_blocks_is_not_code() {
         let template = "{{ options['a | b is c {{ \\' x()'] }}{# {{ a|b }} #}\
                         {% raw %}{{ a|b }}{% endraw %}{{ {'a': {'b': 1}}['a']|length }} }} | x";
-        assert_eq!(
-            uses(template),
-            [Use::Statement("raw"), Use::Filter("length")]
-        );
+        let found: Vec<_> = uses(template)
+            .into_iter()
+            .filter(|used| !matches!(used, Use::Lookup(_)))
+            .collect();
+        assert_eq!(found, [Use::Statement("raw"), Use::Filter("length")]);
+    }
+
+    #[test]
+    fn lookups_are_found_with_their_names_in_every_branch() {
+        for (template, names) in [
+            (
+                "{{ options['Operating System'] or 'x' }}",
+                &[Some("Operating System")] as &[_],
+            ),
+            ("{{ 'a' if x else options [ \"b c\" ] }}", &[Some("b c")]),
+            (
+                "{{ options.Location|lower ~ options . x }}",
+                &[Some("Location"), Some("x")],
+            ),
+            (
+                "{% if 'Backup' in options %}1{% endif %}",
+                &[Some("Backup")],
+            ),
+            (
+                "{{ 1 if ('a' not in options) and 'b' in options }}",
+                &[Some("a"), Some("b")],
+            ),
+            ("{{ 1 if 'a' ~ 'b' in options }}", &[None]),
+            ("{{ 1 if customer.id in options }}", &[None]),
+            (
+                "{% for name in options %}{{ options[name] }}{% endfor %}",
+                &[None, None],
+            ),
+            ("{% set all = options %}", &[None]),
+            ("{{ options['it\\'s'] }}", &[None]),
+            ("{{ options['a' ~ 'b'] }}", &[None]),
+            (
+                "{{ x.options.y }}{{ 'options.z' }}{# options.z #}options.z",
+                &[],
+            ),
+            ("{% raw %}{{ options.z }}{% endraw %}", &[]),
+        ] {
+            let found: Vec<_> = lookups(template).iter().map(|lookup| lookup.name).collect();
+            assert_eq!(found, names, "{template}");
+        }
+        let groups: Vec<_> = lookups("{{ fields.a or options.b }}")
+            .iter()
+            .map(|lookup| lookup.group)
+            .collect();
+        assert_eq!(groups, ["fields", "options"]);
     }
 
     #[test]
@@ -175,6 +322,10 @@ mod tests {
             "{%",
             "{{ 'a",
             "{{ a |",
+            "{{ options",
+            "{{ options[",
+            "{{ options['",
+            "{{ options.",
             "{# x",
             "{% raw %}",
             "é{{ é|é }}{",

@@ -6,6 +6,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, fi
 
 use super::context::{Context, KNOWN, Variables, is_known};
 use super::error::TextProblem;
+use super::reads::Reads;
 use super::scan::{Use, uses};
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 use crate::domain::{Customer, OrderedService};
@@ -229,7 +230,7 @@ fn check_use(used: Use<'_>) -> Result<(), TextProblem> {
         Use::Call(function) => Err(TextProblem::Call {
             name: name(function),
         }),
-        Use::Filter(_) | Use::Test(_) | Use::Statement(_) => Ok(()),
+        Use::Filter(_) | Use::Test(_) | Use::Statement(_) | Use::Lookup(_) => Ok(()),
     }
 }
 
@@ -332,6 +333,6 @@ impl Sample {
             device_ip: ip,
             device_id: id,
         };
-        Context::build(&variables, text)
+        Context::build(&variables, &Reads::default(), text)
     }
 }

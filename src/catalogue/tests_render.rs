@@ -158,23 +158,66 @@ fn a_name_that_is_no_host_name_is_refused() {
         "a/b",
         "http://a",
         "\u{7}",
-        &"a.".repeat(127),
+        &"a.".repeat(128),
+        "srv1",
+        "12345",
+        "192.0.2.5",
+        "-bad.example.com",
+        "srv1..example.com",
+        "a-b_c.example.com",
+        &"a".repeat(253),
     ] {
         let error = hostname(bad).unwrap_err().to_string();
         assert!(
-            error.starts_with("products[42].hivelocity.hostname: "),
+            error.contains("products[42].hivelocity.hostname"),
             "{error}"
         );
         assert_eq!(error.lines().count(), 1, "{error:?}");
     }
-    for good in [
-        "srv1",
-        "a-b_c.example.com",
-        "münchen.example",
-        &"a".repeat(253),
+    for (given, ordered) in [
+        ("srv1.example.com", "srv1.example.com"),
+        ("SRV1.example.com.", "srv1.example.com"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
     ] {
-        assert_eq!(hostname(good).unwrap().hostname, good);
+        assert_eq!(hostname(given).unwrap().hostname, ordered);
     }
+    assert_eq!(
+        hostname("srv_1.example.com").unwrap_err().to_string(),
+        "the host name \"srv_1.example.com\" has an underscore, which no host name has; send it again \
+         with a full name such as srv1.example.com (products[42].hivelocity.hostname), or cancel this run"
+    );
+}
+
+#[test]
+fn options_are_found_whatever_their_case_and_spacing() {
+    for name in ["location", " LOCATION ", "Location"] {
+        let spec = order(device(), &with_option(name, "NYC1")).unwrap();
+        assert_eq!(spec.location, "NYC1", "{name}");
+    }
+    let mut both = with_option("location", "NYC1");
+    both.options
+        .insert("Location".to_owned(), "DAL1".to_owned());
+    assert_eq!(order(device(), &both).unwrap().location, "DAL1");
+}
+
+#[test]
+fn an_option_is_in_the_options_only_where_the_order_has_it() {
+    let location = |template: &str, service: &OrderedService| {
+        let settings = HivelocitySettings {
+            location: template.to_owned(),
+            ..device()
+        };
+        order(settings, service).unwrap().location
+    };
+    let template = "{{ 'DAL1' if 'Near Dallas' in options else 'TPA1' }}";
+    assert_eq!(
+        location(template, &with_option("near  dallas", "1")),
+        "DAL1"
+    );
+    assert_eq!(location(template, &with_option("Near Dallas", "1")), "DAL1");
+    assert_eq!(location(template, &with_option("Dallas", "1")), "TPA1");
+    let each = "{% for name in options %}{{ options[name] }}{% endfor %}";
+    assert_eq!(location(each, &with_option("x", "NYC1")), "NYC1");
 }
 
 #[test]
@@ -367,7 +410,7 @@ proptest! {
         let settings = HivelocitySettings { period: "billing_cycle".to_owned(), ..device() };
         match order(settings, &service) {
             Ok(spec) => {
-                prop_assert!(!spec.hostname.is_empty() && !spec.hostname.contains(' '));
+                prop_assert!(spec.hostname.is_ascii() && spec.hostname.contains('.'));
                 prop_assert!(!spec.location.chars().any(char::is_control));
             }
             Err(error) => prop_assert_eq!(error.to_string().lines().count(), 1),

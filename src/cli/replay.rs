@@ -256,23 +256,32 @@ pub(crate) fn show_plan(plan: &Value) {
         "  {lane}: {verdict}{}{reason}",
         if reason.is_empty() { "" } else { " – " }
     ));
-    for (place, step) in (1..).zip(
-        plan.get("steps")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten(),
-    ) {
-        let mut step = step.clone();
-        let kind = step
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or("-")
-            .to_owned();
-        if let Some(input) = step.as_object_mut() {
-            input.remove("kind");
-        }
-        say(&format!("    {place}. {kind}  {step}"));
+    let list = |key: &str| plan.get(key).and_then(Value::as_array);
+    for note in list("notes").into_iter().flatten() {
+        say(&format!("    note: {}", note.as_str().unwrap_or_default()));
     }
+    for (place, step) in (1..).zip(list("steps").into_iter().flatten()) {
+        say(&format!("    {place}. {}", step_line(step)));
+    }
+}
+
+/// Its kind, what it would come to, and what with.
+fn step_line(step: &Value) -> String {
+    let mut step = step.clone();
+    let mut taken = |key: &str| {
+        let value = step.as_object_mut().and_then(|step| step.remove(key));
+        value.as_ref().and_then(Value::as_str).map(str::to_owned)
+    };
+    let kind = taken("kind").unwrap_or_default();
+    let effect = taken("effect").unwrap_or_default();
+    let mark = taken("mark").unwrap_or_default();
+    let effect = match effect.as_str() {
+        "exists" => format!("exists ({mark})"),
+        "looked_for" => format!("looked_for by {mark}"),
+        "bought" => format!("bought unless found by {mark}"),
+        other => other.to_owned(),
+    };
+    format!("{kind:<27} {effect:<44} {step}")
 }
 
 async fn delivery_of(api: &Api, run: RunId) -> Result<DeliveryId, Failure> {

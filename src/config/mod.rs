@@ -7,7 +7,6 @@
 
 mod error;
 mod layers;
-mod nearest;
 mod policy;
 mod process;
 mod products;

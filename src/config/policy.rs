@@ -1,10 +1,10 @@
 //! `[policy]`, and what is allowed anywhere but probably not meant. Pure.
 
-use super::nearest::nearest;
 use super::section::Section;
 use super::settings::{Config, Policy};
 use crate::catalogue::{DeactivateClient, LicenceOnSuspend, Product, SubUserPer};
 use crate::domain::StepAction;
+use crate::domain::nearest::nearest;
 
 pub(super) fn policy(mut section: Section<'_>) -> Policy {
     let require_approval = section.items("require_approval").unwrap_or_default();

@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
-use super::nearest::nearest;
 use super::values;
 use crate::catalogue::Word;
+use crate::domain::nearest::nearest;
 
 /// What a placeholder begins with that a person has yet to fill in.
 const PLACEHOLDER: &str = "TODO";

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::nearest::nearest;
 use super::process::DAY;
 use super::secrets::webhook_secret_problem;
 use super::section::Section;
 use super::settings::{Platform, Report, ReportKind, Source};
 use super::values;
 use crate::catalogue::Word;
+use crate::domain::nearest::nearest;
 
 /// The signature schemes that `scheme` may name.
 const SCHEMES: [&str; 15] = [

@@ -211,6 +211,9 @@ pub struct Event {
     /// client that it was ordered in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps_device: bool,
+    /// Why a service is suspended, in the platform's words; only for `service.suspended`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -181,6 +181,9 @@ pub struct ServiceState {
     /// The domain of the sub-user's 1H portal, where one was made for this service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub portal_domain: Option<String>,
+    /// Why the service is suspended, in the billing platform's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspend_reason: Option<String>,
     /// When the service was last renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_at: Option<super::time::Timestamp>,

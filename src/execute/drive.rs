@@ -21,7 +21,7 @@ use crate::store::{Advanced, AtEnd, AttemptRow, Claimed, StoreError};
 use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::Facts;
-use super::told::log;
+use super::told::{log, log_notes};
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -216,6 +216,8 @@ impl<'e> Drive<'e> {
 
     fn lay_out(&mut self, plan: Plan) {
         self.run.planned = true;
+        self.engine.noted.count(&self.run.source, &plan.aside);
+        log_notes(&self.run, &plan);
         self.run.at_end = AtEnd {
             service: plan.service_end,
             customer: plan.customer_end,

@@ -5,6 +5,7 @@
 //! due time: no worker sleeps for it.
 
 mod drive;
+mod noted;
 mod pauses;
 mod pending;
 mod planning;
@@ -25,6 +26,7 @@ use crate::plan::{RetryRules, Rules};
 use crate::store::{Claimed, Store, StoreError};
 use crate::upstream::Upstreams;
 
+pub use noted::Noted;
 pub use pauses::Pauses;
 pub use preview::Preview;
 
@@ -61,6 +63,8 @@ pub struct Engine {
     pub stopping: CancellationToken,
     /// How often runs were paused.
     pub pauses: Pauses,
+    /// What events asked for and runs left aside.
+    pub noted: Noted,
 }
 
 impl std::fmt::Debug for Engine {

@@ -3,6 +3,7 @@
 use crate::domain::outcome::Outcome;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
+use crate::plan::Plan;
 use crate::store::Claimed;
 
 use super::pending::Stand;
@@ -20,6 +21,18 @@ pub(super) fn why(outcome: &Outcome) -> Option<String> {
         | Outcome::Ambiguous(error)
         | Outcome::Unavailable { error, .. } => Some(error.clone()),
     }
+}
+
+/// What the log says of a plan that leaves aside what its event asks for.
+pub(super) fn log_notes(run: &Claimed, plan: &Plan) {
+    if plan.aside.is_empty() {
+        return;
+    }
+    let service = run.service_id.as_deref().unwrap_or("-");
+    tracing::warn!(
+        run = %run.id, event = %run.kind, source = run.source, service,
+        note = plan.notes.join("; "), "a run leaves aside what its event asks for"
+    );
 }
 
 /// What the log says of a run that stops.

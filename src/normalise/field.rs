@@ -12,6 +12,7 @@ use super::raw::{Object, Raw};
 
 const LONGEST_ID: usize = 128;
 const LONGEST_TEXT: usize = 1024;
+const LONGEST_REMARK: usize = 200;
 const LONGEST_EMAIL: usize = 254;
 const LONGEST_VALUE: usize = 16 * 1024;
 const MOST_PAIRS: usize = 200;
@@ -49,6 +50,16 @@ pub(super) fn required_id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<
     id(value, place)?.ok_or_else(|| place.wrong(wanted))
 }
 
+/// An id that must name somebody: 0 is what databases and PHP have where there is nobody, and
+/// all who are nobody would share one account.
+pub(super) fn naming_id(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<String, Wrong> {
+    let id = required_id(value, place)?;
+    if id == "0" {
+        return Err(place.wrong("is 0, which names nobody; an id is needed here"));
+    }
+    Ok(id)
+}
+
 /// A text of one line, HTML decoded; empty when missing.
 pub(super) fn text(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<String, Wrong> {
     let Some(value) = value else {
@@ -60,6 +71,28 @@ pub(super) fn text(value: Option<&Raw<'_>>, place: &Place<'_>) -> Result<String,
         Cow::Owned(text) if text.trim().len() == text.len() => text,
         Cow::Owned(text) => text.trim().to_owned(),
     })
+}
+
+/// A text that only people read: what cannot be shown is left out, and nothing is refused for it.
+pub(super) fn remark(value: Option<&Raw<'_>>) -> Option<String> {
+    let Some(Raw::Text(text)) = value else {
+        return None;
+    };
+    let plain = html::decode(text);
+    let shown = |letter: char| {
+        if is_one_line(letter.encode_utf8(&mut [0; 4])) {
+            letter
+        } else {
+            ' '
+        }
+    };
+    let text: String = plain
+        .trim()
+        .chars()
+        .take(LONGEST_REMARK)
+        .map(shown)
+        .collect();
+    (!text.is_empty()).then_some(text)
 }
 
 /// An e-mail address; empty when missing. Whether it may be empty is the caller's to know.

@@ -58,6 +58,7 @@ fn event(
         services: Vec::new(),
         action: None,
         keeps_device: false,
+        reason: None,
     };
     if kind == EventType::TestPing {
         return Ok(event);
@@ -68,6 +69,9 @@ fn event(
     event.customer = customer(kind, raw.get("customer"))?;
     if kind.concerns_services() {
         event.services = services(kind, raw.get("services"))?;
+    }
+    if kind == EventType::ServiceSuspended {
+        event.reason = field::remark(raw.get("reason"));
     }
     if kind == EventType::ServiceAction {
         event.action = Some(action(raw.get("action"))?);
@@ -128,7 +132,7 @@ fn customer(kind: EventType, value: Option<&Raw<'_>>) -> Result<Option<Customer>
             Need::Id | Need::Email => Err(place.wrong(format!("is missing; {kind} needs it"))),
         };
     };
-    let id = field::required_id(raw.get("id"), &place.member("id"))?;
+    let id = field::naming_id(raw.get("id"), &place.member("id"))?;
     let email = field::email(raw.get("email"), &place.member("email"))?;
     if email.is_empty() && need == Need::Email {
         return Err(place
@@ -190,7 +194,7 @@ fn service(kind: EventType, value: &Raw<'_>, place: &Place<'_>) -> Result<Ordere
     let Raw::Object(raw) = value else {
         return Err(place.wrong(format!("must be an object, not {}", value.kind())));
     };
-    let id = field::required_id(raw.get("id"), &place.member("id"))?;
+    let id = field::naming_id(raw.get("id"), &place.member("id"))?;
     let product = place.member("product_id");
     let product_id = if needs_product(kind) {
         field::required_id(raw.get("product_id"), &product)?

@@ -300,6 +300,61 @@ fn an_order_id_may_be_absent_and_zero_means_absent() {
 }
 
 #[test]
+fn an_id_of_zero_names_nobody_and_is_refused_by_its_place() {
+    let kinds = EventType::ALL.into_iter();
+    for kind in kinds.filter(|kind| *kind != EventType::TestPing) {
+        for value in [json!(0), json!("0"), json!(" 0 "), json!("")] {
+            assert_eq!(
+                wrong(&with(kind, "/customer/id", value.clone())),
+                "/customer/id"
+            );
+            if kind.concerns_services() {
+                let body = with(kind, "/services/0/id", value);
+                assert_eq!(wrong(&body), "/services/0/id");
+            }
+        }
+    }
+    for value in [json!("00"), json!(10), json!("guest:ann@example.com")] {
+        assert!(read(&with(EventType::OrderPaid, "/customer/id", value)).is_ok());
+    }
+    let body = with(EventType::OrderPaid, "/services/0/product_id", json!("0"));
+    assert!(
+        read(&body).is_ok(),
+        "whose product that is, is the catalogue's to say"
+    );
+}
+
+#[test]
+fn a_suspension_says_why_and_is_never_refused_for_it() {
+    let reason = |value: Value| {
+        read(&with(EventType::ServiceSuspended, "/reason", value))
+            .unwrap()
+            .reason
+    };
+    assert_eq!(
+        reason(json!(" Overdue &amp; unpaid ")).as_deref(),
+        Some("Overdue & unpaid")
+    );
+    assert_eq!(reason(json!("a\nb")).as_deref(), Some("a b"));
+    assert_eq!(
+        reason(json!("é".repeat(5000))).unwrap().chars().count(),
+        200
+    );
+    for value in [
+        json!(null),
+        json!(""),
+        json!("  "),
+        json!(7),
+        json!({"a": 1}),
+        json!([]),
+    ] {
+        assert_eq!(reason(value), None);
+    }
+    let body = with(EventType::ServiceTerminated, "/reason", json!("x"));
+    assert_eq!(read(&body).unwrap().reason, None);
+}
+
+#[test]
 fn each_type_asks_for_the_customer_it_needs() {
     use EventType::{
         CustomerClosed, CustomerCreated, CustomerUpdated, OrderPaid, ServiceSuspended,

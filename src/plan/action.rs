@@ -1,14 +1,12 @@
 //! `service.action` and `service.renewed`: what touches no lifecycle. Pure.
 
-use std::collections::BTreeMap;
-
-use crate::catalogue::DeviceSpec;
+use crate::domain::hostname::mended;
 use crate::domain::step::PowerAction;
-use crate::domain::{Action, OrderedService, PauseReason, ServiceStatus, StepAction};
+use crate::domain::{Action, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, suspend};
+use super::{Plan, Planned, Stop, aside, device, suspend};
 
 /// A renewal is recorded; that a terminated service was renewed is for a person to see.
 pub(super) fn renewed(case: &Case<'_>) -> Planned {
@@ -71,20 +69,21 @@ fn refuse_dark(case: &Case<'_>, action: Action) -> Result<(), Stop> {
 /// The disks are wiped, so the system is the one that was asked for or the one that was there;
 /// a template's default serves only where nothing else is known.
 fn reload(case: &Case<'_>) -> Result<StepAction, Stop> {
-    let rendered = rendered(case);
+    let product = case
+        .product()
+        .and_then(|product| product.hivelocity.as_ref());
+    let rendered = product.and_then(|device| Some((device, device::asked(case, device).ok()?)));
     let asked = rendered
         .as_ref()
-        .map(|spec| spec.os.clone())
-        .filter(|os| was_asked_for(case, os));
+        .filter(|(device, spec)| aside::asks_for(case, device, spec, |spec| &spec.os));
+    let asked = asked.map(|(_, spec)| spec.os.clone());
     let known = case.service().device_os.clone();
-    let os = asked
-        .or(known)
-        .or_else(|| rendered.as_ref().map(|spec| spec.os.clone()));
-    let hostname = rendered.map_or_else(|| case.ordered.hostname.clone(), |spec| spec.hostname);
-    match os {
-        Some(os) if !os.is_empty() && !hostname.is_empty() => Ok(StepAction::ReloadDevice {
+    let default = rendered.as_ref().map(|(_, spec)| spec.os.clone());
+    let name = rendered.map_or_else(|| case.ordered.hostname.clone(), |(_, spec)| spec.hostname);
+    match asked.or(known).or(default) {
+        Some(os) if !os.is_empty() && !name.is_empty() => Ok(StepAction::ReloadDevice {
             os,
-            hostname,
+            hostname: usable(case, &name)?,
             tag: case.tag(),
         }),
         Some(_) | None => Err(Stop::Hold(
@@ -98,28 +97,16 @@ fn reload(case: &Case<'_>) -> Result<StepAction, Stop> {
     }
 }
 
-fn rendered(case: &Case<'_>) -> Option<DeviceSpec> {
-    let device = case.product()?.hivelocity.as_ref()?;
-    case.render(Some(device), |variables| device.render(variables))
-        .ok()
-}
-
-/// Whether the event's options say so, rather than a default of the template: they name the
-/// system, or without them another would come out.
-fn was_asked_for(case: &Case<'_>, os: &str) -> bool {
-    let ordered = &case.ordered;
-    let mut texts = ordered.options.values().chain(ordered.fields.values());
-    if texts.any(|text| text.trim() == os) {
-        return true;
-    }
-    let (options, fields) = (BTreeMap::new(), BTreeMap::new());
-    let bare = Case::new(
-        case.situation,
-        &OrderedService {
-            options,
-            fields,
-            ..ordered.clone()
-        },
-    );
-    rendered(&bare).is_some_and(|default| default.os != os)
+/// A name that a server can have, asked for before its disks are wiped.
+fn usable(case: &Case<'_>, name: &str) -> Result<String, Stop> {
+    mended(name).map_err(|wrong| {
+        Stop::Hold(
+            PauseReason::Event,
+            format!(
+                "service {} cannot be reloaded under the host name {name:?}, which {wrong}; send the action again \
+             with a full name such as srv1.example.com, and cancel this run",
+                case.id()
+            ),
+        )
+    })
 }

@@ -1,6 +1,7 @@
 //! One service event with the gaps in its words filled from what is known. Pure.
 
 use crate::catalogue::{AccountModel, HivelocityProduct, Product, Variables};
+use crate::domain::hostname::mended;
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 use crate::domain::{
     Customer, OrderedService, PauseReason, ServiceState, ServiceStatus, StepAction,
@@ -28,6 +29,10 @@ impl<'a> Case<'a> {
             situation.service.product_id.as_deref(),
         );
         fill(&mut ordered.hostname, situation.service.hostname.as_deref());
+        // One name everywhere: what is ordered, kept, reported and written on licences.
+        if let Ok(name) = mended(&ordered.hostname) {
+            ordered.hostname = name;
+        }
         let mut customer = situation.event.customer.clone().unwrap_or_default();
         fill(&mut customer.id, situation.customer_id);
         fill(&mut customer.email, situation.customer.email.as_deref());
@@ -199,6 +204,9 @@ impl<'a> Case<'a> {
             Some((_, is)) => patch.set("said_customer_id", is),
             None => patch.remove("said_customer_id"),
         };
+        if self.service().suspend_reason.is_some() {
+            patch.remove("suspend_reason");
+        }
         patch
     }
 

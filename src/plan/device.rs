@@ -1,6 +1,8 @@
 //! Hivelocity's part of a plan: building a device, darkening it, ending it. Pure.
 
-use crate::catalogue::{DeviceOnSuspend, DeviceOnTerminate, DeviceSpec, HivelocityProduct};
+use crate::catalogue::{
+    DeviceOnSuspend, DeviceOnTerminate, DeviceSpec, HivelocityProduct, RenderError,
+};
 use crate::domain::step::PowerAction;
 use crate::domain::{PauseReason, ServiceStatus, StepAction};
 
@@ -23,7 +25,26 @@ pub(super) fn create_client(
 /// What the catalogue makes of the order, or a person is asked.
 pub(super) fn spec(case: &Case<'_>, device: &HivelocityProduct) -> Result<DeviceSpec, Stop> {
     case.render(Some(device), |variables| device.render(variables))
-        .map_err(|error| Stop::Hold(PauseReason::Catalogue, format!("{error}; nothing was done")))
+        .map_err(|error| refused(&error))
+}
+
+fn refused(error: &RenderError) -> Stop {
+    // No catalogue can mend what the event says.
+    let why = match error {
+        RenderError::Hostname { .. } => PauseReason::Event,
+        RenderError::Text { .. }
+        | RenderError::Empty { .. }
+        | RenderError::Unfit { .. }
+        | RenderError::Cycle { .. } => PauseReason::Catalogue,
+    };
+    Stop::Hold(why, format!("{error}; nothing was done"))
+}
+
+/// The same in the event's words, for what orders nothing: a name that no server can have is no
+/// reason to hold it up.
+pub(super) fn asked(case: &Case<'_>, device: &HivelocityProduct) -> Result<DeviceSpec, Stop> {
+    case.render(Some(device), |variables| device.asked(variables))
+        .map_err(|error| refused(&error))
 }
 
 /// The steps that build the device.

@@ -19,9 +19,11 @@
 //! A [`Verdict::Hold`] stores nothing, so the run can be planned again once the cause is gone.
 
 mod action;
+mod aside;
 mod case;
 mod customer;
 mod device;
+mod effect;
 mod guard;
 mod held;
 mod licence;
@@ -54,6 +56,8 @@ use crate::domain::{
     StepAction,
 };
 
+pub use aside::{Aside, unread};
+pub use effect::{Effect, effect};
 pub use guard::{Guard, guard};
 pub use held::{held, spared};
 pub use looks::usual_build;
@@ -169,7 +173,7 @@ pub enum Verdict {
 ///
 /// A patch is an object of top-level keys of [`ServiceState`] or [`CustomerState`]; null
 /// removes a key. A plan without steps is carried out by storing its patches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What to do, one after the other.
     pub steps: Vec<StepAction>,
@@ -181,8 +185,10 @@ pub struct Plan {
     pub service_end: Value,
     /// The same for the customer.
     pub customer_end: Value,
-    /// What people should know of it.
+    /// What people should know although it holds nothing up, a sentence each.
     pub notes: Vec<String>,
+    /// What of that the event asked for and is left aside, for the metrics.
+    pub aside: Vec<Aside>,
 }
 
 impl Plan {
@@ -194,7 +200,7 @@ impl Plan {
             customer_now: Patch::default().done(),
             service_end: Patch::default().done(),
             customer_end: Patch::default().done(),
-            notes: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -243,15 +249,19 @@ fn of_service(situation: &Situation<'_>, ordered: &OrderedService) -> Planned {
         return Err(Stop::Superseded(newer.to_owned()));
     }
     let case = Case::new(situation, ordered);
+    aside::note_unread(&case, of_case(&case, kind))
+}
+
+fn of_case(case: &Case<'_>, kind: EventType) -> Planned {
     match kind {
-        EventType::OrderPaid => paid::plan(&case),
-        EventType::ServiceSuspended => suspend::suspended(&case),
-        EventType::ServiceUnsuspended => suspend::unsuspended(&case),
-        EventType::ServiceTerminated => terminate::plan(&case),
-        EventType::ServiceRenewed => action::renewed(&case),
-        EventType::ServicePackageChanged => package::plan(&case),
-        EventType::ServiceAction => action::plan(&case),
-        EventType::ServiceMoved => moved::plan(&case),
+        EventType::OrderPaid => paid::plan(case),
+        EventType::ServiceSuspended => suspend::suspended(case),
+        EventType::ServiceUnsuspended => suspend::unsuspended(case),
+        EventType::ServiceTerminated => terminate::plan(case),
+        EventType::ServiceRenewed => action::renewed(case),
+        EventType::ServicePackageChanged => package::plan(case),
+        EventType::ServiceAction => action::plan(case),
+        EventType::ServiceMoved => moved::plan(case),
         EventType::CustomerCreated
         | EventType::CustomerUpdated
         | EventType::CustomerClosed

@@ -5,7 +5,7 @@ use crate::domain::{Licence, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, device, licence, paid, suspend, user};
+use super::{Plan, Planned, Stop, aside, device, licence, paid, suspend, user};
 
 /// The plan of a package change.
 pub(super) fn plan(case: &Case<'_>) -> Planned {
@@ -15,7 +15,7 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         ServiceStatus::Building | ServiceStatus::Active | ServiceStatus::Suspended => {}
     }
     let product = new_product(case)?;
-    refuse_hardware(case, product)?;
+    let kept = refuse_hardware(case, product)?;
     let mut steps = Vec::new();
     let mut end = Patch::default();
     end.set_text("product_id", &case.ordered.product_id);
@@ -33,8 +33,11 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     if let Some(user) = user {
         now.set("one_h_user", user);
     }
+    let (aside, notes) = kept.into_iter().unzip();
     Ok(Plan {
         service_end: end.done(),
+        notes,
+        aside,
         ..Plan::of(steps, now)
     })
 }
@@ -49,8 +52,12 @@ fn new_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
     })
 }
 
-/// What is built stays as it is; a person is shown the difference.
-fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
+/// What is built stays as it is; a person is shown the difference. Returned is what the device
+/// keeps although it could be given to it by a reload, which nobody wants without being asked.
+fn refuse_hardware(
+    case: &Case<'_>,
+    product: &Product,
+) -> Result<Vec<(aside::Aside, String)>, Stop> {
     let was = case
         .service()
         .product_id
@@ -63,7 +70,7 @@ fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
         return if had_device {
             Err(differs(case, "the new package has no device"))
         } else {
-            Ok(())
+            Ok(Vec::new())
         };
     };
     if !had_device {
@@ -82,9 +89,11 @@ fn refuse_hardware(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
             ),
         ));
     }
-    let spec = device::spec(case, hivelocity)?;
-    device::difference(case, old, &spec)
-        .map_or(Ok(()), |difference| Err(differs(case, &difference)))
+    let spec = device::asked(case, hivelocity)?;
+    match device::difference(case, old, &spec) {
+        Some(difference) => Err(differs(case, &difference)),
+        None => Ok(aside::kept(case, hivelocity, &spec, "a package change")),
+    }
 }
 
 fn differs(case: &Case<'_>, difference: &str) -> Stop {

@@ -5,7 +5,7 @@ use crate::domain::{OrderKey, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, device, licence, suspend, user};
+use super::{Plan, Planned, Stop, aside, device, licence, suspend, suspension, user};
 
 /// The plan of a paid order.
 ///
@@ -19,9 +19,13 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     let product = ordered_product(case)?;
     refuse(case, product)?;
     let mut steps = Vec::new();
+    let mut kept = Vec::new();
+    let mut hostname = case.ordered.hostname.clone();
     if let Some(hivelocity) = &product.hivelocity {
         let spec = device::spec(case, hivelocity)?;
         refuse_other_hardware(case, product, &spec)?;
+        kept = aside::kept(case, hivelocity, &spec, "another order");
+        hostname.clone_from(&spec.hostname);
         device::build(case, spec, &mut steps);
         if comes_back(case) {
             device::lighten(case, hivelocity.on_suspend, &mut steps);
@@ -43,8 +47,9 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         portal(case, user.as_deref(), &spec, &mut steps);
     }
     close_again(case, user.as_deref(), &mut steps);
-    case.report(&mut steps, ServiceStatus::Active);
-    Ok(patches(case, steps, user.as_deref()))
+    let mut plan = patches(case, steps, user.as_deref(), &hostname);
+    (plan.aside, plan.notes) = kept.into_iter().unzip();
+    Ok(plan)
 }
 
 /// The order's own product: what was paid for, not what the service may have become since.
@@ -268,7 +273,7 @@ fn close_again(case: &Case<'_>, user: Option<&str>, steps: &mut Vec<StepAction>)
     }
 }
 
-fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan {
+fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>, hostname: &str) -> Plan {
     let newest = case.is_newest();
     let mut now = Patch::default();
     if newest {
@@ -278,10 +283,15 @@ fn patches(case: &Case<'_>, steps: Vec<StepAction>, user: Option<&str>) -> Plan 
     }
     now.set("ordered", case.situation.order)
         .set_text("customer_id", &case.customer.id)
-        .set_text("product_id", &case.ordered.product_id)
-        .set_text("hostname", &case.ordered.hostname);
+        .set_text("product_id", &case.ordered.product_id);
+    if !aside::is_up(case) {
+        now.set_text("hostname", hostname);
+    }
     if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() {
         now.set("unbuilt", true);
+    }
+    if comes_back(case) {
+        now.set("suspension", suspension::record(case));
     }
     if let Some(user) = user {
         now.set("one_h_user", user);

@@ -19,7 +19,9 @@ pub fn superseded(kind: EventType, order: &OrderKey, service: &ServiceState) -> 
             ended_after(order, service).or_else(|| renewed_after(order, service))
         }
         EventType::ServiceAction => dark_after(order, service),
-        EventType::ServiceMoved => moved_after(order, service),
+        EventType::ServiceMoved => {
+            ended_after(order, service).or_else(|| moved_after(order, service))
+        }
         EventType::CustomerCreated
         | EventType::CustomerUpdated
         | EventType::CustomerClosed

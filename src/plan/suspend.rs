@@ -29,6 +29,10 @@ pub(super) fn suspended(case: &Case<'_>) -> Planned {
     }
     notes.extend(case.moved_note());
     let mut now = case.settled(ServiceStatus::Suspended);
+    if let Some(reason) = case.situation.event.reason.as_deref() {
+        now.set_text("suspend_reason", reason);
+        notes.push(format!("suspended for: {reason}"));
+    }
     now.set("suspension", suspension::record(case));
     if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() {
         now.set("unbuilt", true);
@@ -73,13 +77,16 @@ pub(super) fn unsuspended(case: &Case<'_>) -> Planned {
     }
     let mut customer_now = Patch::default();
     case.reopen(&mut customer_now);
+    let mut now = case.settled(back(case));
+    // Should this stop half-way, what is still dark is known.
+    now.set("suspension", suspension::record(case));
     let mut end = Patch::default();
     end.remove("licenses_suspended").remove("suspension");
     Ok(Plan {
         customer_now: customer_now.done(),
         service_end: end.done(),
         notes: case.moved_note().into_iter().collect(),
-        ..Plan::of(steps, case.settled(back(case)))
+        ..Plan::of(steps, now)
     })
 }
 

@@ -197,7 +197,10 @@ fn hostname(fields: &Fields) -> Result<String, Refusal> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if name.len() <= 253 && name.contains('.') && name.split('.').all(label) {
+    // An address is digits and dots, too.
+    let number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let domain = name.rsplit_once('.').is_some_and(|(_, last)| !number(last));
+    if name.len() <= 253 && domain && name.split('.').all(label) {
         Ok(name)
     } else {
         Err(Refusal::malformed(

@@ -99,11 +99,21 @@ async fn refusals_come_in_every_shape_that_the_supplier_uses() {
     let caller = caller(quick()).await;
     let mut order = server("TPA1");
     order["hostname"] = json!("srv1");
-    let (status, body) = caller.post("/bare-metal-devices/", order).await;
+    let (status, body) = caller.post("/bare-metal-devices/", order.clone()).await;
     assert!(
         status == 400 && body["schema_errors"]["hostname"][0].is_string(),
         "{body}"
     );
+    for bad in [
+        "192.0.2.5",
+        "srv_1.example.com",
+        "srv1.example.com.",
+        "bücher.example",
+    ] {
+        order["hostname"] = json!(bad);
+        let (status, _) = caller.post("/bare-metal-devices/", order.clone()).await;
+        assert_eq!(status, 400, "{bad}");
+    }
     let mut shapes = [0; 4];
     for _ in 0..8 {
         let (_, body) = caller.get("/device/50999").await;

@@ -34,6 +34,12 @@ struct ReasonNow {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Aside {
+    source: String,
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Upstream {
     upstream: &'static str,
 }
@@ -113,6 +119,7 @@ fn register_execution(web: &Web, registry: &mut Registry) {
     }
     let help = "Runs paused for a person since the start, by reason";
     registry.register("runs_paused", help, paused);
+    register_aside(web, registry);
     let open = Family::<Upstream, Gauge>::default();
     for (upstream, away) in web.engine.upstreams.standing(web.clock.now()) {
         open.get_or_create(&Upstream { upstream })
@@ -121,6 +128,23 @@ fn register_execution(web: &Web, registry: &mut Registry) {
     let help =
         "1 while nothing is begun at a supplier, because it does not answer or asked for patience";
     registry.register("supplier_open", help, open);
+}
+
+/// What events asked for and runs left aside.
+fn register_aside(web: &Web, registry: &mut Registry) {
+    let (unread, kept) = (
+        Family::<Aside, Counter>::default(),
+        Family::<Aside, Counter>::default(),
+    );
+    for (source, aside, count) in web.engine.noted.counts() {
+        let family = if aside.is_unread() { &unread } else { &kept };
+        let what = aside.name();
+        family.get_or_create(&Aside { source, what }).inc_by(count);
+    }
+    let help = "Options and fields of carried out events since the start that no template reads";
+    registry.register("unread_options", help, unread);
+    let help = "Differences since the start between what an event asked for and what a running device keeps";
+    registry.register("differences_kept", help, kept);
 }
 
 /// How much of their hour's requests the suppliers were sent. Where the store does not say, there

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::catalogue::{LicenceOnSuspend, SubUserPer};
-use crate::domain::{CustomerState, EventType, PauseReason, ServiceStatus};
+use crate::domain::{CustomerState, EventType, PauseReason, ServiceStatus, Suspension};
 
 use super::super::Verdict;
 use super::fixtures::{BOTH, DEVICE, LICENCE, Shape, World, at, hive, state};
@@ -14,18 +14,61 @@ use EventType::{
 use ServiceStatus::{Active, Building, Suspended, Unknown};
 
 #[test]
-fn suspending_what_was_never_ordered_waits_for_a_person() {
-    for kind in [
-        ServiceSuspended,
-        ServiceUnsuspended,
-        ServiceAction,
-        ServicePackageChanged,
-    ] {
-        assert!(
-            held(&World::new(kind, Unknown, BOTH)).contains("never ordered through Billhook"),
-            "{kind}"
-        );
+fn what_was_never_ordered_is_neither_switched_nor_changed_and_nobody_is_asked() {
+    for kind in [ServiceAction, ServicePackageChanged] {
+        let verdict = World::new(kind, Unknown, BOTH).verdict();
+        let Verdict::Refused(reason) = verdict else {
+            panic!("{kind}: {verdict:?}")
+        };
+        assert!(reason.contains("never ordered through Billhook"), "{kind}");
     }
+}
+
+#[test]
+fn a_suspension_that_came_before_its_order_is_applied_at_the_end_of_the_order() {
+    let mut world = World::new(ServiceSuspended, Unknown, BOTH);
+    let plan = world.plan();
+    assert_eq!(plan.steps, []);
+    world.store(&plan, true);
+    world.event.kind = EventType::OrderPaid;
+    world.order = at(5);
+    let order = world.plan();
+    world.store(&order, false);
+    assert_eq!(world.service.status, Suspended);
+    world.service.ip = Some("203.0.113.7".into());
+    world.service.one_h_user_made = world.service.one_h_user.clone();
+    let end = crate::plan::at_end(
+        EventType::OrderPaid,
+        &at(5),
+        &world.service,
+        order.service_end,
+    );
+    let dark: Vec<_> = world.with(crate::plan::darken_what_was_built);
+    let dark: Vec<String> = dark.iter().map(super::fixtures::short).collect();
+    assert_eq!(dark, ["power:shutdown", "suspend_user:unless_shared"]);
+    world.service = super::fixtures::patched(&world.service, &end);
+    assert_eq!(
+        (world.service.status, world.service.is_unbuilt()),
+        (Suspended, false)
+    );
+}
+
+#[test]
+fn what_a_suspension_did_is_undone_whatever_the_catalogue_says_by_then() {
+    let mut world = World::new(ServiceUnsuspended, Suspended, BOTH);
+    world.service.suspension = Some(Suspension {
+        null_routed: true,
+        ..Suspension::default()
+    });
+    assert_eq!(world.steps(), ["remove_null_route"]);
+    world.service.suspension = Some(Suspension {
+        powered_off: true,
+        user: world.service.one_h_user.clone(),
+        ..Suspension::default()
+    });
+    assert_eq!(world.steps(), ["power:boot", "unsuspend_user"]);
+    world.service.suspension = Some(Suspension::default());
+    assert_eq!(world.steps(), Vec::<String>::new());
 }
 
 #[test]
@@ -59,21 +102,15 @@ fn a_sub_user_that_cannot_exist_does_not_keep_the_device_up() {
 #[test]
 fn a_sub_user_that_was_planned_and_never_made_is_not_suspended() {
     let mut world = World::new(ServiceSuspended, Building, LICENCE);
-    assert_eq!(world.steps(), ["report:suspended"]);
+    assert_eq!(world.steps(), Vec::<String>::new());
     assert_eq!(world.plan().service_now["one_h_user"], json!(null));
     world.service.one_h_user_made = Some("bhsomebodyelse".to_owned());
-    assert_eq!(world.steps(), ["report:suspended"]);
+    assert_eq!(world.steps(), Vec::<String>::new());
     let mut made = World::new(ServiceSuspended, Building, LICENCE);
     made.service.one_h_user_made = made.service.one_h_user.clone();
-    assert_eq!(
-        made.steps(),
-        ["suspend_user:unless_shared", "report:suspended"]
-    );
+    assert_eq!(made.steps(), ["suspend_user:unless_shared"]);
     world.service.licenses.push(hive());
-    assert_eq!(
-        world.steps(),
-        ["suspend_user:unless_shared", "report:suspended"]
-    );
+    assert_eq!(world.steps(), ["suspend_user:unless_shared"]);
 }
 
 #[test]
@@ -86,23 +123,19 @@ fn licences_taken_by_a_suspension_come_back_whatever_the_catalogue_says_by_then(
     world.service = state(Suspended, taken);
     assert_eq!(
         world.steps(),
-        [
-            "unsuspend_user",
-            "add_license:Hive@203.0.113.7",
-            "report:active"
-        ]
+        ["unsuspend_user", "add_license:Hive@203.0.113.7"]
     );
     assert_eq!(
         world.plan().service_end,
-        json!({"licenses_suspended": null})
+        json!({"licenses_suspended": null, "suspension": null})
     );
 }
 
 #[test]
 fn what_went_dark_in_the_way_of_another_package_comes_back_from_every_darkness() {
     let mut world = World::new(ServiceUnsuspended, Suspended, DEVICE);
-    assert_eq!(world.steps(), ["power:boot", "report:active"]);
-    let all = ["remove_null_route", "power:boot", "report:active"];
+    assert_eq!(world.steps(), ["power:boot"]);
+    let all = ["remove_null_route", "power:boot"];
     world.service.package_settled = Some(at(5));
     assert_eq!(world.steps(), all);
     world.service.package_settled = None;
@@ -122,7 +155,7 @@ fn an_old_unsuspension_does_not_open_what_a_closing_shut() {
         settled: Some(at(20)),
         ..CustomerState::default()
     };
-    assert_eq!(world.steps(), ["report:active"]);
+    assert_eq!(world.steps(), Vec::<String>::new());
 }
 
 #[test]

@@ -239,6 +239,7 @@ impl World {
                 services: vec![service],
                 action: (kind == EventType::ServiceAction).then_some(Action::Reboot),
                 keeps_device: false,
+                reason: None,
             },
             order: at(10),
             service: state(status, shape),

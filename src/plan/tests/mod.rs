@@ -1,5 +1,6 @@
 //! The planner's tests: stories by kind of event, the life-cycle table, guards, settling.
 
+mod aside;
 mod change;
 mod customer;
 mod dark;

@@ -278,9 +278,17 @@ fn ordered(
     set("device_id", json!(device.id));
     set("device_order_id", json!(device.order_id));
     set("device_product_id", json!(product_id));
-    set("device_location", json!(location));
-    set("device_os", json!(os));
-    set("hostname", json!(hostname));
+    // Another order of a device that is up changes nothing of it.
+    let up = device.id.is_some() && state.device_id == device.id && state.ip.is_some();
+    if !up || state.device_location.is_none() {
+        set("device_location", json!(location));
+    }
+    if !up || state.device_os.is_none() {
+        set("device_os", json!(os));
+    }
+    if !up || state.hostname.is_none() {
+        set("hostname", json!(hostname));
+    }
     set("hivelocity_client_id", json!(acting.client()));
     if state.device_ordered_at.is_none() || device.order_id != state.device_order_id {
         let sent_at = state.pending_order.as_ref().and_then(|order| order.sent_at);

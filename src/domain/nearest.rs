@@ -1,8 +1,17 @@
 //! The known word that is nearest to a mistyped one. Pure.
 
+/// The same, where it is near enough to be taken for what was meant.
+pub fn meant<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let near = nearest(word, known)?;
+    let (from, to) = (word.to_lowercase(), near.to_lowercase());
+    let begins = from.len().min(to.len()) > 2 && (from.starts_with(&to) || to.starts_with(&from));
+    let longer = from.chars().count().max(to.chars().count());
+    (begins || distance(&from, &to) * 3 <= longer).then_some(near)
+}
+
 /// The one of `known` that takes the fewest changes to become, one that only lacks its end
 /// first; none when there are none.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let is_beginning = |candidate: &str| word.len() > 2 && candidate.starts_with(word);
     known
         .into_iter()
@@ -53,6 +62,24 @@ mod tests {
         assert_eq!(nearest("LISTN", known), Some("listen"));
         assert_eq!(nearest("bodylimit", known), Some("body_limit"));
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn only_what_is_near_is_taken_for_what_was_meant() {
+        let known = ["location", "operating system", "license ip"];
+        for (word, near) in [
+            ("operating systems", Some("operating system")),
+            ("Operatingsystem", Some("operating system")),
+            ("operating", Some("operating system")),
+            ("locaton", Some("location")),
+            ("licence ip", Some("license ip")),
+            ("control panel", None),
+            ("os", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(word, known), near, "{word}");
+        }
+        assert_eq!(meant("location", []), None);
     }
 
     #[test]
