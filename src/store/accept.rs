@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 
 use super::claims::release;
 use super::counts::Counts;
+use super::early;
 use super::intervene::unclear_until;
 use super::lanes::{self, Because};
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
@@ -24,17 +25,21 @@ pub(super) async fn accept(
         Link::Sqlite(_) | Link::Aside(_) => keep_at_once(link, deliveries, counts).await?,
         Link::Postgres(_) => keep(link, deliveries, clashed, counts).await?,
     };
-    let Some(stored) = kept else {
-        for new in deliveries {
-            counts.came(new.verdict, 1);
-        }
-        return Ok(vec![Receipt::Stored; deliveries.len()]);
+    let is_new = |new: &&NewDelivery| {
+        let stored = kept.stored.as_ref();
+        stored.is_none_or(|stored| stored.contains(&new.id.0))
     };
+    early::keep(link, deliveries.iter().filter(is_new)).await?;
     let mut receipts = Vec::with_capacity(deliveries.len());
     for new in deliveries {
-        receipts.push(if stored.contains(&new.id.0) {
+        receipts.push(if is_new(&new) {
             counts.came(new.verdict, 1);
-            Receipt::Stored
+            let behind = |run: &NewRun| kept.crowded.contains(&run.lane);
+            if new.runs.iter().any(behind) {
+                Receipt::StoredBehind
+            } else {
+                Receipt::Stored
+            }
         } else {
             repeated(link, new, counts).await?
         });
@@ -42,8 +47,13 @@ pub(super) async fn accept(
     Ok(receipts)
 }
 
-/// Which deliveries were stored; none: all of them.
-type Kept = Option<HashSet<i64>>;
+/// What became of deliveries.
+struct Kept {
+    /// Which were stored; none: all of them.
+    stored: Option<HashSet<i64>>,
+    /// The lanes in which another run is unfinished.
+    crowded: HashSet<String>,
+}
 
 /// Nobody else writes: everything goes in at once, each run as if its lane were idle. Lanes that
 /// were not are put in order before the transaction ends.
@@ -69,10 +79,13 @@ async fn keep_at_once(
     let crowded = crowded.iter().map(|row| row.text("lane"));
     let crowded = crowded.collect::<Result<Vec<_>, _>>()?;
     settle_lanes(link, &crowded, &made).await?;
-    if kept == deliveries.len() as u64 {
-        return Ok(None);
-    }
-    stored_among(link, deliveries).await.map(Some)
+    let stored = if kept == deliveries.len() as u64 {
+        None
+    } else {
+        Some(stored_among(link, deliveries).await?)
+    };
+    let crowded = crowded.into_iter().collect();
+    Ok(Kept { stored, crowded })
 }
 
 /// Others write, too: a run is due at once only where they cannot have made one in its lane.
@@ -105,8 +118,8 @@ async fn keep(
         .filter(is_stored)
         .flat_map(runs_of)
         .collect();
-    make(link, &made, counts).await?;
-    Ok(stored)
+    let crowded = make(link, &made, counts).await?;
+    Ok(Kept { stored, crowded })
 }
 
 pub(super) fn runs_of(new: &NewDelivery) -> impl Iterator<Item = Made<'_>> {
@@ -220,6 +233,7 @@ async fn repeated(
     let mut again = NewDelivery {
         dedupe: None,
         runs: Vec::new(),
+        early: Vec::new(),
         ..new.clone()
     };
     let receipt = if first.blob("body")? == new.body {
@@ -359,7 +373,12 @@ static CROWDED: Bulk = Bulk::new(
             WHERE o.lane = r.lane AND o.blocks = 1 AND o.id <> r.id)",
 );
 
-async fn make(link: &mut Link<'_>, made: &[Made<'_>], counts: &mut Counts) -> Result<(), SqlError> {
+/// Makes the runs; answers the lanes in which they are not alone.
+pub(super) async fn make(
+    link: &mut Link<'_>,
+    made: &[Made<'_>],
+    counts: &mut Counts,
+) -> Result<HashSet<String>, SqlError> {
     counts.made(i64::try_from(made.len()).unwrap_or(0));
     let mut shared: HashMap<&str, usize> = HashMap::with_capacity(made.len());
     for new in made {
@@ -378,7 +397,8 @@ async fn make(link: &mut Link<'_>, made: &[Made<'_>], counts: &mut Counts) -> Re
     insert_runs(link, &idle, true).await?;
     insert_runs(link, &late, false).await?;
     let lanes: Vec<String> = late.iter().map(|new| new.run.lane.clone()).collect();
-    settle_lanes(link, &lanes, made).await
+    settle_lanes(link, &lanes, made).await?;
+    Ok(lanes.into_iter().collect())
 }
 
 async fn insert_runs(link: &mut Link<'_>, made: &[&Made<'_>], due: bool) -> Result<(), SqlError> {

@@ -29,7 +29,8 @@ pub(super) fn among(deliveries: &[NewDelivery]) -> Vec<&NewDelivery> {
         lanes.all(|lane| touched.get(lane) == Some(&1))
     };
     let plain = |new: &&NewDelivery| {
-        !new.runs.is_empty() && new.verdict == DeliveryVerdict::Accepted && new.cause.is_none()
+        let accepted = new.verdict == DeliveryVerdict::Accepted && new.cause.is_none();
+        accepted && !new.runs.is_empty() && new.early.is_empty()
     };
     let mut clear: Vec<_> = deliveries.iter().filter(plain).filter(only).collect();
     // As below: two processes may get the same deliveries in different orders.

@@ -305,6 +305,26 @@ impl Store {
         handed!(self.run_status(id).await)
     }
 
+    /// Whether something came before the order of this service.
+    pub async fn has_early(&self, source: &str, service_id: &str) -> Result<bool, StoreError> {
+        handed!(self.has_early(source, service_id).await)
+    }
+
+    /// Services of which something came early and that are known by now.
+    pub async fn early_known(&self) -> Result<Vec<(String, String)>, StoreError> {
+        handed!(self.early_known().await)
+    }
+
+    /// Makes runs of what came before the order of a service; answers how many.
+    pub async fn take_early(
+        &self,
+        source: String,
+        service_id: String,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        handed!(self.take_early(source, service_id, now).await)
+    }
+
     /// The unfinished runs of a lane.
     pub async fn members(&self, lane: &str) -> Result<Vec<Member>, StoreError> {
         handed!(self.members(lane).await)

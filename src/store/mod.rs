@@ -13,6 +13,7 @@ mod claim;
 mod claims;
 mod clear;
 mod counts;
+mod early;
 mod facade;
 mod filters;
 mod intervene;
@@ -298,6 +299,22 @@ impl Database {
         self.ask(|answer| Write::AlertTold {
             alert,
             again,
+            answer,
+        })
+        .await
+    }
+
+    /// Makes runs of what came before the order of a service; answers how many.
+    pub async fn take_early(
+        &self,
+        source: String,
+        service_id: String,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.ask(|answer| Write::TakeEarly {
+            source,
+            service_id,
+            now,
             answer,
         })
         .await

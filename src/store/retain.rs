@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use super::accept::read_run_ids;
 use super::bulk::id;
 use super::counts::Counts;
+use super::early;
 use super::rows::DeliveryVerdict;
 use super::sql::{Bulk, Link, SqlError, statement};
 
@@ -66,6 +67,7 @@ pub(super) async fn retain(
         table.execute(link, &gone_runs, id).await?;
     }
     DELIVERIES.execute(link, &gone, id).await?;
+    early::drop_of(link, &gone).await?;
     Ok(Retained {
         after,
         gone: gone.len(),

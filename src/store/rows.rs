@@ -94,6 +94,8 @@ pub struct NewDelivery {
     pub body: Vec<u8>,
     /// The runs it makes.
     pub runs: Vec<NewRun>,
+    /// The runs it makes once the orders of their services are there.
+    pub early: Vec<NewRun>,
 }
 
 /// What the store made of a delivery.
@@ -101,6 +103,8 @@ pub struct NewDelivery {
 pub enum Receipt {
     /// It is on disk.
     Stored,
+    /// So it is, and another run of the lane of one of its runs is unfinished.
+    StoredBehind,
     /// The same delivery was there already.
     Duplicate {
         /// The first one.

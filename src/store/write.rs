@@ -16,7 +16,7 @@ use super::rows::{
 };
 use super::sql::{Link, SqlError};
 use super::writer::Signals;
-use super::{StoreError, accept, advance, alerts, budgets, claim, intervene};
+use super::{StoreError, accept, advance, alerts, budgets, claim, early, intervene};
 
 /// Who waits for it.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -42,6 +42,12 @@ pub(super) enum Write {
         runs: Vec<NewRun>,
         now: Timestamp,
         answer: Answer<()>,
+    },
+    TakeEarly {
+        source: String,
+        service_id: String,
+        now: Timestamp,
+        answer: Answer<usize>,
     },
     Intervene {
         run: RunId,
@@ -85,6 +91,7 @@ pub(super) enum Other {
     Intervened(Intervened),
     Recovered(u64),
     Retained(Retained),
+    Taken(usize),
     Alerts(Vec<Alert>),
     Told,
     Counted(Counted),
@@ -130,6 +137,12 @@ impl Write {
                 accept::replay(link, *delivery, source, runs, *now, counts).await?;
                 Other::Replayed
             }
+            Self::TakeEarly {
+                source,
+                service_id,
+                now,
+                ..
+            } => Other::Taken(early::take(link, source, service_id, *now, counts).await?),
             Self::Intervene { run, what, now, .. } => {
                 Other::Intervened(intervene::intervene(link, *run, *what, *now, counts).await?)
             }
@@ -169,6 +182,9 @@ impl Write {
                 let _ = answer.send(Ok(intervened));
                 signals.outcomes.settled(run);
             }
+            (Self::TakeEarly { answer, .. }, Other::Taken(count)) => {
+                let _ = answer.send(Ok(count));
+            }
             (Self::Retain { answer, .. }, Other::Retained(retained)) => {
                 let _ = answer.send(Ok(retained));
             }
@@ -198,6 +214,7 @@ impl Write {
             Self::Extend { answer, .. } => drop(answer.send(Err(error))),
             Self::Intervene { answer, .. } => drop(answer.send(Err(error))),
             Self::Retain { answer, .. } => drop(answer.send(Err(error))),
+            Self::TakeEarly { answer, .. } => drop(answer.send(Err(error))),
             Self::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
             Self::Replay { answer, .. } | Self::AlertTold { answer, .. } => {
                 drop(answer.send(Err(error)));

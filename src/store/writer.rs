@@ -85,6 +85,7 @@ impl Batch {
             | Write::Replay { .. }
             | Write::Intervene { .. }
             | Write::Retain { .. }
+            | Write::TakeEarly { .. }
             | Write::TakeAlerts { .. }
             | Write::AlertTold { .. }
             | Write::Recover { .. }

@@ -21,9 +21,15 @@ impl Rows {
         }
         let (id, source, now) = (new.id, new.source.to_string(), new.received_at);
         let runs = new.runs.clone();
+        self.keep_early(&new);
         self.keep(new, None);
+        let lanes: BTreeSet<String> = runs.iter().map(|run| run.lane.clone()).collect();
         self.add_runs(runs, id, &source, now);
-        Receipt::Stored
+        if lanes.iter().any(|lane| self.lane(lane).len() > 1) {
+            Receipt::StoredBehind
+        } else {
+            Receipt::Stored
+        }
     }
 
     fn keep(&mut self, new: NewDelivery, duplicate_of: Option<DeliveryId>) {
@@ -36,7 +42,7 @@ impl Rows {
         let first = self.deliveries.get(&of.0).map(|row| &row.new);
         let same = first.is_some_and(|first| first.body == new.body);
         let runs = first.map(|first| first.runs.iter().map(|run| run.id).collect());
-        (new.dedupe, new.runs) = (None, Vec::new());
+        (new.dedupe, new.runs, new.early) = (None, Vec::new(), Vec::new());
         let (verdict, cause, receipt) = if same {
             let runs = runs.unwrap_or_default();
             let receipt = Receipt::Duplicate { of, runs };
@@ -90,7 +96,13 @@ impl Rows {
         }
     }
 
-    fn add_runs(&mut self, runs: Vec<NewRun>, delivery: DeliveryId, source: &str, now: Timestamp) {
+    pub(super) fn add_runs(
+        &mut self,
+        runs: Vec<NewRun>,
+        delivery: DeliveryId,
+        source: &str,
+        now: Timestamp,
+    ) {
         let lanes: BTreeSet<String> = runs.iter().map(|run| run.lane.clone()).collect();
         for run in runs {
             self.touched.insert(run.id);

@@ -5,6 +5,7 @@
 mod accept;
 mod advance;
 mod claim;
+mod early;
 mod intervene;
 mod lanes;
 mod read;

@@ -28,6 +28,8 @@ pub struct Rows {
     pub(super) attempts: BTreeMap<(RunId, u32, u32), AttemptRow>,
     pub(super) services: BTreeMap<Named, ServiceRow>,
     pub(super) customers: BTreeMap<Named, CustomerRow>,
+    /// What came before the order of its service: source, service, what it asks.
+    pub(super) early: BTreeMap<(String, String, &'static str), NewRun>,
     /// Whose Hivelocity's orders are.
     pub(super) orders: BTreeMap<i64, Named>,
     /// How long a product's devices took, oldest first.

@@ -15,6 +15,7 @@ CREATE TABLE early (
     question    TEXT NOT NULL,
     occurred_at BIGINT NOT NULL,
     delivery_id BIGINT NOT NULL,
+    run_id      BIGINT NOT NULL,
     type        TEXT NOT NULL,
     customer_id TEXT,
     PRIMARY KEY (source, service_id, question)

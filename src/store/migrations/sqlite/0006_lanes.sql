@@ -11,6 +11,7 @@ CREATE TABLE early (
     question    TEXT NOT NULL,
     occurred_at INTEGER NOT NULL,
     delivery_id INTEGER NOT NULL,
+    run_id      INTEGER NOT NULL,
     type        TEXT NOT NULL,
     customer_id TEXT,
     PRIMARY KEY (source, service_id, question)
