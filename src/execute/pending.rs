@@ -143,6 +143,7 @@ impl Pending {
             service_id: run.service_id.clone(),
             customer_id: run.customer_id.clone(),
             status: stand.status,
+            replay: run.replay && !run.at_end.dry_run,
             planned: run.planned,
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,

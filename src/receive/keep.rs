@@ -54,10 +54,12 @@ impl Receiver {
                 None => Reception::Accepted {
                     delivery: id,
                     runs: run_ids,
+                    unmatched: Vec::new(),
                 },
                 Some(reason) => Reception::Ignored {
                     delivery: id,
                     reason,
+                    unmatched: Vec::new(),
                 },
             }),
             Receipt::Duplicate { of, runs } => Ok(Reception::Duplicate { of, runs }),

@@ -5,6 +5,7 @@
 
 mod keep;
 mod refused;
+mod unmatched;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreEr
 use crate::verify::{self, Keys, Verified};
 
 pub use refused::Refused;
+pub use unmatched::{Unmatched, UnmatchedOrder, UnmatchedOrders};
 
 /// One configured sender.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub enum Reception {
         delivery: DeliveryId,
         /// Its runs.
         runs: Vec<RunId>,
+        /// What was paid and is not built.
+        unmatched: Vec<Unmatched>,
     },
     /// The same delivery again.
     Duplicate {
@@ -81,6 +85,8 @@ pub enum Reception {
         delivery: DeliveryId,
         /// Why.
         reason: String,
+        /// What was paid and is not built.
+        unmatched: Vec<Unmatched>,
     },
 }
 
@@ -94,6 +100,8 @@ pub struct Receiver {
     clock: Arc<dyn Clock>,
     /// How many requests that did not verify are kept.
     strangers: DefaultDirectRateLimiter,
+    /// Paid orders that nothing in the catalogue matches.
+    unmatched: unmatched::Tally,
 }
 
 /// Of requests that did not verify this many are kept at once …
@@ -118,6 +126,7 @@ impl Receiver {
             ids,
             clock,
             strangers: RateLimiter::direct(quota),
+            unmatched: unmatched::Tally::default(),
         }
     }
 
@@ -150,9 +159,11 @@ impl Receiver {
                 event,
                 runs,
                 reason,
+                unmatched,
             }) => {
-                self.keep(source, incoming, &verified, event, runs, reason, now)
-                    .await
+                let kept = self.keep(source, incoming, &verified, event, runs, reason, now);
+                let reception = kept.await?;
+                Ok(self.say_unmatched(source, reception, unmatched, now))
             }
             Err(refused) => {
                 self.reject(source, incoming, Some(&verified), &refused, now)
@@ -183,6 +194,7 @@ impl Receiver {
                     event: None,
                     runs: Vec::new(),
                     reason: Some(format!("event type {kind:?} is not one Billhook acts on")),
+                    unmatched: Vec::new(),
                 });
             }
             Err(normalise::NotAnEvent::NotJson(what)) => return Err(Refused::NotJson(what)),
@@ -196,10 +208,51 @@ impl Receiver {
         let concerned = self.concerned(&source.name, &event).await?;
         let reason = concerned.is_empty().then(|| nothing_to_do(&event));
         Ok(Understood {
+            unmatched: unmatched::unmatched(&self.catalogue, &source.name, &event),
             event: Some(event),
             runs: concerned,
             reason,
         })
+    }
+
+    /// Adds to the answer what was paid and is not built, and counts it; a duplicate was told
+    /// the first time.
+    fn say_unmatched(
+        &self,
+        source: &Source,
+        mut reception: Reception,
+        unbuilt: Vec<Unmatched>,
+        now: Timestamp,
+    ) -> Reception {
+        let (delivery, told, whole) = match &mut reception {
+            Reception::Accepted {
+                delivery,
+                unmatched,
+                ..
+            } => (*delivery, unmatched, false),
+            Reception::Ignored {
+                delivery,
+                unmatched,
+                ..
+            } => (*delivery, unmatched, true),
+            Reception::Duplicate { .. } => return reception,
+        };
+        if !unbuilt.is_empty() {
+            told.clone_from(&unbuilt);
+            let order = UnmatchedOrder {
+                delivery_id: delivery,
+                source: source.name.to_string(),
+                received_at: now,
+                services: unbuilt,
+            };
+            self.unmatched.note(order, whole);
+        }
+        reception
+    }
+
+    /// The paid orders since the start that nothing in the catalogue matches.
+    pub fn unmatched_orders(&self) -> UnmatchedOrders {
+        self.unmatched.all()
     }
 
     /// The services (or `None` for the customer's lane) that the event makes runs for.
@@ -293,6 +346,7 @@ struct Understood {
     event: Option<Event>,
     runs: Vec<Option<usize>>,
     reason: Option<String>,
+    unmatched: Vec<Unmatched>,
 }
 
 fn lane(source: &str, service: &OrderedService) -> Lane {

@@ -222,6 +222,8 @@ pub struct Advance {
     pub customer_id: Option<String>,
     /// Where the run stands now.
     pub status: RunStatus,
+    /// Whether it repeats an earlier run, for real.
+    pub replay: bool,
     /// Whether its plan is stored (now or before).
     pub planned: bool,
     /// When a worker takes it next; while running, when the lease ends.

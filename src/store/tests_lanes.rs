@@ -182,8 +182,14 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend)
     end(&scene, &run, RunStatus::Succeeded).await;
     assert_eq!(
         (scene.status(paused.id).await.as_str(), scene.due().await),
-        ("paused", vec![behind])
+        ("superseded", vec![behind]),
+        "it needs nobody any more"
     );
+    let counts = scene.store.counts().await.unwrap();
+    let paused_now = counts
+        .iter()
+        .find(|(table, name, _)| table == "runs" && name == "paused");
+    assert_eq!(paused_now, None, "{counts:?}");
     let retry = scene
         .store
         .intervene(paused.id, Intervention::Retry, scene.now)
@@ -191,7 +197,7 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend)
         .unwrap();
     assert_eq!(
         retry,
-        Intervened::NotNow(RunStatus::Paused),
+        Intervened::NotNow(RunStatus::Superseded),
         "two runs of one lane must not go on"
     );
 }

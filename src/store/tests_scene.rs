@@ -236,6 +236,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         service_id: run.service_id.clone(),
         customer_id: run.customer_id.clone(),
         status,
+        replay: run.replay,
         planned: true,
         due_at: None,
         waiting_for: None,

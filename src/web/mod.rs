@@ -114,6 +114,7 @@ pub fn serve(
 /// Every route there is.
 fn routes(app: &mut web::ServiceConfig) {
     app.route("/webhooks/{source}", web::post().to(webhooks::receive))
+        .route("/webhooks/{source}/", web::post().to(webhooks::receive))
         .route("/healthz", web::get().to(health::live))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(metrics::show))

@@ -7,7 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::domain::id::{DeliveryId, RunId};
-use crate::receive::{Incoming, Reception, Refused, Source};
+use crate::domain::run::RunStatus;
+use crate::receive::{Incoming, Reception, Refused, Source, Unmatched};
 
 use super::body::{self, NoBody};
 use super::{Problem, Web};
@@ -106,21 +107,28 @@ struct Accepted {
     delivery_id: DeliveryId,
     status: &'static str,
     runs: Vec<RunId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmatched: Vec<Unmatched>,
 }
 
 async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> HttpResponse {
     match reception {
-        Reception::Accepted { delivery, runs } => {
+        Reception::Accepted {
+            delivery,
+            runs,
+            unmatched,
+        } => {
             let settled = match wait {
                 Some(wait) => Box::pin(outcome(web, &runs, wait)).await,
                 None => None,
             };
             match settled {
-                Some(shown) => HttpResponse::Ok().json(waited(delivery, &shown)),
+                Some(shown) => HttpResponse::Ok().json(with(&unmatched, waited(delivery, &shown))),
                 None => HttpResponse::Accepted().json(Accepted {
                     delivery_id: delivery,
                     status: "accepted",
                     runs,
+                    unmatched,
                 }),
             }
         }
@@ -133,10 +141,24 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
             HttpResponse::build(StatusCode::OK)
                 .json(json!({"delivery_id": of, "status": "duplicate", "runs": runs}))
         }
-        Reception::Ignored { delivery, reason } => HttpResponse::Ok().json(
-            json!({"delivery_id": delivery, "status": "ignored", "reason": reason, "runs": []}),
-        ),
+        Reception::Ignored {
+            delivery,
+            reason,
+            unmatched,
+        } => {
+            let ignored =
+                json!({"delivery_id": delivery, "status": "ignored", "reason": reason, "runs": []});
+            HttpResponse::Ok().json(with(&unmatched, ignored))
+        }
     }
+}
+
+/// Says beside the rest what was paid and is not built.
+fn with(unmatched: &[Unmatched], mut answer: Value) -> Value {
+    if let Some(members) = answer.as_object_mut().filter(|_| !unmatched.is_empty()) {
+        members.insert("unmatched".to_owned(), json!(unmatched));
+    }
+    answer
 }
 
 /// The runs with their status and error once all of them settled; none if the time is up first.
@@ -159,15 +181,27 @@ async fn settled(web: &Web, run: RunId) -> Option<Value> {
         // The waiting room first, the row second: a run that settles in between is seen.
         let watch = web.store.outcomes().watch(run);
         let (status, error) = web.store.run_status(run).await.ok().flatten()?;
-        let status: crate::domain::run::RunStatus = status.parse().ok()?;
+        let status: RunStatus = status.parse().ok()?;
         if status.is_settled() {
-            return Some(json!({"id": run, "status": status, "error": error}));
+            let mut shown = json!({"id": run, "status": status, "error": error});
+            if let Some(note) = note(web, run, status).await {
+                shown["note"] = note.into();
+            }
+            return Some(shown);
         }
         // A closed room only means that somebody else's run settled meanwhile: look again.
         // Word from another process may be lost with a connection.
         let patience = web.store.is_shared().then_some(LOOK_AGAIN);
         let _ = tokio::time::timeout(patience.unwrap_or(Duration::MAX), watch).await;
     }
+}
+
+/// What whoever waits should know of a success.
+async fn note(web: &Web, run: RunId, status: RunStatus) -> Option<String> {
+    if status != RunStatus::Succeeded {
+        return None;
+    }
+    web.store.run(run).await.ok().flatten()?.run.note
 }
 
 fn waited(delivery: DeliveryId, runs: &[Value]) -> Value {

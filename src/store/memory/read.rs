@@ -325,6 +325,7 @@ fn is_wanted(row: &DeliveryRow, filter: &DeliveryFilter) -> bool {
 
 fn fits(run: &RunRow, filter: &RunFilter) -> bool {
     fits_text(filter.status.as_ref(), Some(run.status.name()))
+        && fits_text(filter.reason.as_ref(), run.pause_reason)
         && fits_text(filter.source.as_ref(), Some(&run.source))
         && fits_text(filter.service.as_ref(), run.service_id.as_deref())
         && fits_text(filter.customer.as_ref(), run.customer_id.as_deref())
