@@ -168,6 +168,7 @@ pub(super) fn service(
         "licenses": state.licenses,
         "licenses_suspended": state.licenses_suspended,
         "portal_domain": state.portal_domain,
+        "suspend_reason": state.suspend_reason,
         "settled_by": state.settled,
         "renewed_at": state.renewed_at,
         "updated_at": view.updated_at,
