@@ -113,6 +113,9 @@ impl Application {
             let herald = Herald::new(&alerts.url, &alerts.secret)?;
             running.spawn(worker::tell(Arc::clone(&engine), herald, stopping.clone()));
         }
+        if !options.receive_only {
+            running.spawn(worker::take_early(Arc::clone(&engine), stopping.clone()));
+        }
         if let Some(age) = config.store.retention {
             let clock = Arc::clone(&engine.clock);
             running.spawn(worker::let_go(

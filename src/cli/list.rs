@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::api::{Api, Server};
+use super::api::Server;
+use super::step_in::StepIn;
 use super::{Done, say};
 
 #[derive(Debug, Args)]
@@ -56,12 +57,12 @@ enum LookAndAct {
     Show(Show),
     /// Follow what happens
     Tail(List),
-    /// Try a paused or waiting run again now
-    Retry(Show),
+    /// Try paused or waiting runs again now
+    Retry(StepIn),
     /// Allow what the policy holds back
-    Approve(Show),
-    /// End a run here; what was done stays done
-    Cancel(Show),
+    Approve(StepIn),
+    /// End runs here; what was done stays done
+    Cancel(StepIn),
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +159,7 @@ fn run_line(row: &Value) -> String {
             "status",
             "waiting_for",
             "error",
+            "note",
         ],
     )
 }
@@ -168,9 +170,9 @@ impl Runs {
             LookAndAct::List(list) => list.run("/runs", run_line).await,
             LookAndAct::Show(show) => show.run("/runs").await,
             LookAndAct::Tail(list) => list.tail().await,
-            LookAndAct::Retry(show) => show.act("retry").await,
-            LookAndAct::Approve(show) => show.act("approve").await,
-            LookAndAct::Cancel(show) => show.act("cancel").await,
+            LookAndAct::Retry(runs) => runs.run("retry").await,
+            LookAndAct::Approve(runs) => runs.run("approve").await,
+            LookAndAct::Cancel(runs) => runs.run("cancel").await,
         }
     }
 }
@@ -233,14 +235,6 @@ impl Show {
             .server
             .api()?
             .get(&format!("{path}/{}", self.id.join("/")), &[])
-            .await?;
-        self.print(&shown)
-    }
-
-    async fn act(self, what: &str) -> Done {
-        let api: Api = self.server.api()?;
-        let shown = api
-            .post(&format!("/runs/{}/{what}", self.id.join("/")), &json!({}))
             .await?;
         self.print(&shown)
     }

@@ -9,6 +9,7 @@ mod replay;
 mod send;
 mod serve;
 mod setup;
+mod step_in;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -245,11 +245,34 @@ fn queued(lane: &[Member], progress: &[Progress]) -> Option<usize> {
     None
 }
 
+/// Behind which run of its lane one has to wait, if it cannot go on now.
+pub fn blocker(lane: &[Member], id: RunId) -> Option<RunId> {
+    let own = lane.iter().find(|member| member.id == id)?;
+    let waits = matches!(own.status, RunStatus::Pending | RunStatus::Waiting);
+    if !waits || own.due.is_some() || own.waits_for_claim {
+        return None;
+    }
+    let has_turn = |other: &&Member| other.due.is_some() || other.waits_for_claim;
+    let needed = |other: &&Member| other.order < own.order && needs(own.kind, other.kind);
+    let others = || {
+        lane.iter()
+            .filter(|other| other.id != id && !own.ends(other))
+    };
+    others()
+        .find(needed)
+        .or_else(|| others().find(has_turn))
+        .map(|other| other.id)
+}
+
 /// What is held back: by a supplier it has its own time; by a person before it had a plan it is
 /// planned anew once another run of the lane has ended.
 fn held(lane: &[Member], because: Because) -> Option<usize> {
     let by_supplier = |member: &Member| member.status == RunStatus::Waiting;
-    let again = |member: &Member| because == Because::RunEnded && member.is_in_doubt();
+    // An action that was refused long ago is not wanted at some later moment.
+    let again = |member: &Member| {
+        let action = member.kind == EventType::ServiceAction;
+        because == Because::RunEnded && member.is_in_doubt() && !action
+    };
     let position = |test: &dyn Fn(&Member) -> bool| lane.iter().position(test);
     position(&by_supplier).or_else(|| position(&again))
 }

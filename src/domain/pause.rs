@@ -78,6 +78,32 @@ impl PauseReason {
         }
     }
 
+    /// What a person can do about a run that is paused for it.
+    pub fn next(self, run: &str) -> String {
+        match self {
+            Self::Approval => {
+                format!("billhook runs approve {run}, or end it: billhook runs cancel {run}")
+            }
+            // A retry plans the same event again.
+            Self::Event | Self::Difference => {
+                format!("send it again corrected, or end it: billhook runs cancel {run}")
+            }
+            Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
+                "look at the supplier, then billhook runs retry {run}, approve {run} or cancel {run}"
+            ),
+            Self::RetriesSpent
+            | Self::Refused
+            | Self::TooSlow
+            | Self::Protected
+            | Self::Catalogue
+            | Self::WrongState
+            | Self::CannotRead
+            | Self::DryRun => format!(
+                "put the cause right, then billhook runs retry {run}, or end it: billhook runs cancel {run}"
+            ),
+        }
+    }
+
     /// Reads the word back.
     pub fn from_name(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == text)

@@ -7,7 +7,7 @@ mod give_way;
 
 use serde_json::{Value, json};
 
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventType};
 use crate::domain::outcome::Permit;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
@@ -171,6 +171,7 @@ impl<'e> Drive<'e> {
             Ok(event) => event,
             Err(reason) => return Ok(Some(Stand::paused(PauseReason::CannotRead, reason))),
         };
+        self.take_early().await?;
         let verdict = self.engine.verdict(&self.facts(&event)).await?;
         Ok(match verdict {
             Verdict::Do(plan) => {
@@ -186,6 +187,21 @@ impl<'e> Drive<'e> {
             Verdict::Refused(reason) => Some(Stand::ended(RunStatus::Cancelled, Some(reason))),
             Verdict::Nothing(reason) => Some(self.nothing_to_do(reason)),
         })
+    }
+
+    /// What came before the order of its service has its turn from now on.
+    async fn take_early(&mut self) -> Result<(), StoreError> {
+        let (store, source) = (&self.engine.store, &self.run.source);
+        let Some(service) = self.run.service_id.clone() else {
+            return Ok(());
+        };
+        if self.run.kind != EventType::OrderPaid || !store.has_early(source, &service).await? {
+            return Ok(());
+        }
+        let taken = store
+            .take_early(source.clone(), service, self.now())
+            .await?;
+        self.find_newer(taken > 0).await
     }
 
     fn nothing_to_do(&mut self, note: String) -> Stand {

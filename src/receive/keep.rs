@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventType};
 use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::time::Timestamp;
@@ -12,8 +12,8 @@ use crate::store::DedupeKey;
 use crate::verify::Verified;
 
 use super::{
-    DeliveryVerdict, Incoming, NewDelivery, Receipt, Receiver, Reception, Refused, STRANGERS_BYTES,
-    Source,
+    DeliveryVerdict, Incoming, NewDelivery, NewRun, Parts, Receipt, Receiver, Reception, Refused,
+    STRANGERS_BYTES, Source,
 };
 
 impl Receiver {
@@ -27,15 +27,19 @@ impl Receiver {
         incoming: Incoming<'_>,
         verified: &Verified,
         event: Option<Event>,
-        parts: Vec<Option<usize>>,
+        parts: Parts,
         reason: Option<String>,
         now: Timestamp,
     ) -> Result<Reception, Refused> {
         let id = DeliveryId(self.ids.next(now));
         let runs = event
             .as_ref()
-            .map(|event| self.runs_for(&source.name, event, &parts, id, now))
+            .map(|event| self.runs_for(&source.name, event, &parts.to_do, id, now))
             .unwrap_or_default();
+        let early = event
+            .as_ref()
+            .map(|event| self.early(source, event, &parts, id, now));
+        let unknown = event.as_ref().map(|event| unknown(event, &parts));
         let run_ids = runs.iter().map(|run| run.id).collect();
         let verdict = if reason.is_some() {
             DeliveryVerdict::Ignored
@@ -46,23 +50,54 @@ impl Receiver {
         new.cause.clone_from(&reason);
         new.dedupe = Some(dedupe_key(&source.name, &verified.id));
         new.runs = runs;
+        new.early = early.unwrap_or_default();
         if let Some(event) = event {
             describe(&mut new, event);
         }
-        match self.store.accept(new).await? {
-            Receipt::Stored => Ok(match reason {
+        let unknown = unknown.unwrap_or_default();
+        let receipt = self.store.accept(new).await?;
+        let crowded = receipt == Receipt::StoredBehind;
+        match receipt {
+            Receipt::Stored | Receipt::StoredBehind => Ok(match reason {
                 None => Reception::Accepted {
                     delivery: id,
                     runs: run_ids,
+                    crowded,
+                    unmatched: Vec::new(),
+                    unknown,
                 },
                 Some(reason) => Reception::Ignored {
                     delivery: id,
                     reason,
+                    unmatched: Vec::new(),
+                    unknown,
                 },
             }),
             Receipt::Duplicate { of, runs } => Ok(Reception::Duplicate { of, runs }),
             Receipt::Conflict { of } => Err(Refused::Conflict { of }),
         }
+    }
+
+    /// The runs that are made once the orders of the event's services are there.
+    fn early(
+        &self,
+        source: &Source,
+        event: &Event,
+        parts: &Parts,
+        id: DeliveryId,
+        now: Timestamp,
+    ) -> Vec<NewRun> {
+        let waits = matches!(
+            event.kind,
+            EventType::ServiceSuspended
+                | EventType::ServiceUnsuspended
+                | EventType::ServiceTerminated
+                | EventType::ServiceRenewed
+                | EventType::ServicePackageChanged
+        );
+        let unknown = parts.unknown.iter().copied().map(Some);
+        let unknown: Vec<Option<usize>> = unknown.filter(|_| waits).collect();
+        self.runs_for(&source.name, event, &unknown, id, now)
     }
 
     pub(super) async fn reject(
@@ -94,6 +129,14 @@ impl Receiver {
         }
         self.store.keep_rejected(new).await;
     }
+}
+
+fn unknown(event: &Event, parts: &Parts) -> Vec<String> {
+    let services = parts
+        .unknown
+        .iter()
+        .filter_map(|index| event.services.get(*index));
+    services.map(|service| service.id.clone()).collect()
 }
 
 /// How the id begins, then 128 bits of a digest. The digest keeps any two keys apart; the
@@ -158,6 +201,7 @@ fn row(
         headers: headers.into(),
         body: incoming.body,
         runs: Vec::new(),
+        early: Vec::new(),
     }
 }
 

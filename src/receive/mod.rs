@@ -5,6 +5,7 @@
 
 mod keep;
 mod refused;
+mod unmatched;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreEr
 use crate::verify::{self, Keys, Verified};
 
 pub use refused::Refused;
+pub use unmatched::{Unmatched, UnmatchedOrder, UnmatchedOrders};
 
 /// One configured sender.
 #[derive(Debug)]
@@ -67,6 +69,12 @@ pub enum Reception {
         delivery: DeliveryId,
         /// Its runs.
         runs: Vec<RunId>,
+        /// Whether another run of a lane of theirs is unfinished.
+        crowded: bool,
+        /// What was paid and is not built.
+        unmatched: Vec<Unmatched>,
+        /// Services of the event that were never ordered here.
+        unknown: Vec<String>,
     },
     /// The same delivery again.
     Duplicate {
@@ -81,6 +89,10 @@ pub enum Reception {
         delivery: DeliveryId,
         /// Why.
         reason: String,
+        /// What was paid and is not built.
+        unmatched: Vec<Unmatched>,
+        /// Services of the event that were never ordered here: never taken for success.
+        unknown: Vec<String>,
     },
 }
 
@@ -94,6 +106,8 @@ pub struct Receiver {
     clock: Arc<dyn Clock>,
     /// How many requests that did not verify are kept.
     strangers: DefaultDirectRateLimiter,
+    /// Paid orders that nothing in the catalogue matches.
+    unmatched: unmatched::Tally,
 }
 
 /// Of requests that did not verify this many are kept at once …
@@ -118,6 +132,7 @@ impl Receiver {
             ids,
             clock,
             strangers: RateLimiter::direct(quota),
+            unmatched: unmatched::Tally::default(),
         }
     }
 
@@ -148,11 +163,13 @@ impl Receiver {
         match self.understand(source, &incoming, &verified, now).await {
             Ok(Understood {
                 event,
-                runs,
+                parts,
                 reason,
+                unmatched,
             }) => {
-                self.keep(source, incoming, &verified, event, runs, reason, now)
-                    .await
+                let kept = self.keep(source, incoming, &verified, event, parts, reason, now);
+                let reception = kept.await?;
+                Ok(self.say_unmatched(source, reception, unmatched, now))
             }
             Err(refused) => {
                 self.reject(source, incoming, Some(&verified), &refused, now)
@@ -181,8 +198,9 @@ impl Receiver {
             Err(normalise::NotAnEvent::UnknownType(kind)) => {
                 return Ok(Understood {
                     event: None,
-                    runs: Vec::new(),
+                    parts: Parts::default(),
                     reason: Some(format!("event type {kind:?} is not one Billhook acts on")),
+                    unmatched: Vec::new(),
                 });
             }
             Err(normalise::NotAnEvent::NotJson(what)) => return Err(Refused::NotJson(what)),
@@ -193,47 +211,85 @@ impl Receiver {
                 });
             }
         };
-        let concerned = self.concerned(&source.name, &event).await?;
-        let reason = concerned.is_empty().then(|| nothing_to_do(&event));
+        let parts = self.parts(&source.name, &event).await?;
+        let reason = parts
+            .to_do
+            .is_empty()
+            .then(|| nothing_to_do(&event, &parts));
         Ok(Understood {
+            unmatched: unmatched::unmatched(&self.catalogue, &source.name, &event),
             event: Some(event),
-            runs: concerned,
+            parts,
             reason,
         })
     }
 
-    /// The services (or `None` for the customer's lane) that the event makes runs for.
-    async fn concerned(&self, source: &str, event: &Event) -> Result<Vec<Option<usize>>, Refused> {
-        if event.kind.concerns_customer() {
-            return Ok(vec![None]);
+    /// Adds to the answer what was paid and is not built, and counts it; a duplicate was told
+    /// the first time.
+    fn say_unmatched(
+        &self,
+        source: &Source,
+        mut reception: Reception,
+        unbuilt: Vec<Unmatched>,
+        now: Timestamp,
+    ) -> Reception {
+        let (delivery, told, whole) = match &mut reception {
+            Reception::Accepted {
+                delivery,
+                unmatched,
+                ..
+            } => (*delivery, unmatched, false),
+            Reception::Ignored {
+                delivery,
+                unmatched,
+                ..
+            } => (*delivery, unmatched, true),
+            Reception::Duplicate { .. } => return reception,
+        };
+        if !unbuilt.is_empty() {
+            told.clone_from(&unbuilt);
+            let order = UnmatchedOrder {
+                delivery_id: delivery,
+                source: source.name.to_string(),
+                received_at: now,
+                services: unbuilt,
+            };
+            self.unmatched.note(order, whole);
         }
-        let mut concerned = Vec::new();
-        for (index, service) in event.services.iter().enumerate() {
-            if self.concerns(source, event.kind, service).await? {
-                concerned.push(Some(index));
-            }
-        }
-        Ok(concerned)
+        reception
     }
 
-    /// A product that is not in the catalogue is none of Billhook's business, unless the service
-    /// is known from the time when it was.
+    /// The paid orders since the start that nothing in the catalogue matches.
+    pub fn unmatched_orders(&self) -> UnmatchedOrders {
+        self.unmatched.all()
+    }
+
+    /// What there is to do for an event, and for which of its services there is not.
+    async fn parts(&self, source: &str, event: &Event) -> Result<Parts, Refused> {
+        let mut parts = Parts::default();
+        if event.kind.concerns_customer() {
+            parts.to_do.push(None);
+        }
+        for (index, service) in event.services.iter().enumerate() {
+            if self.concerns(source, event.kind, service).await? {
+                parts.to_do.push(Some(index));
+            } else if event.kind != EventType::OrderPaid {
+                parts.unknown.push(index);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// An order concerns Billhook where its product is in the catalogue, everything else where the
+    /// service was ordered here.
     async fn concerns(
         &self,
         source: &str,
         kind: EventType,
         service: &OrderedService,
     ) -> Result<bool, Refused> {
-        if self.catalogue.find(source, &service.product_id).is_some() {
-            return Ok(true);
-        }
         if kind == EventType::OrderPaid {
-            return Ok(false);
-        }
-        // A termination is noted even of a service never heard of, so that an order of it which
-        // comes late buys nothing.
-        if kind == EventType::ServiceTerminated && service.product_id.is_empty() {
-            return Ok(true);
+            return Ok(self.catalogue.find(source, &service.product_id).is_some());
         }
         let lane = lane(source, service).key();
         // Boxed, or every request would carry the room for a query that few of them make.
@@ -285,14 +341,24 @@ impl Receiver {
         source: &str,
         event: &Event,
     ) -> Result<Vec<Option<usize>>, Refused> {
-        self.concerned(source, event).await
+        Ok(self.parts(source, event).await?.to_do)
     }
+}
+
+/// The parts of an event.
+#[derive(Default)]
+struct Parts {
+    /// The services (or `None` for the customer's lane) that it makes runs for.
+    to_do: Vec<Option<usize>>,
+    /// The services that were never ordered here.
+    unknown: Vec<usize>,
 }
 
 struct Understood {
     event: Option<Event>,
-    runs: Vec<Option<usize>>,
+    parts: Parts,
     reason: Option<String>,
+    unmatched: Vec<Unmatched>,
 }
 
 fn lane(source: &str, service: &OrderedService) -> Lane {
@@ -302,9 +368,20 @@ fn lane(source: &str, service: &OrderedService) -> Lane {
     }
 }
 
-fn nothing_to_do(event: &Event) -> String {
+fn nothing_to_do(event: &Event, parts: &Parts) -> String {
     if event.kind == EventType::TestPing {
         return "test.ping: the signature is right, there is nothing to do".to_owned();
+    }
+    if let Some(first) = parts
+        .unknown
+        .first()
+        .and_then(|index| event.services.get(*index))
+    {
+        return format!(
+            "service {} was never ordered through Billhook by this source, so nothing was done; should its \
+             order come later, this is carried out after it",
+            first.id
+        );
     }
     let mut products: Vec<&str> = event
         .services
@@ -313,9 +390,6 @@ fn nothing_to_do(event: &Event) -> String {
         .collect();
     products.sort_unstable();
     products.dedup();
-    if products.iter().all(|product| product.is_empty()) {
-        return "the service is not known to Billhook".to_owned();
-    }
     format!(
         "product {} is not in the catalogue ([[products]] in the configuration)",
         products.join(", ")

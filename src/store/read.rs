@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::domain::headers;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lane::Member;
+use crate::domain::run::RunStatus;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 
@@ -86,7 +87,10 @@ impl Database {
         let mut reader = self.reads.reader().await?;
         let mut query = statement(RUN_COLUMNS);
         query.push(" WHERE 1 = 1");
-        has_status(&mut query, filter.status.as_deref());
+        // Only what is paused has a reason; with that the index finds it.
+        let paused = filter.reason.as_ref().map(|_| RunStatus::Paused.name());
+        has_status(&mut query, filter.status.as_deref().or(paused));
+        equals(&mut query, "pause_reason", filter.reason.as_ref());
         equals(&mut query, "source", filter.source.as_ref());
         equals(&mut query, "service_id", filter.service.as_ref());
         in_lanes(&mut query, &filter.lanes);

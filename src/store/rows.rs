@@ -119,6 +119,13 @@ pub enum Receipt {
     },
 }
 
+impl Receipt {
+    /// Whether the delivery is a new one and on disk.
+    pub const fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored | Self::StoredBehind)
+    }
+}
+
 /// A run that a worker took, with everything a decision needs.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -235,6 +242,8 @@ pub struct Advance {
     pub customer_id: Option<String>,
     /// Where the run stands now.
     pub status: RunStatus,
+    /// Whether it repeats an earlier run, for real.
+    pub replay: bool,
     /// Whether its plan is stored (now or before).
     pub planned: bool,
     /// Whether a step of it has, or may have, taken effect at a supplier.

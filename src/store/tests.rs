@@ -65,7 +65,7 @@ async fn copies_that_share_a_transaction_are_told_apart(on: Backend) {
     let receipts = futures_util::future::join_all(sending).await;
     let stored = receipts
         .iter()
-        .filter(|receipt| matches!(receipt, Ok(Receipt::Stored)))
+        .filter(|receipt| receipt.as_ref().is_ok_and(Receipt::is_stored))
         .count();
     assert_eq!((stored, scene.claim().await.len()), (1, 1));
 }
@@ -288,7 +288,7 @@ async fn two_that_receive_the_same_lanes_and_the_same_deliveries_make_one_run_du
     )
     .await;
     let stored = one.iter().chain(&two);
-    let stored = stored.filter(|receipt| matches!(receipt, Ok(Receipt::Stored)));
+    let stored = stored.filter(|receipt| receipt.as_ref().is_ok_and(Receipt::is_stored));
     assert_eq!(stored.count(), 80);
     assert!(one.iter().chain(&two).all(Result::is_ok));
     for kind in [EventType::OrderPaid, EventType::ServiceSuspended] {

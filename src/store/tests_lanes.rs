@@ -178,8 +178,14 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend)
     end(&scene, &run, RunStatus::Succeeded).await;
     assert_eq!(
         (scene.status(paused.id).await.as_str(), scene.due().await),
-        ("paused", vec![behind])
+        ("superseded", vec![behind]),
+        "it needs nobody any more"
     );
+    let counts = scene.store.counts().await.unwrap();
+    let paused_now = counts
+        .iter()
+        .find(|(table, name, _)| table == "runs" && name == "paused");
+    assert_eq!(paused_now, None, "{counts:?}");
     let retry = scene
         .store
         .intervene(paused.id, Intervention::Retry, scene.now)
@@ -187,7 +193,7 @@ async fn a_replay_takes_the_place_of_its_paused_run_and_of_no_other(on: Backend)
         .unwrap();
     assert_eq!(
         retry,
-        Intervened::NotNow(RunStatus::Paused),
+        Intervened::NotNow(RunStatus::Superseded),
         "two runs of one lane must not go on"
     );
 }
@@ -276,7 +282,9 @@ async fn a_crowd_of_all_kinds_is_kept_as_if_each_had_come_alone(on: Backend) {
     let keep = |new: &NewDelivery| scene.store.accept(new.clone());
     let receipts = futures_util::future::join_all(crowd.iter().map(keep)).await;
     assert!(
-        receipts.iter().all(|it| matches!(it, Ok(Receipt::Stored))),
+        receipts
+            .iter()
+            .all(|it| it.as_ref().is_ok_and(Receipt::is_stored)),
         "{receipts:?}"
     );
     // Both share a transaction, so the repetition must not cost the other its place.

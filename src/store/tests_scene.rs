@@ -10,7 +10,7 @@ use sqlx::Connection as _;
 use super::sql::statement;
 use super::{
     Advance, Advanced, AttemptRow, ClaimChange, Claimed, DeliveryVerdict, NewDelivery, NewRun,
-    Receipt, Store, StoreGuard,
+    Store, StoreGuard,
 };
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
@@ -139,6 +139,7 @@ impl Scene {
             verification: "{}".into(),
             headers: "accept: a\n".into(),
             body: format!("body of {}", id.0).into_bytes(),
+            early: Vec::new(),
             runs: vec![run],
         }
     }
@@ -147,7 +148,7 @@ impl Scene {
     pub(super) async fn accept(&mut self, kind: EventType, service: &str, second: i64) -> RunId {
         let delivery = self.delivery(kind, service, second);
         let run = delivery.runs[0].id;
-        assert_eq!(self.store.accept(delivery).await.unwrap(), Receipt::Stored);
+        assert!(self.store.accept(delivery).await.unwrap().is_stored());
         run
     }
 
@@ -236,6 +237,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         service_id: run.service_id.clone(),
         customer_id: run.customer_id.clone(),
         status,
+        replay: run.replay,
         planned: true,
         touched: true,
         due_at: None,

@@ -46,6 +46,8 @@ pub struct DeliveryFilter {
 pub struct RunFilter {
     /// Status name.
     pub status: Option<String>,
+    /// Why it is paused, as the fixed word.
+    pub reason: Option<String>,
     /// Source name.
     pub source: Option<String>,
     /// Service id.

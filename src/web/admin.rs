@@ -8,10 +8,12 @@ use crate::domain::run::Lane;
 use crate::store::{Intervened, Intervention, RunFilter};
 
 use super::query::Query;
-use super::{Problem, Web, shown};
+use super::{Problem, Web, outcome, shown};
 
 /// How many runs the history of a service or customer shows.
 const HISTORY: i64 = 50;
+/// How many characters of a person's reason are kept.
+const LONGEST_REASON: usize = 500;
 
 type Answer = Result<HttpResponse, Problem>;
 
@@ -91,16 +93,22 @@ pub(super) async fn run(
         .run(id)
         .await?
         .ok_or_else(|| Problem::not_found("no such run"))?;
-    Ok(HttpResponse::Ok().json(shown::whole_run(&view)))
+    let mut shown = shown::whole_run(&view);
+    if let Some(blocker) = outcome::behind(&web, id).await {
+        shown["blocked_by"] = blocker;
+    }
+    Ok(HttpResponse::Ok().json(shown))
 }
 
 pub(super) async fn intervene(
     web: web::Data<Web>,
     request: HttpRequest,
     path: web::Path<(String, String)>,
+    body: web::Bytes,
 ) -> Answer {
     web.check_admin(&request)?;
     let (id, what) = path.into_inner();
+    let why = why(&body);
     let id: RunId = id.parse().map_err(|_| Problem::not_found("no such run"))?;
     let what = match what.as_str() {
         "retry" | "resume" => Intervention::Retry,
@@ -114,7 +122,7 @@ pub(super) async fn intervene(
     };
     match web.store.intervene(id, what, web.clock.now()).await? {
         Intervened::Done => {
-            tracing::info!(run = %id, ?what, "a person stepped in");
+            tracing::info!(run = %id, ?what, why, "a person stepped in");
             let view = web
                 .store
                 .run(id)
@@ -135,6 +143,17 @@ pub(super) async fn intervene(
             Err(Problem::conflict(format!("the run is {status}; {why}")))
         }
     }
+}
+
+/// Why a person steps in, `{"reason": "…"}`, on one line; empty where nothing is said.
+fn why(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reason = body
+        .get("reason")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    reason.chars().take(LONGEST_REASON).map(plain).collect()
 }
 
 async fn known(web: &Web, request: &HttpRequest, customers: bool) -> Answer {
@@ -214,6 +233,15 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
     for table in ["runs", "deliveries"] {
         tables.entry(table.to_owned()).or_insert_with(|| json!({}));
     }
+    let unmatched = web.receiver.unmatched_orders();
+    tables.insert(
+        "paid_orders_unmatched".to_owned(),
+        json!({
+            "count": unmatched.by_source.values().sum::<u64>(),
+            "by_source": unmatched.by_source,
+            "last": unmatched.last,
+        }),
+    );
     tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
     tables.insert(
         "waiting_writes".to_owned(),

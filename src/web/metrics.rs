@@ -34,6 +34,11 @@ struct ReasonNow {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Source {
+    source: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Aside {
     source: String,
     what: &'static str,
@@ -80,6 +85,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
         "Requests to webhook targets since the start, by verdict and cause of refusal",
         web.metrics.deliveries.clone(),
     );
+    register_unmatched(&web, &mut registry);
     let runs = Family::<Status, Gauge>::default();
     for (table, status, count) in web.store.counts().await? {
         if table == "runs" {
@@ -128,6 +134,20 @@ fn register_execution(web: &Web, registry: &mut Registry) {
     let help =
         "1 while nothing is begun at a supplier, because it does not answer or asked for patience";
     registry.register("supplier_open", help, open);
+}
+
+/// Every source is there from the start, so that the first such order is seen as a change.
+fn register_unmatched(web: &Web, registry: &mut Registry) {
+    let unmatched = Family::<Source, Counter>::default();
+    for source in web.receiver.source_names() {
+        let source = source.to_owned();
+        unmatched.get_or_create(&Source { source }).inc_by(0);
+    }
+    for (source, count) in web.receiver.unmatched_orders().by_source {
+        unmatched.get_or_create(&Source { source }).inc_by(count);
+    }
+    let help = "Paid orders since the start that nothing in the catalogue matches";
+    registry.register("paid_orders_unmatched", help, unmatched);
 }
 
 /// What events asked for and runs left aside.

@@ -4,6 +4,7 @@ mod admin;
 mod body;
 mod health;
 mod metrics;
+mod outcome;
 mod problem;
 mod query;
 mod replay;
@@ -114,6 +115,7 @@ pub fn serve(
 /// Every route there is.
 fn routes(app: &mut web::ServiceConfig) {
     app.route("/webhooks/{source}", web::post().to(webhooks::receive))
+        .route("/webhooks/{source}/", web::post().to(webhooks::receive))
         .route("/healthz", web::get().to(health::live))
         .route("/readyz", web::get().to(health::ready))
         .route("/metrics", web::get().to(metrics::show))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::event::EventType;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{DeliveryFilter, RunFilter};
@@ -120,6 +121,13 @@ impl Query {
                 text.parse::<RunStatus>()
                     .map(|status| status.name().to_owned())
                     .map_err(|e| e.to_string())
+            })?,
+            reason: self.checked("reason", |text| {
+                let known = PauseReason::from_name(text).map(|reason| reason.name().to_owned());
+                known.ok_or_else(|| {
+                    let all = PauseReason::ALL.map(PauseReason::name);
+                    format!("one of {}", all.join(", "))
+                })
             })?,
             source: self.text("source"),
             service: self.text("service"),

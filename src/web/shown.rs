@@ -10,6 +10,7 @@ use crate::normalise;
 use crate::store::{DeliveryView, Page, RunSummary, RunView, StateView, StepView};
 use crate::upstream::Standing;
 
+use super::outcome;
 use super::query::cursor;
 
 pub(super) fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Value) -> Value {
@@ -77,6 +78,7 @@ pub(super) fn run(run: &RunSummary) -> Value {
         "error": run.error,
         "note": run.note,
         "pause_reason": run.pause_reason,
+        "next": outcome::next(run),
         "replay_of": replayed(run),
     })
 }
@@ -168,6 +170,7 @@ pub(super) fn service(
         "licenses": state.licenses,
         "licenses_suspended": state.licenses_suspended,
         "portal_domain": state.portal_domain,
+        "suspend_reason": state.suspend_reason,
         "settled_by": state.settled,
         "renewed_at": state.renewed_at,
         "updated_at": view.updated_at,

@@ -7,16 +7,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use crate::domain::id::{DeliveryId, RunId};
-use crate::receive::{Incoming, Reception, Refused, Source};
+use crate::receive::{Incoming, Reception, Refused, Source, Unmatched};
 
 use super::body::{self, NoBody};
-use super::{Problem, Web};
+use super::{Problem, Web, outcome};
 
 /// The longest wait that `Prefer: wait=N` may ask for, in seconds.
 const LONGEST_WAIT: u64 = 60;
-/// How soon a run is looked at again that another process may settle.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// Takes one request in.
 pub(super) async fn receive(
     web: web::Data<Web>,
@@ -106,81 +103,82 @@ struct Accepted {
     delivery_id: DeliveryId,
     status: &'static str,
     runs: Vec<RunId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmatched: Vec<Unmatched>,
+    /// What a run of it has to wait behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_by: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_services: Vec<String>,
 }
 
 async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> HttpResponse {
     match reception {
-        Reception::Accepted { delivery, runs } => {
+        Reception::Accepted {
+            delivery,
+            runs,
+            crowded,
+            unmatched,
+            unknown,
+        } => {
             let settled = match wait {
-                Some(wait) => Box::pin(outcome(web, &runs, wait)).await,
+                Some(wait) => Box::pin(outcome::all(web, &runs, wait)).await,
                 None => None,
             };
-            match settled {
-                Some(shown) => HttpResponse::Ok().json(waited(delivery, &shown)),
-                None => HttpResponse::Accepted().json(Accepted {
-                    delivery_id: delivery,
-                    status: "accepted",
-                    runs,
-                }),
+            if let Some(shown) = settled {
+                let shown = with(&unmatched, &unknown, outcome::waited(delivery, &shown));
+                return HttpResponse::Ok().json(shown);
             }
+            let blocked_by = if crowded {
+                Box::pin(outcome::blocked_by(web, &runs)).await
+            } else {
+                None
+            };
+            HttpResponse::Accepted().json(Accepted {
+                delivery_id: delivery,
+                status: "accepted",
+                runs,
+                unmatched,
+                blocked_by,
+                unknown_services: unknown,
+            })
         }
         Reception::Duplicate { of, runs } => {
             let known = match wait {
-                Some(wait) => Box::pin(outcome(web, &runs, wait)).await,
+                Some(wait) => Box::pin(outcome::all(web, &runs, wait)).await,
                 None => None,
             };
             let runs = known.map_or_else(|| json!(runs), |shown| json!(shown));
             HttpResponse::build(StatusCode::OK)
                 .json(json!({"delivery_id": of, "status": "duplicate", "runs": runs}))
         }
-        Reception::Ignored { delivery, reason } => HttpResponse::Ok().json(
-            json!({"delivery_id": delivery, "status": "ignored", "reason": reason, "runs": []}),
-        ),
-    }
-}
-
-/// The runs with their status and error once all of them settled; none if the time is up first.
-async fn outcome(web: &Web, runs: &[RunId], wait: Duration) -> Option<Vec<Value>> {
-    let all = async {
-        let mut shown = Vec::with_capacity(runs.len());
-        for run in runs {
-            shown.push(settled(web, *run).await?);
+        Reception::Ignored {
+            delivery,
+            reason,
+            unmatched,
+            unknown,
+        } => {
+            let status = if unknown.is_empty() {
+                "ignored"
+            } else {
+                "unknown_service"
+            };
+            let ignored =
+                json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
+            HttpResponse::Ok().json(with(&unmatched, &unknown, ignored))
         }
-        Some(shown)
-    };
-    tokio::select! {
-        shown = tokio::time::timeout(wait, all) => shown.ok().flatten(),
-        () = web.stopping.cancelled() => None,
     }
 }
 
-async fn settled(web: &Web, run: RunId) -> Option<Value> {
-    loop {
-        // The waiting room first, the row second: a run that settles in between is seen.
-        let watch = web.store.outcomes().watch(run);
-        let (status, error) = web.store.run_status(run).await.ok().flatten()?;
-        let status: crate::domain::run::RunStatus = status.parse().ok()?;
-        if status.is_settled() {
-            return Some(json!({"id": run, "status": status, "error": error}));
+/// Says beside the rest what was paid and is not built, and what was never ordered.
+fn with(unmatched: &[Unmatched], unknown: &[String], mut answer: Value) -> Value {
+    if let Some(members) = answer.as_object_mut() {
+        if !unmatched.is_empty() {
+            members.insert("unmatched".to_owned(), json!(unmatched));
         }
-        // A closed room only means that somebody else's run settled meanwhile: look again.
-        // Word from another process may be lost with a connection.
-        let patience = web.store.is_shared().then_some(LOOK_AGAIN);
-        let _ = tokio::time::timeout(patience.unwrap_or(Duration::MAX), watch).await;
+        if !unknown.is_empty() {
+            members.insert("unknown_services".to_owned(), json!(unknown));
+        }
     }
-}
-
-fn waited(delivery: DeliveryId, runs: &[Value]) -> Value {
-    let any = |wanted: &str| {
-        runs.iter()
-            .any(|run| run.get("status").is_some_and(|is| is == wanted))
-    };
-    let status = if any("paused") {
-        "paused"
-    } else if any("cancelled") {
-        "cancelled"
-    } else {
-        "succeeded"
-    };
-    json!({"delivery_id": delivery, "status": status, "runs": runs})
+    answer
 }

@@ -2,6 +2,7 @@
 //! next due time or until somebody wakes it. IO.
 
 mod alerts;
+mod early;
 mod held;
 mod retention;
 
@@ -16,6 +17,7 @@ use crate::execute::Engine;
 use crate::store::{Held, StoreError};
 
 pub use alerts::tell;
+pub use early::take_early;
 use held::HeldRuns;
 pub use retention::let_go;
 

@@ -335,6 +335,134 @@ async fn a_person_approves_retries_and_cancels_by_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_runs_are_retried_by_id_or_by_filter_with_a_line_each() {
+    let scene = Scene::start(Setup::default()).await;
+    let refuse = || {
+        let refused = Fault::Refused400("No money left.".to_owned());
+        scene.suppliers.fail_next("one_h add_license", refused, 3);
+    };
+    let order = |service: &str| {
+        let ip = format!("License IP=198.51.100.{}", &service[2..]);
+        let sent = scene.run(&[
+            "send",
+            "order.paid",
+            "--source",
+            "whmcs",
+            "--service",
+            service,
+            "--customer",
+            service,
+            "--email",
+            "a@example.com",
+            "--name",
+            "Ann",
+            "--product",
+            "44",
+            "--hostname",
+            "srv.example.com",
+            "--option",
+            &ip,
+            "--wait",
+            "20",
+        ]);
+        let sent: Value = serde_json::from_slice(&sent.stdout).unwrap();
+        assert_eq!(sent["status"], "paused", "{sent}");
+        sent["runs"][0]["id"].as_str().unwrap().to_owned()
+    };
+    refuse();
+    let ids = ["501", "502", "503"].map(order);
+    let [one, two, three] = ids.each_ref().map(String::as_str);
+    let dry = scene.lines(&[
+        "runs",
+        "retry",
+        "--reason",
+        "refused",
+        "--since",
+        "2h",
+        "--dry-run",
+    ]);
+    assert_eq!(dry.len(), 3, "{dry:?}");
+    assert!(
+        dry[0].starts_with(one) && dry[0].contains("would retry"),
+        "{dry:?}"
+    );
+    assert_eq!(
+        scene.lines(&["runs", "retry", "--source", "other"]),
+        ["no run matches; nothing to retry"]
+    );
+    let lines = scene.lines(&["runs", "retry", one, two, "--reason-text", "money is back"]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].starts_with(two), "{lines:?}");
+    scene.settle().await;
+    let some = scene.run(&["runs", "cancel", one, three, two]);
+    assert_eq!(some.status.code(), Some(1), "{}", printed(&some));
+    let said = printed(&some);
+    assert!(said.contains("2 of 3: could not cancel"), "{said}");
+    assert!(said.contains(&format!("{three}  cancel")), "{said}");
+    for wrong in [
+        &["runs", "retry"] as &[&str],
+        &["runs", "retry", one, "--status", "paused"],
+        &["runs", "retry", "--reason", "bored"],
+        &["runs", "retry", "--status", "stuck"],
+    ] {
+        let output = scene.run(wrong);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong:?}: {}",
+            printed(&output)
+        );
+    }
+    let slip = scene.run(&["runs", "retry", one, "501"]);
+    assert_eq!(slip.status.code(), Some(1));
+    assert!(
+        printed(&slip).contains("nothing was done"),
+        "{}",
+        printed(&slip)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_shows_what_would_be_bought_and_what_is_not_read() {
+    let scene = Scene::start(Setup::default()).await;
+    let mut event = Story::new().paid();
+    event["services"][0]["options"] =
+        json!({"Operating Systems": "Windows 2022", "location": "NYC1"});
+    let file = write(scene.folder.path(), "event.json", &event.to_string());
+    let plan = |arguments: &[&str]| {
+        let command = billhook(scene.folder.path(), &scene.setup, &scene.suppliers);
+        let output = run(command, arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        printed(&output)
+    };
+    let shown = plan(&["plan", "--source", "whmcs", "--file", &file]);
+    for part in [
+        "note: option 'Operating Systems' is not read; did you mean 'Operating System'?",
+        "hivelocity.deploy_device    bought unless found by billhook:whmcs:501",
+        "hivelocity.create_client    looked_for by [whmcs:77]",
+        "\"location\":\"NYC1\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let shown = plan(&["plan", "--source", "whmcs", "--file", &file, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown[0]["unread_options"], json!(["Operating Systems"]));
+    assert_eq!(shown[0]["steps"][1]["effect"], "bought");
+    event["services"][0]["hostname"] = json!("srv_1");
+    let file = write(scene.folder.path(), "wrong.json", &event.to_string());
+    let shown = plan(&["plan", "--source", "whmcs", "--file", &file]);
+    assert!(
+        shown.contains("hold – the host name \"srv_1\" has an underscore"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("note: option 'Operating Systems'"),
+        "{shown}"
+    );
+    assert_eq!(scene.suppliers.snapshot().requests, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_file_refuses_and_the_first_goes_on() {
     if crate::support::database::server().is_some() {
         return; // PostgreSQL is there to be shared: see `nodes`

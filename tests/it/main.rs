@@ -16,6 +16,7 @@ mod support;
 mod alerts;
 mod answers;
 mod approvals;
+mod asides;
 mod command_line;
 mod command_settings;
 mod crash;

@@ -77,7 +77,7 @@ async fn replaying_an_order_while_it_is_carried_out_builds_one_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_of_a_paused_run_goes_on_and_leaves_the_original_as_it_was() {
+async fn a_replay_of_a_paused_run_goes_on_and_supersedes_the_original() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();
     app.suppliers.fail_next(
@@ -96,11 +96,16 @@ async fn a_replay_of_a_paused_run_goes_on_and_leaves_the_original_as_it_was() {
     let replayed = app.api.run(&reply.runs()[0]).await;
     assert_eq!(replayed["status"], "succeeded", "{}", shown(&replayed));
     assert_eq!(replayed["replay_of"], original["id"]);
+    let replaced = app.api.run(&paid.runs()[0]).await;
     assert_eq!(
-        app.api.run(&paid.runs()[0]).await,
-        original,
-        "the original stays as it was"
+        (&replaced["status"], &replaced["steps"]),
+        (&json!("superseded"), &original["steps"]),
+        "its journal stays as it was"
     );
+    let by = format!("by its replay {}", reply.runs()[0]);
+    assert_eq!(replaced["error"], by, "{}", shown(&replaced));
+    assert_eq!(app.api.all("/runs?status=paused").await.len(), 0);
+    assert_eq!(app.api.get("/stats").await["runs"].get("paused"), None);
     let behind = app.api.run(&behind.runs()[0]).await;
     assert_eq!(behind["status"], "succeeded", "{}", shown(&behind));
     assert_eq!(

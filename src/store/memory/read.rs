@@ -22,7 +22,7 @@ use super::rows::{DeliveryRow, Rows, RunRow};
 use super::{Memory, Passing};
 
 impl Memory {
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &self,
         what: &'static str,
         look: impl FnOnce(&Rows) -> T + Send,
@@ -330,6 +330,7 @@ fn is_wanted(row: &DeliveryRow, filter: &DeliveryFilter) -> bool {
 
 fn fits(run: &RunRow, filter: &RunFilter) -> bool {
     fits_text(filter.status.as_ref(), Some(run.status.name()))
+        && fits_text(filter.reason.as_ref(), run.pause_reason)
         && fits_text(filter.source.as_ref(), Some(&run.source))
         && fits_text(filter.service.as_ref(), run.service_id.as_deref())
         && fits_text(filter.customer.as_ref(), run.customer_id.as_deref())

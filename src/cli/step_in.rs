@@ -1,0 +1,183 @@
+//! `billhook runs retry`, `approve`, `cancel`: what a person does to runs, one or many.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::domain::event::EventType;
+use crate::domain::id::RunId;
+use crate::domain::pause::PauseReason;
+use crate::domain::run::RunStatus;
+
+use super::api::{Api, Server};
+use super::{Done, Failure, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct StepIn {
+    /// Runs (run_…), any number
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Instead of ids: every run of this status [default: paused]
+    #[arg(long)]
+    status: Option<RunStatus>,
+    /// Every paused run of this reason, e.g. refused
+    #[arg(long, value_name = "WORD", value_parser = reason)]
+    reason: Option<PauseReason>,
+    /// Of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<EventType>,
+    /// Of this service
+    #[arg(long, value_name = "ID")]
+    service: Option<String>,
+    /// Of this customer
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// Made not before: an RFC 3339 time or an age such as 2h
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Made before: an RFC 3339 time or an age
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only show which runs that would be
+    #[arg(long)]
+    dry_run: bool,
+    /// Why you do it; goes into the server's log
+    #[arg(long, value_name = "TEXT")]
+    reason_text: Option<String>,
+    /// Print each run as JSON on one line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+fn reason(word: &str) -> Result<PauseReason, String> {
+    let known = || PauseReason::ALL.map(PauseReason::name).join(", ");
+    PauseReason::from_name(word).ok_or_else(|| format!("one of {}", known()))
+}
+
+impl StepIn {
+    /// Does `what` to each, one line a run; fails where one of them failed.
+    pub(crate) async fn run(self, what: &str) -> Done {
+        let filter = self.filter();
+        match (self.ids.is_empty(), filter.is_empty()) {
+            (true, true) => {
+                return Err(Failure::Usage(
+                    "say which runs: ids (run_…), or a filter (--status, --reason, --source, --since …)".to_owned(),
+                ));
+            }
+            (false, false) => {
+                return Err(Failure::Usage("give ids or a filter, not both".to_owned()));
+            }
+            (true, false) | (false, true) => {}
+        }
+        let api = self.server.api()?;
+        let ids = if filter.is_empty() {
+            self.named()?
+        } else {
+            self.found(&api, filter).await?
+        };
+        if ids.is_empty() {
+            say(&format!("no run matches; nothing to {what}"));
+        }
+        let mut failed = 0;
+        for id in &ids {
+            failed += usize::from(!self.one(&api, *id, what).await);
+        }
+        if failed > 0 {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "{failed} of {}: could not {what}",
+                ids.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The filter as the API takes it; empty where none was given.
+    fn filter(&self) -> Vec<(String, String)> {
+        let fields = [
+            ("status", self.status.map(|status| status.name().to_owned())),
+            ("reason", self.reason.map(|reason| reason.name().to_owned())),
+            ("source", self.source.clone()),
+            ("type", self.kind.map(|kind| kind.name().to_owned())),
+            ("service", self.service.clone()),
+            ("customer", self.customer.clone()),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+
+    /// The runs by their ids, each once, in the order given. All of them are looked at before
+    /// anything is done, so that a slip of the pen does not do half of it.
+    fn named(&self) -> Result<Vec<RunId>, Failure> {
+        let mut ids = Vec::with_capacity(self.ids.len());
+        for text in &self.ids {
+            let id = text.parse::<RunId>().map_err(|_| {
+                Failure::Failed(anyhow::anyhow!(
+                    "{text}: is no run's id (run_…); nothing was done"
+                ))
+            })?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The runs that the filter finds, oldest first.
+    async fn found(
+        &self,
+        api: &Api,
+        mut query: Vec<(String, String)>,
+    ) -> Result<Vec<RunId>, Failure> {
+        if self.status.is_none() {
+            query.push(("status".to_owned(), RunStatus::Paused.name().to_owned()));
+        }
+        query.push(("limit".to_owned(), "500".to_owned()));
+        let rows = api.all("/runs", &query).await?;
+        let id = |row: &Value| row.get("id")?.as_str()?.parse().ok();
+        Ok(rows.iter().rev().filter_map(id).collect())
+    }
+
+    /// One run; whether it worked.
+    async fn one(&self, api: &Api, id: RunId, what: &str) -> bool {
+        let done = if self.dry_run {
+            api.get(&format!("/runs/{id}"), &[]).await
+        } else {
+            let body = self
+                .reason_text
+                .as_ref()
+                .map_or_else(|| json!({}), |reason| json!({"reason": reason}));
+            api.post(&format!("/runs/{id}/{what}"), &body).await
+        };
+        match done {
+            Ok(run) if self.json => say(&run.to_string()),
+            Ok(run) => say(&self.line(&run, what)),
+            Err(error) => {
+                super::complain(&format!("{id}: {error:#}"));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn line(&self, run: &Value, what: &str) -> String {
+        let text = |key: &str| run.get(key).and_then(Value::as_str).unwrap_or("-");
+        let would = if self.dry_run { "would " } else { "" };
+        format!(
+            "{}  {would}{what}  {}  {}  {}  {}  {}",
+            text("id"),
+            text("source"),
+            text("service_id"),
+            text("type"),
+            text("status"),
+            text("error"),
+        )
+    }
+}
