@@ -80,8 +80,8 @@ impl Reads {
 
     /// What of the order is read by none of the templates.
     pub(super) fn unread(&self, ordered: &OrderedService) -> Unread {
-        let options = self.options.unread(&ordered.options);
-        let fields = self.fields.unread(&ordered.fields);
+        let options = self.options.unread(&ordered.options, &self.fields);
+        let fields = self.fields.unread(&ordered.fields, &self.options);
         let given = |values: &BTreeMap<String, String>| {
             values.values().filter(|value| !is_empty(value)).count()
         };
@@ -99,7 +99,9 @@ impl Reads {
 }
 
 impl Names {
-    fn unread(&self, given: &BTreeMap<String, String>) -> Vec<UnreadName> {
+    /// Which of the names given are not read; `other` is the other group, where one may have been
+    /// looked for.
+    fn unread(&self, given: &BTreeMap<String, String>, other: &Self) -> Vec<UnreadName> {
         if self.any {
             return Vec::new();
         }
@@ -111,16 +113,22 @@ impl Names {
         let unread = given
             .iter()
             .filter(|(name, value)| !is_empty(value) && !read.contains(name.as_str()));
-        unread.map(|(name, _)| self.unread_name(name)).collect()
+        unread
+            .map(|(name, _)| self.unread_name(name, other))
+            .collect()
     }
 
-    fn unread_name(&self, name: &str) -> UnreadName {
+    fn unread_name(&self, name: &str, other: &Self) -> UnreadName {
         let known: Vec<String> = self.named.iter().map(|name| folded(name)).collect();
         let near = meant(&folded(name), known.iter().map(String::as_str));
         let near = near.and_then(|near| self.named.iter().find(|name| folded(name) == near));
         UnreadName {
             name: name.to_owned(),
             meant: near.cloned(),
+            elsewhere: other
+                .named
+                .iter()
+                .any(|known| folded(known) == folded(name)),
         }
     }
 
@@ -184,9 +192,13 @@ impl Unread {
 
 /// Near misses one by one, the others together.
 fn sentences(what: &str, names: &[UnreadName], product: &str) -> Vec<String> {
-    let (near, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.meant.is_some());
+    let (near, others): (Vec<_>, Vec<_>) = names
+        .iter()
+        .partition(|name| name.elsewhere || name.meant.is_some());
     let near = near.iter().take(MOST_NAMES);
-    let mut sentences: Vec<String> = near.filter_map(|name| name.near_miss(what)).collect();
+    let mut sentences: Vec<String> = near
+        .filter_map(|name| name.near_miss(what, product))
+        .collect();
     let shown = others.iter().take(MOST_NAMES);
     let mut listed: Vec<String> = shown.map(|name| quoted(&name.name)).collect();
     if others.len() > MOST_NAMES {
@@ -213,11 +225,24 @@ pub struct UnreadName {
     pub name: String,
     /// The name that is read and was perhaps meant.
     pub meant: Option<String>,
+    /// Whether it is read of the other group: an option where a field is, or the other way round.
+    pub elsewhere: bool,
 }
 
 impl UnreadName {
-    fn near_miss(&self, what: &str) -> Option<String> {
-        let (name, meant) = (quoted(&self.name), self.meant.as_ref()?);
+    fn near_miss(&self, what: &str, product: &str) -> Option<String> {
+        let name = quoted(&self.name);
+        if self.elsewhere {
+            let other = if what == "option" {
+                "a field"
+            } else {
+                "an option"
+            };
+            return Some(format!(
+                "{what} {name} is not read; product {product} reads {other} of that name"
+            ));
+        }
+        let meant = self.meant.as_ref()?;
         // Two spellings of one name: the other one was taken.
         let taken = folded(meant) == folded(&self.name);
         let meant = quoted(meant);
@@ -335,6 +360,20 @@ mod tests {
         assert_eq!(
             unread.sentences("42"),
             ["field 'SSH Kye' is not read; did you mean 'SSH Key'?"]
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_read_of_the_other_group_is_told_as_that() {
+        let reads = reads(&["{{ fields['Operating System'] or options['SSH Key'] }}"]);
+        let mut ordered = order(&[("operating system", "Debian 12")]);
+        ordered.fields.insert("SSH key".to_owned(), "x".to_owned());
+        assert_eq!(
+            reads.unread(&ordered).names("42"),
+            [
+                "option 'operating system' is not read; product 42 reads a field of that name",
+                "field 'SSH key' is not read; product 42 reads an option of that name",
+            ]
         );
     }
 

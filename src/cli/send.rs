@@ -62,6 +62,9 @@ pub(crate) struct Send {
     /// For service.action: boot, reboot, shutdown or reload
     #[arg(long)]
     action: Option<String>,
+    /// For service.suspended: why, for people
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// When it happened [default: now]
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<Timestamp>,
@@ -113,6 +116,7 @@ impl Send {
         event.insert("occurred_at".to_owned(), json!(occurred_at));
         put(&mut event, "order_id", self.order.as_ref());
         put(&mut event, "action", self.action.as_ref());
+        put(&mut event, "reason", self.reason.as_ref());
         let mut customer = Map::new();
         put(&mut customer, "id", self.customer.as_ref());
         put(&mut customer, "email", self.email.as_ref());

@@ -185,7 +185,7 @@ pub struct AtEnd {
     /// Whether the run was planned to be shown only (`policy.dry_run`).
     #[serde(default)]
     pub dry_run: bool,
-    /// Why there was nothing to do.
+    /// What people should know of it: why there was nothing to do, what was left aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Where the service stood before the plan: what it is again if nothing of the plan is done.

@@ -134,7 +134,7 @@ pub struct RunSummary {
     pub waiting_for: Option<String>,
     /// Why it is paused or ended.
     pub error: Option<String>,
-    /// Why there was nothing to do.
+    /// What people should know of it, e.g. why there was nothing to do.
     pub note: Option<String>,
     /// Why it is paused, as one fixed word.
     pub pause_reason: Option<String>,

@@ -11,7 +11,7 @@ use crate::support::world::device;
 use crate::support::{App, Setup, Story, spawn_app};
 
 /// The story's event with other members of its service.
-fn with(story: &Story, second: u64, kind: &str, members: Value) -> Value {
+fn with(story: &Story, second: u64, kind: &str, members: &Value) -> Value {
     let mut event = story.at(second, kind);
     for (name, value) in members.as_object().unwrap() {
         event["services"][0][name] = value.clone();
@@ -49,7 +49,7 @@ async fn an_option_that_misses_its_name_is_told_in_the_run_the_answer_and_the_me
     let story = Story::new();
     let options =
         json!({"Operating Systems": "Windows 2022", "location": "NYC1", "LICENSE  ip ": ""});
-    let paid = with(&story, 1, "order.paid", json!({"options": options}));
+    let paid = with(&story, 1, "order.paid", &json!({"options": options}));
     let reply = waited(&app, &paid).await;
     assert_eq!(reply.text("/status"), "succeeded", "{reply:?}");
     let note = "option 'Operating Systems' is not read; did you mean 'Operating System'?";
@@ -78,7 +78,7 @@ async fn an_option_that_misses_its_name_is_told_in_the_run_the_answer_and_the_me
 async fn an_order_none_of_whose_options_is_read_says_that_defaults_were_taken() {
     let app = spawn_app(Setup::default()).await;
     let options = json!({"Betriebssystem": "Debian 12"});
-    let paid = with(&Story::new(), 1, "order.paid", json!({"options": options}));
+    let paid = with(&Story::new(), 1, "order.paid", &json!({"options": options}));
     let run = app.succeed(&paid).await;
     let note = run["note"].as_str().unwrap();
     assert!(
@@ -101,7 +101,7 @@ async fn a_package_change_that_changes_nothing_says_what_the_device_keeps() {
         "hostname": "renamed.example.com",
         "options": {"Location": "TPA1", "Operating System": "Debian 12"},
     });
-    let changed = with(&story, 4, "service.package_changed", wanted);
+    let changed = with(&story, 4, "service.package_changed", &wanted);
     let reply = waited(&app, &changed).await;
     assert_eq!(reply.text("/status"), "succeeded", "{reply:?}");
     for part in [
@@ -129,7 +129,7 @@ async fn a_package_change_that_changes_nothing_says_what_the_device_keeps() {
         &story,
         5,
         "service.action",
-        json!({
+        &json!({
             "hostname": "renamed.example.com",
             "options": {"Operating System": "Debian 12"},
         }),
@@ -153,7 +153,7 @@ async fn another_order_of_a_running_device_leaves_its_state_true() {
         "hostname": "renamed.example.com",
         "options": {"Location": "NYC1", "Operating System": "Debian 12"},
     });
-    let run = app.succeed(&with(&story, 2, "order.paid", wanted)).await;
+    let run = app.succeed(&with(&story, 2, "order.paid", &wanted)).await;
     assert!(
         run["note"]
             .as_str()
@@ -194,7 +194,7 @@ async fn host_names_that_no_server_can_have_are_refused_before_anything_is_bough
         let story = Story::of(&number.to_string(), "77", "42");
         let reply = waited(
             &app,
-            &with(&story, 1, "order.paid", json!({"hostname": name})),
+            &with(&story, 1, "order.paid", &json!({"hostname": name})),
         )
         .await;
         assert_eq!(reply.text("/status"), "paused", "{name}: {reply:?}");
@@ -230,7 +230,7 @@ async fn a_host_name_that_can_be_mended_is_ordered_and_kept_as_mended() {
     for (number, (given, mended)) in (600..).zip(names) {
         let story = Story::of(&number.to_string(), "77", "42");
         let run = app
-            .succeed(&with(&story, 1, "order.paid", json!({"hostname": given})))
+            .succeed(&with(&story, 1, "order.paid", &json!({"hostname": given})))
             .await;
         assert_eq!(
             step(&run, "hivelocity.deploy_device")["input"]["hostname"],

@@ -96,14 +96,14 @@ async fn a_replay_of_a_paused_run_goes_on_and_supersedes_the_original() {
     let replayed = app.api.run(&reply.runs()[0]).await;
     assert_eq!(replayed["status"], "succeeded", "{}", shown(&replayed));
     assert_eq!(replayed["replay_of"], original["id"]);
-    let replaced = app.api.run(&paid.runs()[0]).await;
+    let superseded = app.api.run(&paid.runs()[0]).await;
     assert_eq!(
-        (&replaced["status"], &replaced["steps"]),
+        (&superseded["status"], &superseded["steps"]),
         (&json!("superseded"), &original["steps"]),
         "its journal stays as it was"
     );
     let by = format!("by its replay {}", reply.runs()[0]);
-    assert_eq!(replaced["error"], by, "{}", shown(&replaced));
+    assert_eq!(superseded["error"], by, "{}", shown(&superseded));
     assert_eq!(app.api.all("/runs?status=paused").await.len(), 0);
     assert_eq!(app.api.get("/stats").await["runs"].get("paused"), None);
     let behind = app.api.run(&behind.runs()[0]).await;
