@@ -40,7 +40,8 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         ServiceStatus::Suspended => refuse_dark(case, action)?,
         ServiceStatus::Building | ServiceStatus::Active => {}
     }
-    if case.service().device_id.is_none() {
+    let service = case.service();
+    if service.device_id.is_none() || service.is_unbuilt() && service.ip.is_none() {
         return Err(Stop::Refuse(format!(
             "service {} has no device (yet); send it again once it has one",
             case.id()

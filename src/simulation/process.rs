@@ -17,6 +17,7 @@ use crate::receive::{Incoming, Receiver, Reception, Refused};
 use crate::store::{Claimed, Held, Intervention, Memory, Store};
 use crate::upstream::Carrier;
 use crate::verify::{self, Keys};
+use crate::worker;
 
 use super::control::Control;
 use super::door::Door;
@@ -103,6 +104,7 @@ impl Process {
         let now = self.control.now();
         let limit = usize::try_from(1 + self.control.below(MOST_AT_ONCE)).unwrap();
         let store = &self.engine.store;
+        let _ = worker::take_known(&self.engine).await;
         for run in store
             .claim(limit, now, now.plus(self.engine.lease))
             .await

@@ -204,7 +204,11 @@ impl Stage {
         let tasks = self.tasks.iter().enumerate();
         let tasks = tasks.filter(|(_, task)| ready(task));
         let mut choices: Vec<Choice> = tasks.map(|(index, _)| Choice::Task(index)).collect();
-        if self.memory.rows().next_due().is_some_and(|due| due <= now) {
+        let is_due = |due: Timestamp| due <= now;
+        let rows = self.memory.rows();
+        let due = rows.next_due().is_some_and(is_due) || !rows.early_known().is_empty();
+        drop(rows);
+        if due {
             let able = self.able(now);
             let idle = |place: &usize| !self.tasks.iter().any(|task| is_round(task, *place));
             choices.extend(able.into_iter().filter(idle).map(Choice::Round));

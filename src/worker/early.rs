@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(10);
 pub async fn take_early(engine: Arc<Engine>, stop: CancellationToken) {
     let looking = async {
         loop {
-            if let Err(error) = one_round(&engine).await {
+            if let Err(error) = take_known(&engine).await {
                 tracing::warn!(%error, "events that came before their orders cannot be read");
             }
             tokio::time::sleep(EVERY).await;
@@ -28,7 +28,8 @@ pub async fn take_early(engine: Arc<Engine>, stop: CancellationToken) {
     }
 }
 
-async fn one_round(engine: &Engine) -> Result<(), StoreError> {
+/// Makes runs of what came early for services that are known by now.
+pub async fn take_known(engine: &Engine) -> Result<(), StoreError> {
     for (source, service) in engine.store.early_known().await? {
         let now = engine.clock.now();
         engine.store.take_early(source, service, now).await?;

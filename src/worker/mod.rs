@@ -18,6 +18,8 @@ use crate::store::{Held, StoreError};
 
 pub use alerts::tell;
 pub use early::take_early;
+#[cfg(test)]
+pub use early::take_known;
 use held::HeldRuns;
 pub use retention::let_go;
 

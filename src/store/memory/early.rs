@@ -41,7 +41,8 @@ impl Rows {
         count
     }
 
-    fn early_known(&self) -> Vec<(String, String)> {
+    /// Services of which something came early and that are known by now.
+    pub(crate) fn early_known(&self) -> Vec<(String, String)> {
         let known = |key: &&(String, String, &str)| {
             let service = (key.0.clone(), key.1.clone());
             let lane = format!("s:{}:{}", key.0, key.1);
