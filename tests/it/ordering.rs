@@ -114,9 +114,10 @@ async fn a_termination_while_the_order_is_unclear_leaves_nothing_alive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_devices_with_one_mark_pause_the_run_and_an_approval_ends_the_surplus_one() {
-    // The order takes effect when it counts as lost: no look can guard against that.
-    let app = spawn_app(slow()).await;
-    let late = Fault::LateEffect(Duration::from_secs(5));
+    // The order takes effect when it counts as lost: no look can guard against that. The build
+    // takes longer than that, so that it is seen while somebody looks.
+    let app = spawn_app(Setup::slow(Duration::from_secs(12))).await;
+    let late = Fault::LateEffect(Duration::from_secs(4));
     app.suppliers.fail_next(BATCH, late, 1);
     let paid = app.accept(&Story::of("501", "77", "46").paid()).await;
     let run = app.until(&paid.runs()[0], &["paused"]).await;
