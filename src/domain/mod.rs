@@ -20,7 +20,7 @@ pub mod step;
 pub mod time;
 pub mod vault;
 
-pub use away::{Away, Because};
+pub use away::{Away, Because, Cause, Refusal};
 pub use budget::{Counted, Demand, Heard, Hour, Rank, RateLimit};
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};

@@ -32,6 +32,7 @@ use super::carrier::Carrier;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address, key_header};
 use super::pace::Pace;
+use super::refusals::Credentials;
 use super::settings::{HivelocitySettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback};
@@ -76,6 +77,7 @@ impl Call {
             intent,
             body,
             meanings: &[],
+            credentials: Credentials::Hivelocity,
         };
         Self {
             method,
@@ -272,10 +274,16 @@ impl Hivelocity {
             url: self.url(&call.path, &call.query, acting),
             keys,
             cargo: call.body.map_or(Cargo::Nothing, Cargo::Json),
-            expect: call.expect,
+            expect: Expect {
+                credentials: acting.credentials(),
+                ..call.expect
+            },
         };
         match self.line.send(talk, ask).await {
             Err(Setback::KeyRefused(error)) => Err(self.key_refused(talk, acting, error)),
+            Err(Setback::ClientRefused { error, .. }) => {
+                Err(Box::pin(self.client_refused(talk, error)).await)
+            }
             other => other,
         }
     }
