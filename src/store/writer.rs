@@ -87,6 +87,7 @@ impl Batch {
             | Write::Retain { .. }
             | Write::TakeAlerts { .. }
             | Write::AlertTold { .. }
+            | Write::NoteSupplier { .. }
             | Write::Recover { .. }
             | Write::CountRequests { .. }) => self.others.push(other),
         }

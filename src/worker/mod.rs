@@ -3,6 +3,7 @@
 
 mod alerts;
 mod held;
+mod refusals;
 mod retention;
 
 use std::sync::Arc;
