@@ -10,10 +10,11 @@ use crate::catalogue::{AccountModel, ActAs, CreateClientOn};
 use crate::config::Config;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Clock as _;
+use crate::sandbox::Fault;
 use crate::store::Intervention;
 
 use super::billing::lives;
-use super::control::{BEGINNING, Rates};
+use super::control::{BEGINNING, Rates, Refusals};
 use super::settings::settings;
 use super::stage::{Happening, Stage};
 use super::wanted;
@@ -41,6 +42,7 @@ pub(super) fn live_through(seed: u64, told: bool) -> Ending {
         .control
         .tell(|| format!("seed {seed}: {processes} processes, {rates:?}"));
     send(&mut chance, &mut stage);
+    stage.control.inner().refusals = refusals(&mut chance);
     stage.control.inner().rates = rates;
     stage.come_to_rest();
     stage.control.inner().rates = Rates::default();
@@ -89,6 +91,33 @@ fn rates(chance: &mut StdRng) -> Rates {
         kill: one_of([0.0, 0.002, 0.006, 0.02]),
         stall: one_of([0.0, 0.003, 0.01, 0.03]),
     }
+}
+
+/// In one seed of three a supplier refuses the account for some minutes, once or twice.
+fn refusals(chance: &mut StdRng) -> Vec<Refusals> {
+    if chance.random_range(0..3) != 0 {
+        return Vec::new();
+    }
+    let one = |chance: &mut StdRng| {
+        let hivelocity = chance.random_range(0..3) != 0;
+        let from = BEGINNING.plus(Duration::from_secs(chance.random_range(0..3_600)));
+        let one_h = [6, 7, 8, 9, 10, 12, 13][chance.random_range(0..7)];
+        Refusals {
+            from,
+            until: from.plus(Duration::from_secs(chance.random_range(60..1_800))),
+            hivelocity,
+            only_writes: chance.random_range(0..3) == 0,
+            fault: match chance.random_range(0..3) {
+                _ if !hivelocity => Fault::OneHError(one_h),
+                0 => Fault::KeyRefused,
+                1 => Fault::AddressRefused,
+                _ => Fault::PaymentRequired,
+            },
+        }
+    };
+    (0..chance.random_range(1..3))
+        .map(|_| one(chance))
+        .collect()
 }
 
 /// Every event is sent soon after it happened, or late; some twice, some under a stolen id.

@@ -28,6 +28,7 @@ mod nodes;
 mod order;
 mod ordering;
 mod receiving;
+mod refusals;
 mod regressions;
 mod replays;
 mod secrets;
