@@ -5,6 +5,7 @@
 
 pub mod away;
 pub mod budget;
+pub mod dead;
 pub mod entropy;
 pub mod event;
 pub mod headers;
@@ -22,6 +23,7 @@ pub mod vault;
 
 pub use away::{Away, Because, Cause, Refusal};
 pub use budget::{Counted, Demand, Heard, Hour, Rank, RateLimit};
+pub use dead::Dead;
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};

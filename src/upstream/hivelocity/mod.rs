@@ -4,6 +4,7 @@ mod acting;
 mod await_device;
 mod cancel;
 mod clients;
+mod dead;
 mod deploy;
 mod devices;
 mod looks;
