@@ -68,6 +68,8 @@ pub enum Fault {
     AccountRefused,
     /// Nothing happens; 402: the account has to pay first.
     PaymentRequired,
+    /// Nothing happens; 200 with this body.
+    Answered200(String),
     /// Nothing happens; this error number of 1H (say 36, "failed to activate").
     OneHError(u16),
 }
@@ -89,6 +91,7 @@ impl Fault {
             Self::HtmlPage502 | Self::DoneThenHtmlPage502 => Response::page(502, "Bad Gateway"),
             Self::Refused400(message) => Response::refusal(400, message),
             Self::Forbidden403 => Response::refusal(403, "This key lacks the permission."),
+            Self::Answered200(body) => Response::of(200, "application/json", body.clone()),
             Self::KeyRefused => Response::refusal(401, "The API key is not valid."),
             Self::AddressRefused => {
                 Response::refusal(403, "Access from your IP address is not allowed.")
@@ -147,6 +150,7 @@ impl Fault {
                 | Self::Refused400(_)
                 | Self::Forbidden403
                 | Self::KeyRefused
+                | Self::Answered200(_)
                 | Self::AddressRefused
                 | Self::AccountRefused
                 | Self::PaymentRequired

@@ -161,6 +161,7 @@ pub(super) fn service(
         "hivelocity_client_id": state.hivelocity_client_id,
         "device_id": state.device_id,
         "device_order_id": state.device_order_id,
+        "dead_orders": state.dead_orders,
         "device_product_id": state.device_product_id,
         "device_location": state.device_location,
         "device_os": state.device_os,

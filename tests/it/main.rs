@@ -20,6 +20,7 @@ mod command_line;
 mod command_settings;
 mod crash;
 mod crowds;
+mod dead_orders;
 mod faults;
 mod hostile;
 mod lives;
