@@ -161,16 +161,25 @@ fn send(chance: &mut StdRng, stage: &mut Stage) {
 
 /// A person tries again what is paused; whether there was anything.
 pub(super) fn try_again(stage: &mut Stage) -> bool {
+    let dead = |error: Option<&str>| error.is_some_and(|error| error.contains("it is over"));
     let paused: Vec<_> = {
         let rows = stage.memory.rows();
         let paused = rows
             .runs()
             .filter(|run| run.status == RunStatus::Paused && run.blocks);
-        paused.map(|run| run.id).collect()
+        paused
+            .map(|run| (run.id, dead(run.error.as_deref())))
+            .collect()
     };
     let now = stage.control.now();
-    for run in &paused {
-        stage.at(now, Happening::Intervenes(*run, Intervention::Approve));
+    for (run, dead) in &paused {
+        // What waits behind an order that is over can only go on without it.
+        let what = if *dead {
+            Intervention::Cancel
+        } else {
+            Intervention::Approve
+        };
+        stage.at(now, Happening::Intervenes(*run, what));
     }
     !paused.is_empty()
 }
