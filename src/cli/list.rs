@@ -18,7 +18,7 @@ pub(crate) struct Deliveries {
 #[derive(Debug, Args)]
 pub(crate) struct Services {
     #[command(subcommand)]
-    what: LookByName,
+    what: OfServices,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +47,16 @@ enum LookByName {
     List(List),
     /// One, whole
     Show(Show),
+}
+
+#[derive(Debug, Subcommand)]
+enum OfServices {
+    /// The first 50 by source and id; limit=500 for more
+    List(List),
+    /// One, whole
+    Show(Show),
+    /// Order a service afresh whose order or device is known to be over
+    Rebuild(super::rebuild::Rebuild),
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,8 +130,9 @@ impl Services {
             )
         };
         match self.what {
-            LookByName::List(list) => list.run("/services", line).await,
-            LookByName::Show(show) => show.run("/services").await,
+            OfServices::List(list) => list.run("/services", line).await,
+            OfServices::Show(show) => show.run("/services").await,
+            OfServices::Rebuild(rebuild) => rebuild.run().await,
         }
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod cast;
 mod demo;
 mod list;
+mod rebuild;
 mod replay;
 mod send;
 mod serve;

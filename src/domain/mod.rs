@@ -5,6 +5,7 @@
 
 pub mod away;
 pub mod budget;
+pub mod dead;
 pub mod entropy;
 pub mod event;
 pub mod headers;
@@ -23,8 +24,9 @@ pub mod step;
 pub mod time;
 pub mod vault;
 
-pub use away::{Away, Because};
+pub use away::{Away, Because, Cause, Refusal};
 pub use budget::{Counted, Demand, Heard, Hour, Rank, RateLimit};
+pub use dead::Dead;
 pub use entropy::Entropy;
 pub use event::{Action, Customer, Event, EventType, OrderedService};
 pub use id::{DeliveryId, IdSource, RunId};

@@ -147,6 +147,18 @@ pub struct ServiceState {
     /// An order whose request may have left and of which nothing is known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_order: Option<PendingOrder>,
+    /// Since when the device, which was seen before, does not show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_missing_since: Option<super::time::Timestamp>,
+    /// Earlier orders of the service that are over and brought nothing that is left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dead_orders: Vec<i64>,
+    /// The order groups that they went into.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dead_groups: Vec<i64>,
+    /// The devices that they brought, which are cancelled or gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dead_devices: Vec<i64>,
     /// The Hivelocity product that was ordered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_product_id: Option<i64>,

@@ -115,7 +115,7 @@ impl<'e> Drive<'e> {
                 Prepared::Settled => {}
                 Prepared::Stop(stand) => return self.stop(stand).await,
                 Prepared::Begin(permit) => {
-                    if let Some(stand) = self.hold_back(index).await {
+                    if let Some(stand) = self.hold_back(index, permit).await {
                         return self.stop(stand).await;
                     }
                     if let Some(stand) = self.attempt(index, permit).await? {

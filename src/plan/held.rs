@@ -13,9 +13,10 @@ use super::words::upstream;
 pub fn held(mut step: Step, away: &Away, now: Timestamp) -> Settled {
     let unclear = step.unknown_since.is_some();
     let delay = away.until.since(now).max(SHORTEST);
-    if unclear && away.because == Because::Silent && step.action.repeat() == Repeat::Create {
-        // Nobody knows what it does until then, so this time does not prove that nothing was
-        // created. One that is only busy goes on with what it took.
+    if unclear && away.because.is_outage() && step.action.repeat() == Repeat::Create {
+        // Nobody knows what it does until then (an account that is refused may have its orders
+        // stand still), so this time does not prove that nothing was created. One that is only busy
+        // goes on with what it took.
         step.unknown_since = Some(now.plus(delay));
     }
     if away.because != Because::Asked {
@@ -54,6 +55,10 @@ fn words(step: &Step, because: Because, due: Timestamp) -> String {
                 Rank::Look | Rank::Other => "suspensions and orders",
             };
             format!("the rest of {who}'s hour is kept for {others}; tried again at {due}")
+        }
+        Because::Refused(refusal) => {
+            let remedy = refusal.remedy(step.action.upstream());
+            format!("{who} {}: {remedy}; tried again at {due}", refusal.words())
         }
     }
 }

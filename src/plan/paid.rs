@@ -175,7 +175,9 @@ fn refuse_other_hardware(
     spec: &crate::catalogue::DeviceSpec,
 ) -> Result<(), Stop> {
     let known = case.service().product_id.as_deref();
-    if known.is_none_or(|known| known == product.id) || !case.status().exists() {
+    let nothing_to_differ = case.service().is_dead();
+    if known.is_none_or(|known| known == product.id) || !case.status().exists() || nothing_to_differ
+    {
         return Ok(());
     }
     let was = known

@@ -60,6 +60,16 @@ pub enum Fault {
     Refused400(String),
     /// Nothing happens; 403.
     Forbidden403,
+    /// Nothing happens; 401: the key is not valid.
+    KeyRefused,
+    /// Nothing happens; 403: the request's address is not allowed.
+    AddressRefused,
+    /// Nothing happens; 403: the account is suspended.
+    AccountRefused,
+    /// Nothing happens; 402: the account has to pay first.
+    PaymentRequired,
+    /// Nothing happens; 200 with this body.
+    Answered200(String),
     /// Nothing happens; this error number of 1H (say 36, "failed to activate").
     OneHError(u16),
 }
@@ -81,6 +91,15 @@ impl Fault {
             Self::HtmlPage502 | Self::DoneThenHtmlPage502 => Response::page(502, "Bad Gateway"),
             Self::Refused400(message) => Response::refusal(400, message),
             Self::Forbidden403 => Response::refusal(403, "This key lacks the permission."),
+            Self::Answered200(body) => Response::of(200, "application/json", body.clone()),
+            Self::KeyRefused => Response::refusal(401, "The API key is not valid."),
+            Self::AddressRefused => {
+                Response::refusal(403, "Access from your IP address is not allowed.")
+            }
+            Self::AccountRefused => Response::refusal(403, "Your account is suspended."),
+            Self::PaymentRequired => {
+                Response::refusal(402, "Payment required: there are open invoices.")
+            }
             Self::OneHError(number) => super::one_h::failure(*number, "Some internal error"),
             Self::ErrorUnder200 { code } => {
                 let body = json!({"code": code, "message": "This could not be done."});
@@ -127,7 +146,15 @@ impl Fault {
     pub(super) fn is_the_suppliers(&self) -> bool {
         matches!(
             self,
-            Self::Refuse500 | Self::Refused400(_) | Self::Forbidden403 | Self::ErrorUnder200 { .. }
+            Self::Refuse500
+                | Self::Refused400(_)
+                | Self::Forbidden403
+                | Self::KeyRefused
+                | Self::Answered200(_)
+                | Self::AddressRefused
+                | Self::AccountRefused
+                | Self::PaymentRequired
+                | Self::ErrorUnder200 { .. }
         )
     }
 }

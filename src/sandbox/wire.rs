@@ -123,7 +123,8 @@ impl Response {
         self
     }
 
-    fn of(status: u16, content_type: &'static str, body: String) -> Self {
+    /// Any answer.
+    pub(super) fn of(status: u16, content_type: &'static str, body: String) -> Self {
         Self {
             status,
             content_type,

@@ -212,6 +212,15 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
     let mut second = chance.random_range(0..apart * 3);
     let mut product = sold.product;
     events.push(Event::of(sold, E::OrderPaid, product, second));
+    if sold.location == "CANCELLED" && chance.random_range(0..3) > 0 {
+        // Somebody sees that nothing comes of it, and orders where there is a server.
+        second += chance.random_range(1..=apart);
+        let corrected = Sold {
+            location: "TPA1",
+            ..sold.clone()
+        };
+        events.push(Event::of(&corrected, E::OrderPaid, product, second));
+    }
     for _ in 0..chance.random_range(0..5) {
         // Now and then two things happen in the same second.
         second += chance.random_range(1..=apart) * i64::from(chance.random_range(0..8) > 0);

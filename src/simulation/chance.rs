@@ -10,10 +10,11 @@ use crate::catalogue::{AccountModel, ActAs, CreateClientOn};
 use crate::config::Config;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Clock as _;
+use crate::sandbox::Fault;
 use crate::store::Intervention;
 
 use super::billing::lives;
-use super::control::{BEGINNING, Rates};
+use super::control::{BEGINNING, Rates, Refusals};
 use super::settings::settings;
 use super::stage::{Happening, Stage};
 use super::wanted;
@@ -41,6 +42,7 @@ pub(super) fn live_through(seed: u64, told: bool) -> Ending {
         .control
         .tell(|| format!("seed {seed}: {processes} processes, {rates:?}"));
     send(&mut chance, &mut stage);
+    stage.control.inner().refusals = refusals(&mut chance);
     stage.control.inner().rates = rates;
     stage.come_to_rest();
     stage.control.inner().rates = Rates::default();
@@ -91,6 +93,33 @@ fn rates(chance: &mut StdRng) -> Rates {
     }
 }
 
+/// In one seed of three a supplier refuses the account for some minutes, once or twice.
+fn refusals(chance: &mut StdRng) -> Vec<Refusals> {
+    if chance.random_range(0..3) != 0 {
+        return Vec::new();
+    }
+    let one = |chance: &mut StdRng| {
+        let hivelocity = chance.random_range(0..3) != 0;
+        let from = BEGINNING.plus(Duration::from_secs(chance.random_range(0..3_600)));
+        let one_h = [6, 7, 8, 9, 10, 12, 13][chance.random_range(0..7)];
+        Refusals {
+            from,
+            until: from.plus(Duration::from_secs(chance.random_range(60..1_800))),
+            hivelocity,
+            only_writes: chance.random_range(0..3) == 0,
+            fault: match chance.random_range(0..3) {
+                _ if !hivelocity => Fault::OneHError(one_h),
+                0 => Fault::KeyRefused,
+                1 => Fault::AddressRefused,
+                _ => Fault::PaymentRequired,
+            },
+        }
+    };
+    (0..chance.random_range(1..3))
+        .map(|_| one(chance))
+        .collect()
+}
+
 /// Every event is sent soon after it happened, or late; some twice, some under a stolen id.
 fn send(chance: &mut StdRng, stage: &mut Stage) {
     let late = [1, 60, 3_600, 3_600][chance.random_range(0..4)];
@@ -132,16 +161,25 @@ fn send(chance: &mut StdRng, stage: &mut Stage) {
 
 /// A person tries again what is paused; whether there was anything.
 pub(super) fn try_again(stage: &mut Stage) -> bool {
+    let dead = |error: Option<&str>| error.is_some_and(|error| error.contains("it is over"));
     let paused: Vec<_> = {
         let rows = stage.memory.rows();
         let paused = rows
             .runs()
             .filter(|run| run.status == RunStatus::Paused && run.blocks);
-        paused.map(|run| run.id).collect()
+        paused
+            .map(|run| (run.id, dead(run.error.as_deref())))
+            .collect()
     };
     let now = stage.control.now();
-    for run in &paused {
-        stage.at(now, Happening::Intervenes(*run, Intervention::Approve));
+    for (run, dead) in &paused {
+        // What waits behind an order that is over can only go on without it.
+        let what = if *dead {
+            Intervention::Cancel
+        } else {
+            Intervention::Approve
+        };
+        stage.at(now, Happening::Intervenes(*run, what));
     }
     !paused.is_empty()
 }

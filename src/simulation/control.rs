@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::entropy::Entropy;
 use crate::domain::id::RunId;
 use crate::domain::time::{Clock, Timestamp};
+use crate::sandbox::Fault;
 
 use super::laws::Laws;
 use super::points::Script;
@@ -42,6 +43,18 @@ impl Chance {
     }
 }
 
+/// A time in which a supplier refuses the account.
+#[derive(Clone, Debug)]
+pub(super) struct Refusals {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// Whether it is Hivelocity; else 1H.
+    pub(super) hivelocity: bool,
+    /// Whether only what changes something is refused.
+    pub(super) only_writes: bool,
+    pub(super) fault: Fault,
+}
+
 /// Who has its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
@@ -69,6 +82,8 @@ pub(super) struct Inner {
     /// When the clock was set forward, by its new time, and by how much.
     jumps: Vec<(Timestamp, Duration)>,
     pub(super) laws: Laws,
+    /// When suppliers refuse the account.
+    pub(super) refusals: Vec<Refusals>,
     /// Where to strike, instead of by chance.
     pub(super) script: Option<Script>,
     /// Processes to be killed when this turn ends.
@@ -91,6 +106,7 @@ impl Control {
             flights: Flights::default(),
             jumps: Vec::new(),
             laws: Laws::default(),
+            refusals: Vec::new(),
             script: None,
             doomed: Vec::new(),
             robbed: Vec::new(),

@@ -266,8 +266,25 @@ fn answered(reply: &Reply) -> Received {
     Received::Answered(raw.with_rate(rate))
 }
 
+/// How the account is refused at this moment, if it is.
+fn refusal(control: &Control, parcel: &Parcel) -> Option<Fault> {
+    let now = control.now();
+    let one_h = parcel.url.path() == "/partners";
+    let inner = control.inner();
+    let refuses = inner.refusals.iter().find(|refusals| {
+        let time = refusals.from <= now && now < refusals.until;
+        time && refusals.hivelocity != one_h && (parcel.writes || !refusals.only_writes)
+    });
+    refuses.map(|refusals| refusals.fault.clone())
+}
+
 fn drawn(control: &Control, parcel: &Parcel) -> Fate {
     let rates = control.inner().rates;
+    if parcel.url.host_str() != Some(BILLING_HOST)
+        && let Some(fault) = refusal(control, parcel)
+    {
+        return Fate::Meets(fault);
+    }
     let latest = latest(parcel);
     if let Some(longest) = latest
         && control.happens(rates.kill * 4.0)

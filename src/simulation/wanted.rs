@@ -165,6 +165,14 @@ const HUMAN: [&str; 8] = [
     "look at Hivelocity what it brought",
 ];
 
+/// Words of a supplier that refuses the account.
+const OUTAGE: [&str; 4] = [
+    "refuses the API key",
+    "refuses this server's IP address",
+    "refuses the account",
+    "wants the account's payment",
+];
+
 /// No run is left unfinished, but for those that rightly ask a person; answers which services
 /// came through without a person's decision.
 fn settled_by_themselves(stage: &Stage, wrong: &mut Vec<String>) -> impl Fn(&str) -> bool + use<> {
@@ -173,7 +181,9 @@ fn settled_by_themselves(stage: &Stage, wrong: &mut Vec<String>) -> impl Fn(&str
     for run in rows.runs() {
         let held_back = run.status == RunStatus::Paused && run.blocks;
         let error = run.error.clone().unwrap_or_default();
-        let human = HUMAN.iter().any(|words| error.contains(words));
+        // That the account is refused is nobody's order, so it pauses none.
+        let outage = OUTAGE.iter().any(|words| error.contains(words));
+        let human = !outage && HUMAN.iter().any(|words| error.contains(words));
         if held_back && human || run.status == RunStatus::Cancelled {
             touched.extend(run.service_id.clone());
         }

@@ -185,6 +185,17 @@ impl Store {
         database!(self.alert_told(alert, again).await)
     }
 
+    /// Keeps that a supplier refuses the account, with what is to be told of it, or (without) that it
+    /// takes the account again; `about` names both.
+    pub async fn note_supplier(
+        &self,
+        about: String,
+        refused: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        database!(self.note_supplier(about, refused, now).await)
+    }
+
     /// Takes the next place in the queue of a supplier and answers how long to wait for it; an
     /// error says how long it would have been, where that is longer than `longest`.
     pub async fn reserve(

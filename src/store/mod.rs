@@ -60,6 +60,7 @@ use tokio::task::JoinHandle;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::{Clock, Timestamp};
 
+pub use alerts::{SUPPLIER_BACK, SUPPLIER_REFUSED};
 pub use facade::Store;
 #[cfg(test)]
 pub use memory::{Gate, Memory, Passing, Rows, RunRow};
@@ -314,6 +315,23 @@ impl Database {
         self.ask(|answer| Write::TakeEarly {
             source,
             service_id,
+            now,
+            answer,
+        })
+        .await
+    }
+
+    /// Keeps that a supplier refuses the account, with what is to be told of it, or (without) that it
+    /// takes the account again; `about` names both.
+    pub async fn note_supplier(
+        &self,
+        about: String,
+        refused: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.ask(|answer| Write::NoteSupplier {
+            about,
+            refused,
             now,
             answer,
         })

@@ -70,6 +70,13 @@ pub(super) enum Write {
         again: Option<Timestamp>,
         answer: Answer<()>,
     },
+    /// That a supplier refuses the account (with what is to be told), or takes it again.
+    NoteSupplier {
+        about: String,
+        refused: Option<String>,
+        now: Timestamp,
+        answer: Answer<()>,
+    },
     Recover {
         only: Option<Held>,
         now: Timestamp,
@@ -107,6 +114,7 @@ impl Write {
                 | Self::Retain { .. }
                 | Self::TakeAlerts { .. }
                 | Self::AlertTold { .. }
+                | Self::NoteSupplier { .. }
                 | Self::CountRequests { .. }
         )
     }
@@ -156,6 +164,18 @@ impl Write {
                 alerts::told(link, alert, *again).await?;
                 Other::Told
             }
+            Self::NoteSupplier {
+                about,
+                refused,
+                now,
+                ..
+            } => {
+                match refused {
+                    Some(doc) => alerts::refused(link, about, doc, *now).await?,
+                    None => alerts::taken_again(link, about, *now).await?,
+                }
+                Other::Told
+            }
             Self::Recover { only, now, .. } => {
                 Other::Recovered(intervene::recover(link, *only, *now).await?)
             }
@@ -192,7 +212,7 @@ impl Write {
                 let _ = answer.send(Ok(alerts));
             }
             (Self::Replay { answer, .. }, Other::Replayed)
-            | (Self::AlertTold { answer, .. }, Other::Told) => {
+            | (Self::AlertTold { answer, .. } | Self::NoteSupplier { answer, .. }, Other::Told) => {
                 let _ = answer.send(Ok(()));
             }
             (Self::Recover { answer, .. }, Other::Recovered(count)) => {
@@ -216,7 +236,9 @@ impl Write {
             Self::Retain { answer, .. } => drop(answer.send(Err(error))),
             Self::TakeEarly { answer, .. } => drop(answer.send(Err(error))),
             Self::TakeAlerts { answer, .. } => drop(answer.send(Err(error))),
-            Self::Replay { answer, .. } | Self::AlertTold { answer, .. } => {
+            Self::Replay { answer, .. }
+            | Self::AlertTold { answer, .. }
+            | Self::NoteSupplier { answer, .. } => {
                 drop(answer.send(Err(error)));
             }
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),

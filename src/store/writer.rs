@@ -88,6 +88,7 @@ impl Batch {
             | Write::TakeEarly { .. }
             | Write::TakeAlerts { .. }
             | Write::AlertTold { .. }
+            | Write::NoteSupplier { .. }
             | Write::Recover { .. }
             | Write::CountRequests { .. }) => self.others.push(other),
         }

@@ -18,6 +18,7 @@ use super::fields::text;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address};
 use super::pace::Pace;
+use super::refusals::Credentials;
 use super::settings::{ReportKind, ReportSettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Body, Expect, Intent, Setback, said};
@@ -193,6 +194,7 @@ impl Way {
                 intent,
                 body: Body::Json,
                 meanings: &[400, 401, 403, 404],
+                credentials: Credentials::Platform,
             },
         };
         let answer = self.line.send(talk, ask).await?;
@@ -234,6 +236,7 @@ impl Way {
                 intent: Intent::Write,
                 body: Body::Anything,
                 meanings: &[],
+                credentials: Credentials::Platform,
             },
         };
         self.line.send(talk, ask).await?;

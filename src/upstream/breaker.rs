@@ -2,7 +2,7 @@
 //! chance are arguments.
 //!
 //! ```text
-//!            `after` failures in a row
+//!            `after` failures in a row, or one refusal of the account
 //!   closed ────────────────────────────▶ open ◀──────────┐
 //!     ▲                                    │ a cool-down │ it failed again: a longer one
 //!     │ any answer                         ▼             │
@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Away, Because, Timestamp};
+use crate::domain::{Away, Because, Refusal, Timestamp};
 
 /// How many requests a run that was held back makes, about, when it goes on.
 const REQUESTS_OF_A_RUN: u32 = 3;
@@ -64,6 +64,8 @@ pub(super) struct Breaker {
     /// How many runs were held back since the present pause began.
     turned_away: u32,
     error: Option<String>,
+    /// The last refusal of the account that was over, and when: one that comes again soon goes on.
+    over: Option<(Outage, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ enum State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Outage {
+    /// It is silent, or refuses the account.
+    because: Because,
     since: Timestamp,
     /// The end of the cool-down; while asking, of the patience with it.
     until: Timestamp,
@@ -98,6 +102,8 @@ pub(super) enum Admission {
 pub(super) enum Change {
     /// From now on nothing is begun.
     Opened {
+        /// Why.
+        because: Because,
         /// When it is asked again.
         until: Timestamp,
     },
@@ -124,6 +130,7 @@ impl Breaker {
             limited: 0,
             turned_away: 0,
             error: None,
+            over: None,
         }
     }
 
@@ -136,11 +143,11 @@ impl Breaker {
             }
             State::Open(outage) if now < outage.until.max(self.held_until) => {
                 let until = outage.until.max(self.held_until);
-                return Admission::Wait(self.turn_away(Because::Silent, until));
+                return Admission::Wait(self.turn_away(outage.because, until));
             }
             State::Asking(outage) if now < outage.until => {
                 let until = outage.until.min(now.plus(self.rules.first));
-                return Admission::Wait(self.turn_away(Because::Silent, until));
+                return Admission::Wait(self.turn_away(outage.because, until));
             }
             State::Open(outage) => outage,
             // Nobody said how it went: it was asked in vain.
@@ -160,22 +167,78 @@ impl Breaker {
         }
     }
 
-    /// It answered: whatever it said, it is there.
-    pub(super) fn answered(&mut self, now: Timestamp) -> Option<Change> {
+    /// It answered: whatever it said, it is there. An account that it refused is taken again only
+    /// where the answer `vouches` for the account's own credentials.
+    pub(super) fn answered(&mut self, now: Timestamp, vouches: bool) -> Option<Change> {
         self.limited = 0;
-        self.is_there(now)
+        self.is_there(now, vouches)
     }
 
-    fn is_there(&mut self, now: Timestamp) -> Option<Change> {
-        self.error = None;
-        let closed = State::Closed { failures: 0 };
-        match std::mem::replace(&mut self.state, closed) {
+    fn is_there(&mut self, now: Timestamp, vouches: bool) -> Option<Change> {
+        let outage = match self.state {
             State::Closed { .. } => None,
-            State::Open(outage) | State::Asking(outage) => {
-                let after = now.since(outage.since);
-                Some(Change::Closed { after })
-            }
+            State::Open(outage) | State::Asking(outage) => Some(outage),
+        };
+        let refused = outage.filter(|outage| outage.because != Because::Silent);
+        if refused.is_some() && !vouches {
+            return None;
         }
+        self.error = None;
+        self.state = State::Closed { failures: 0 };
+        self.over = refused.map(|outage| (outage, now)).or(self.over);
+        outage.map(|outage| Change::Closed {
+            after: now.since(outage.since),
+        })
+    }
+
+    /// It refuses the account: nothing is begun from now on. `chance` is in `0.0..1.0`.
+    pub(super) fn refused(
+        &mut self,
+        refusal: Refusal,
+        error: String,
+        now: Timestamp,
+        chance: f64,
+    ) -> Option<Change> {
+        self.error = Some(error);
+        self.limited = 0;
+        let because = Because::Refused(refusal);
+        let begins = Outage {
+            because,
+            since: now,
+            until: now,
+            asked: 0,
+        };
+        let (outage, is_new) = match self.state {
+            // It was under way when the breaker opened, and says nothing new.
+            State::Open(outage) if outage.because != Because::Silent => return None,
+            State::Asking(outage) if outage.because != Because::Silent => {
+                let asked = outage.asked.saturating_add(1);
+                (
+                    Outage {
+                        because,
+                        asked,
+                        ..outage
+                    },
+                    false,
+                )
+            }
+            State::Open(_) | State::Asking(_) => (begins, true),
+            State::Closed { .. } => (self.begun_again(begins, now), true),
+        };
+        let until = self.open(outage, now, chance);
+        is_new.then_some(Change::Opened { because, until })
+    }
+
+    /// A supplier that refuses some requests and not others: the pauses go on growing.
+    fn begun_again(&self, begins: Outage, now: Timestamp) -> Outage {
+        let recent = self.over.filter(|(outage, at)| {
+            let same = outage.because == begins.because;
+            same && now.since(*at) < self.rules.longest
+        });
+        recent.map_or(begins, |(outage, _)| Outage {
+            asked: outage.asked.saturating_add(1),
+            ..outage
+        })
     }
 
     /// It failed as a whole. `chance` is in `0.0..1.0`.
@@ -189,27 +252,29 @@ impl Breaker {
                     self.state = State::Closed { failures };
                     return None;
                 }
-                let until = self.open(now, now, 0, chance);
-                Some(Change::Opened { until })
+                let because = Because::Silent;
+                let begins = Outage {
+                    because,
+                    since: now,
+                    until: now,
+                    asked: 0,
+                };
+                let until = self.open(begins, now, chance);
+                Some(Change::Opened { because, until })
             }
             // It was under way when the breaker opened, and says nothing new.
             State::Open(_) => None,
             State::Asking(outage) => {
                 let asked = outage.asked.saturating_add(1);
-                self.open(outage.since, now, asked, chance);
+                self.open(Outage { asked, ..outage }, now, chance);
                 None
             }
         }
     }
 
-    fn open(&mut self, since: Timestamp, now: Timestamp, asked: u32, chance: f64) -> Timestamp {
-        let until = now.plus(self.cool_down(asked, chance));
-        let outage = Outage {
-            since,
-            until,
-            asked,
-        };
-        self.state = State::Open(outage);
+    fn open(&mut self, outage: Outage, now: Timestamp, chance: f64) -> Timestamp {
+        let until = now.plus(cool_down(&self.rules, outage.asked, chance));
+        self.state = State::Open(Outage { until, ..outage });
         self.turned_away = 0;
         until
     }
@@ -224,8 +289,11 @@ impl Breaker {
         now: Timestamp,
         pause: Option<Duration>,
     ) -> Option<Change> {
-        let change = self.is_there(now);
-        self.error = Some(error);
+        // A request may be limited before anybody looks whose it is.
+        let change = self.is_there(now, false);
+        if change.is_some() || self.outage().is_none() {
+            self.error = Some(error);
+        }
         let held = self.held_until > now;
         if held {
             // It was under way when the hold began, and can only make it longer.
@@ -258,48 +326,59 @@ impl Breaker {
         self.held_until > now || !matches!(self.state, State::Closed { .. })
     }
 
-    /// Since when the supplier as a whole does not answer, if so, and what went wrong last.
-    pub(super) fn outage(&self) -> Option<(Timestamp, Option<String>)> {
+    /// Why and since when nothing is begun there, if so, and what went wrong last.
+    pub(super) fn outage(&self) -> Option<(Because, Timestamp, Option<String>)> {
         match self.state {
             State::Closed { .. } => None,
-            State::Open(outage) | State::Asking(outage) => Some((outage.since, self.error.clone())),
+            State::Open(outage) | State::Asking(outage) => {
+                Some((outage.because, outage.since, self.error.clone()))
+            }
         }
     }
 
-    /// That the supplier as a whole does not answer, for a run whose attempt has just failed.
-    pub(super) fn silent(&mut self, now: Timestamp) -> Option<Away> {
-        let until = match self.state {
-            State::Closed { .. } => return None,
-            State::Open(outage) => outage.until.max(self.held_until),
-            State::Asking(outage) => outage.until.min(now.plus(self.rules.first)),
-        };
-        Some(self.turn_away(Because::Silent, until))
+    /// When a refusal of the account was over last.
+    pub(super) fn over(&self) -> Option<Timestamp> {
+        self.over.map(|(_, at)| at)
     }
 
-    /// Each run that is held back gets a place of its own after `until`, at the distance at which
-    /// the supplier takes them: it must not meet all of them at once when it is back.
+    /// That the supplier as a whole is away, for a run whose attempt has just failed.
+    pub(super) fn silent(&mut self, now: Timestamp) -> Option<Away> {
+        let (because, until) = match self.state {
+            State::Closed { .. } => return None,
+            State::Open(outage) => (outage.because, outage.until.max(self.held_until)),
+            State::Asking(outage) => {
+                let until = outage.until.min(now.plus(self.rules.first));
+                (outage.because, until)
+            }
+        };
+        Some(self.turn_away(because, until))
+    }
+
     fn turn_away(&mut self, because: Because, until: Timestamp) -> Away {
-        let place = Duration::from_secs(1) * REQUESTS_OF_A_RUN / self.per_second;
-        let places = u32::try_from(LONGEST_SPREAD.as_nanos() / place.as_nanos().max(1));
-        let number = self.turned_away % places.unwrap_or(u32::MAX).max(1);
+        let number = self.turned_away;
         self.turned_away = self.turned_away.wrapping_add(1);
         Away {
             because,
-            until: until.plus(place * number),
+            until: until.plus(place(self.per_second, number)),
             error: self.error.clone(),
         }
     }
+}
 
-    /// Twice as long each time, and somewhere between half of that and all of it, so that several
-    /// processes do not ask at the same moment.
-    fn cool_down(&self, asked: u32, chance: f64) -> Duration {
-        let doubled = self
-            .rules
-            .first
-            .saturating_mul(1 << asked.min(MOST_DOUBLINGS));
-        let whole = doubled.min(self.rules.longest);
-        whole.mul_f64(f64::midpoint(1.0, chance.clamp(0.0, 1.0)))
-    }
+/// Each run that is held back gets a place of its own after the pause, at the distance at which the
+/// supplier takes them: it must not meet all of them at once when it is back.
+pub(super) fn place(per_second: u32, number: u32) -> Duration {
+    let place = Duration::from_secs(1) * REQUESTS_OF_A_RUN / per_second.max(1);
+    let places = u32::try_from(LONGEST_SPREAD.as_nanos() / place.as_nanos().max(1));
+    place * (number % places.unwrap_or(u32::MAX).max(1))
+}
+
+/// Twice as long each time, and somewhere between half of that and all of it, so that several
+/// processes do not ask at the same moment.
+pub(super) fn cool_down(rules: &BreakerRules, asked: u32, chance: f64) -> Duration {
+    let doubled = rules.first.saturating_mul(1 << asked.min(MOST_DOUBLINGS));
+    let whole = doubled.min(rules.longest);
+    whole.mul_f64(f64::midpoint(1.0, chance.clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]

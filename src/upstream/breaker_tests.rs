@@ -48,12 +48,18 @@ fn it_opens_after_so_many_failures_in_a_row_and_no_sooner() {
         assert_eq!(fail(&mut breaker, 0), None);
         assert_eq!(fail(&mut breaker, 0), None);
         assert_eq!(breaker.admit(at(0)), Admission::Go);
-        assert_eq!(breaker.answered(at(0)), None);
+        assert_eq!(breaker.answered(at(0), true), None);
     }
     fail(&mut breaker, 1);
     fail(&mut breaker, 1);
     let opened = fail(&mut breaker, 1);
-    assert_eq!(opened, Some(Change::Opened { until: at(6) }));
+    assert_eq!(
+        opened,
+        Some(Change::Opened {
+            because: Because::Silent,
+            until: at(6)
+        })
+    );
     assert!(breaker.is_away(at(1)));
     let away = wait(&mut breaker, 2);
     assert_eq!((away.because, away.until), (Because::Silent, at(6)));
@@ -76,7 +82,7 @@ fn after_the_cool_down_exactly_one_finds_out() {
     for second in [5, 6, 30, 64] {
         wait(&mut breaker, second);
     }
-    let closed = breaker.answered(at(64));
+    let closed = breaker.answered(at(64), true);
     let after = Duration::from_secs(64);
     assert_eq!(closed, Some(Change::Closed { after }));
     assert_eq!(breaker.admit(at(64)), Admission::Go);
@@ -93,7 +99,7 @@ fn the_cool_down_grows_up_to_its_limit_and_begins_anew_after_an_answer() {
         assert_eq!(wait(&mut breaker, now).until, at(now + cool_down));
         now += cool_down;
     }
-    breaker.answered(at(now));
+    breaker.answered(at(now), true);
     for _ in 0..RULES.after {
         fail(&mut breaker, now);
     }
@@ -116,7 +122,13 @@ fn the_cool_down_is_between_half_and_all_of_its_length() {
         breaker.failed(String::new(), at(0), chance);
         let opened = breaker.failed(String::new(), at(0), chance);
         let until = at(0).plus(Duration::from_millis(length));
-        assert_eq!(opened, Some(Change::Opened { until }));
+        assert_eq!(
+            opened,
+            Some(Change::Opened {
+                because: Because::Silent,
+                until
+            })
+        );
     }
 }
 
@@ -143,7 +155,7 @@ fn whoever_was_to_find_out_and_never_said_is_followed_by_another() {
 #[test]
 fn a_late_answer_to_an_earlier_request_closes_it_too() {
     let mut breaker = open();
-    assert!(breaker.answered(at(1)).is_some());
+    assert!(breaker.answered(at(1), true).is_some());
     assert_eq!(breaker.admit(at(1)), Admission::Go);
 }
 
@@ -186,7 +198,7 @@ fn one_limited_request_among_answers_holds_nobody_back() {
     let mut breaker = breaker();
     for second in 0..20 {
         assert_eq!(limit(&mut breaker, second, Some(30)), None);
-        assert_eq!(breaker.answered(at(second)), None);
+        assert_eq!(breaker.answered(at(second), true), None);
     }
     assert_eq!(breaker.admit(at(20)), Admission::Go);
 }
@@ -202,7 +214,7 @@ fn limits_without_a_time_hold_all_back_for_ever_longer() {
         second += holds.last().unwrap();
     }
     assert_eq!(holds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-    breaker.answered(at(second));
+    breaker.answered(at(second), true);
     limit(&mut breaker, second, None);
     assert_eq!(breaker.admit(at(second)), Admission::Go);
 }
@@ -215,7 +227,7 @@ fn limits_do_not_open_it_and_close_it_when_it_asks() {
         assert_eq!(breaker.admit(at(second + 1)), Admission::Go);
     }
     // With a failure in between they are not in a row.
-    breaker.answered(at(20));
+    breaker.answered(at(20), true);
     limit(&mut breaker, 20, Some(30));
     fail(&mut breaker, 20);
     limit(&mut breaker, 20, Some(30));
@@ -259,6 +271,44 @@ fn an_attempt_that_failed_learns_whether_the_supplier_is_away() {
     assert_eq!(breaker.silent(at(1)).map(|away| away.until), Some(at(5)));
     breaker.admit(at(5));
     assert!(breaker.silent(at(6)).is_some());
-    breaker.answered(at(6));
+    breaker.answered(at(6), true);
     assert_eq!(breaker.silent(at(6)), None);
+}
+
+fn refuse(breaker: &mut Breaker, second: u64) -> Option<Change> {
+    breaker.refused(KEY, "no".into(), at(second), 1.0)
+}
+
+const KEY: Refusal = Refusal {
+    cause: crate::domain::Cause::Key,
+    number: 401,
+};
+
+#[test]
+fn one_refusal_of_the_account_opens_it_and_only_the_accounts_own_credentials_close_it() {
+    let mut breaker = breaker();
+    let because = Because::Refused(KEY);
+    let until = at(5);
+    assert_eq!(
+        refuse(&mut breaker, 0),
+        Some(Change::Opened { because, until })
+    );
+    assert_eq!(refuse(&mut breaker, 1), None, "it was under way");
+    assert_eq!(wait(&mut breaker, 2).because, because);
+    assert_eq!(breaker.answered(at(3), false), None, "a client's own key");
+    limit(&mut breaker, 3, None);
+    assert_eq!(wait(&mut breaker, 4).because, because);
+    assert_eq!(breaker.admit(at(5)), Admission::Knock);
+    assert_eq!(refuse(&mut breaker, 6), None);
+    assert_eq!(wait(&mut breaker, 15).until, at(16), "twice as long");
+    assert!(breaker.answered(at(20), true).is_some());
+    assert_eq!(breaker.admit(at(20)), Admission::Go);
+    // It comes and goes: the same refusal goes on.
+    refuse(&mut breaker, 30);
+    assert_eq!(wait(&mut breaker, 31).until, at(50));
+    assert_eq!(
+        breaker.outage().map(|(_, since, _)| since),
+        Some(at(0)),
+        "since it began"
+    );
 }

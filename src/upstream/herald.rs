@@ -12,6 +12,7 @@ use super::line::{Ask, Cargo, Line, address};
 use super::mask::Mask;
 use super::pace::{OwnPace, Pace};
 use super::probe::Nothing;
+use super::refusals::Credentials;
 use super::settings::UpstreamError;
 use super::talk::{Learned, Talk};
 use super::wire::{Body, Expect, Intent, Setback};
@@ -69,12 +70,15 @@ impl Herald {
                 intent: Intent::Write,
                 body: Body::Anything,
                 meanings: &[],
+                credentials: Credentials::Platform,
             },
         };
         match self.line.send(&mut talk, ask).await {
             Ok(_) => Ok(()),
             Err(
                 Setback::KeyRefused(error)
+                | Setback::Refused { error, .. }
+                | Setback::ClientRefused { error, .. }
                 | Setback::Rejected(error)
                 | Setback::Ambiguous(error)
                 | Setback::Unavailable { error, .. },

@@ -14,11 +14,13 @@ use url::Url;
 use super::breaker::BreakerRules;
 use super::budget::Budget;
 use super::carrier::{Carrier, Carry, Parcel};
-use super::gate::Gate;
+use super::gate::{Gate, Heard};
 use super::pace::{Pace, Rate, Turn};
 use super::settings::UpstreamError;
 use super::talk::Talk;
-use super::wire::{Answer, Expect, Health, Intent, Raw, Received, Setback, classify, health};
+use super::wire::{
+    Answer, Expect, Health, Intent, Raw, Received, Setback, classify, health, vouches,
+};
 use crate::domain::{Away, Because, RateLimit};
 
 /// The longest answer that is read.
@@ -190,12 +192,16 @@ impl Line {
             return Err(Setback::unavailable(error.to_owned()));
         }
         let before = talk.sends(shown_request(talk, ask), ask.expect.intent);
+        if ask.expect.intent.writes() {
+            talk.changed_for = ask.expect.credentials.client();
+        }
         let asked_at = talk.now();
         let mut received = self.exchange(ask).await;
         let now = talk.now();
         let said = self.said_of_hour(&mut received);
         let shown = shown_response(talk, ask, &received);
         let health = health(&ask.expect, &received, now);
+        let vouches = vouches(&ask.expect, &received);
         let result = classify(self.who(), &ask.expect, received, now);
         // What was surely not done leaves nothing behind.
         let undone = match &result {
@@ -205,8 +211,18 @@ impl Line {
         let wrote = ask.expect.intent.writes() && !undone;
         talk.ends(shown, before || wrote);
         self.hear(taken, said, asked_at, now).await;
-        self.gate
-            .heard(health, &failure(talk, &result), now, talk.scene.entropy);
+        let error = failure(talk, &result);
+        let result = self.account_refused(talk, &ask.expect, result, &error);
+        let heard = Heard {
+            health: match health {
+                // That holds up its kind alone.
+                Health::Refuses(_) if ask.expect.intent.writes() => Health::Answers,
+                health => health,
+            },
+            vouches,
+            error: &error,
+        };
+        self.gate.heard(&heard, now, talk.scene.entropy);
         let held = self.gate.held(now);
         if matches!(health, Health::Limits(_)) && !held.is_zero() {
             self.pace.hold(self.rate(), held).await;
@@ -408,6 +424,8 @@ fn failure(talk: &Talk<'_>, result: &Result<Answer, Setback>) -> String {
     match result {
         Err(
             Setback::KeyRefused(error)
+            | Setback::Refused { error, .. }
+            | Setback::ClientRefused { error, .. }
             | Setback::Rejected(error)
             | Setback::Ambiguous(error)
             | Setback::Unavailable { error, .. }

@@ -5,6 +5,7 @@
 //! create looks for its mark before it sends. What an answer means is decided in [`wire`], for
 //! all upstreams alike.
 
+mod account;
 mod billing;
 mod breaker;
 mod budget;
@@ -19,6 +20,9 @@ mod mask;
 mod one_h;
 mod pace;
 mod probe;
+mod refusals;
+mod refused_steps;
+mod said;
 mod settings;
 #[cfg(test)]
 mod stage;
@@ -43,11 +47,12 @@ use self::mask::Mask;
 use self::one_h::OneH;
 pub use self::pace::{OwnPace, Pace, Paced, Rate, Turn};
 pub use self::probe::Probe;
+pub use self::refused_steps::RefusedStep;
 pub use self::settings::{
     BreakerRules, HivelocitySettings, OneHSettings, ReportKind, ReportSettings, UpstreamError,
     UpstreamSettings,
 };
-pub use self::standing::Standing;
+pub use self::standing::{AccountRefused, Standing};
 use self::talk::Talk;
 pub use self::talk::{Learned, OrderLedger, Scene};
 use self::wire::Setback;
@@ -109,11 +114,12 @@ impl Upstreams {
     }
 
     /// Whether a step may begin now; if not, why and until when. Where the time has come to see
-    /// whether a supplier is back, this does so.
+    /// whether a supplier is back, this does so. An attempt that only looks sends nothing that may be
+    /// refused while looks are not.
     pub async fn admit(
         &self,
-        action: &StepAction,
-        source: &str,
+        (action, permit): (&StepAction, Permit),
+        (source, run): (&str, i64),
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Option<Away> {
@@ -125,8 +131,12 @@ impl Upstreams {
         {
             return Some(away);
         }
+        let step = |now| match permit {
+            Permit::Send => gate.admit_step(action.kind(), run, now),
+            Permit::LookOnly => None,
+        };
         match gate.admit(now) {
-            Admission::Go => return None,
+            Admission::Go => return step(now),
             Admission::Wait(away) => return Some(away),
             Admission::Knock => {}
         }
@@ -136,8 +146,9 @@ impl Upstreams {
             self.knock(action.upstream(), rank, now, entropy),
         )
         .await;
-        match gate.admit(now.plus(began.elapsed())) {
-            Admission::Go | Admission::Knock => None,
+        let now = now.plus(began.elapsed());
+        match gate.admit(now) {
+            Admission::Go | Admission::Knock => step(now),
             Admission::Wait(away) => Some(away),
         }
     }
@@ -178,11 +189,13 @@ impl Upstreams {
         learned: &mut Learned,
     ) -> Outcome {
         let secrets = self.secrets.clone();
-        let mut talk = Talk::new(scene, permit, trace, learned, secrets).ranked(Rank::of(action));
+        let mut talk = Talk::new(scene, permit, trace, learned, secrets)
+            .ranked(Rank::of(action))
+            .of_kind(action.kind());
         let outcome = timeout(self.step_timeout, self.attempt(&mut talk, action))
             .await
-            .unwrap_or_else(|_| Err(talk.cut_off(self.step_timeout)))
-            .unwrap_or_else(Outcome::from);
+            .unwrap_or_else(|_| Err(talk.cut_off(self.step_timeout)));
+        let outcome = self.of_the_account(&talk, action, outcome);
         talk.mask.outcome(outcome)
     }
 

@@ -50,6 +50,7 @@ impl Default for Nothing {
 impl Nothing {
     pub(super) fn scene<'a>(&'a self, now: Timestamp, entropy: &'a dyn Entropy) -> Scene<'a> {
         Scene {
+            run: 0,
             source: "",
             service_id: None,
             customer_id: None,
@@ -152,7 +153,21 @@ fn probe(
     asked: String,
     result: Result<String, Setback>,
 ) -> Probe {
-    let result = result.map_err(|setback| match Outcome::from(setback) {
+    let result = result.map_err(|setback| match setback {
+        Setback::Refused { refusal, error } => {
+            format!("{}; {}", talk.mask.text(&error), refusal.remedy(upstream))
+        }
+        other => words(talk, other),
+    });
+    Probe {
+        upstream,
+        asked,
+        result,
+    }
+}
+
+fn words(talk: &Talk<'_>, setback: Setback) -> String {
+    match Outcome::from(setback) {
         Outcome::Rejected(error)
         | Outcome::Unavailable { error, .. }
         | Outcome::Ambiguous(error)
@@ -164,11 +179,6 @@ fn probe(
         Outcome::Done(_) | Outcome::AlreadySo(_) | Outcome::Prepared | Outcome::Absent => {
             "nothing came".to_owned()
         }
-    });
-    Probe {
-        upstream,
-        asked,
-        result,
     }
 }
 

@@ -245,6 +245,7 @@ pub(super) fn settings(base: &str) -> UpstreamSettings {
 
 /// The scene of an attempt, owned.
 pub(super) struct Set {
+    pub(super) run: i64,
     pub(super) service: ServiceState,
     pub(super) customer: CustomerState,
     pub(super) permit: Permit,
@@ -290,6 +291,7 @@ pub(super) struct Left {
 impl Set {
     pub(super) fn new() -> Self {
         Self {
+            run: 1,
             service: ServiceState::default(),
             customer: CustomerState::default(),
             permit: Permit::Send,
@@ -363,6 +365,7 @@ impl Set {
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let vault = Self::vault();
         let scene = Scene {
+            run: self.run,
             source: "whmcs",
             service_id: Some("501"),
             customer_id: Some("77"),

@@ -4,21 +4,41 @@ use super::Upstreams;
 use super::gate::Gate;
 use super::hivelocity::Hivelocity;
 use super::one_h::OneH;
-use crate::domain::{Hour, Timestamp};
+use super::refused_steps::RefusedStep;
+use crate::domain::{Because, Cause, Hour, Refusal, Timestamp};
 
 /// One supplier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// `hivelocity` or `one_h`.
     pub upstream: &'static str,
-    /// Since when it does not answer, if so.
-    pub silent_since: Option<Timestamp>,
-    /// What went wrong last while it does not answer, secrets masked.
+    /// Since when nothing is begun there, if so.
+    pub away_since: Option<Timestamp>,
+    /// Why: it does not answer, or refuses the account.
+    pub because: Option<Because>,
+    /// What went wrong last, secrets masked.
     pub error: Option<String>,
+    /// Kinds of steps that it refuses to the account although it can be asked.
+    pub refused_steps: Vec<RefusedStep>,
     /// How many requests an hour takes; none where they are not counted.
     pub per_hour: Option<u32>,
     /// The present window; none before its first request.
     pub hour: Option<Hour>,
+}
+
+/// An account that a supplier refuses: as a whole, or steps of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRefused {
+    /// `hivelocity` or `one_h`.
+    pub upstream: &'static str,
+    /// The kind of step, where only that is refused.
+    pub kind: Option<&'static str>,
+    /// Why.
+    pub refusal: Refusal,
+    /// Since when.
+    pub since: Timestamp,
+    /// The supplier's words, secrets masked.
+    pub error: String,
 }
 
 /// How many of an hour's requests are used and left.
@@ -53,11 +73,13 @@ impl Upstreams {
     pub async fn standings(&self, now: Timestamp) -> Result<Vec<Standing>, String> {
         let mut standings = Vec::new();
         for (upstream, gate) in self.gates() {
-            let (silent_since, error) = gate.outage().unzip();
+            let outage = gate.outage();
             let mut standing = Standing {
                 upstream,
-                silent_since,
-                error: error.flatten(),
+                away_since: outage.as_ref().map(|(_, since, _)| *since),
+                because: outage.as_ref().map(|(because, ..)| *because),
+                error: outage.and_then(|(.., error)| error),
+                refused_steps: gate.refused_steps(),
                 per_hour: None,
                 hour: None,
             };
@@ -68,6 +90,58 @@ impl Upstreams {
             standings.push(standing);
         }
         Ok(standings)
+    }
+
+    /// Why nothing is begun at each configured supplier, in words of which each is there once;
+    /// whether that is so now.
+    pub fn reasons(&self, now: Timestamp) -> Vec<(&'static str, &'static str, bool)> {
+        let mut reasons = Vec::new();
+        for (upstream, gate) in self.gates() {
+            let because = gate.outage().map(|(because, ..)| because);
+            let steps = gate.refused_steps();
+            reasons.push((upstream, "silent", because == Some(Because::Silent)));
+            reasons.push((upstream, "limited", !gate.held(now).is_zero()));
+            for cause in Cause::ALL {
+                let is_whole = matches!(because, Some(Because::Refused(of)) if of.cause == cause);
+                let is_part = steps.iter().any(|step| step.refusal.cause == cause);
+                reasons.push((upstream, cause.name(), is_whole || is_part));
+            }
+        }
+        reasons
+    }
+
+    /// Every refusal of an account at present.
+    pub fn refusals(&self) -> Vec<AccountRefused> {
+        let mut refusals = Vec::new();
+        for (upstream, gate) in self.gates() {
+            if let Some((Because::Refused(refusal), since, error)) = gate.outage() {
+                refusals.push(AccountRefused {
+                    upstream,
+                    kind: None,
+                    refusal,
+                    since,
+                    error: error.unwrap_or_default(),
+                });
+                continue;
+            }
+            let steps = gate.refused_steps().into_iter();
+            refusals.extend(steps.map(|step| AccountRefused {
+                upstream,
+                kind: Some(step.kind),
+                refusal: step.refusal,
+                since: step.since,
+                error: step.error,
+            }));
+        }
+        refusals
+    }
+
+    /// What is surely not refused: accounts as a whole (without a kind), and kinds of steps.
+    pub fn sound(&self, now: Timestamp) -> Vec<(&'static str, Option<&'static str>)> {
+        let gates = self.gates().into_iter();
+        gates
+            .flat_map(|(name, gate)| gate.sound(now).into_iter().map(move |kind| (name, kind)))
+            .collect()
     }
 
     fn gates(&self) -> Vec<(&'static str, &Gate)> {

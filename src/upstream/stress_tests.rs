@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::stage::{Counting, Heard, Reply, Set, Stage, action, create_client, deploy, settings};
 use super::{BreakerRules, Upstreams};
-use crate::domain::{Because, Outcome, StepAction, Timestamp};
+use crate::domain::{Because, Cause, Outcome, Permit, StepAction, Timestamp};
 
 const BREAKER: BreakerRules = BreakerRules {
     after: 3,
@@ -98,7 +98,7 @@ async fn switched(up: Arc<AtomicBool>, status: u16) -> Stage {
 
 async fn admitted(upstreams: &Upstreams, action: &StepAction, now: Timestamp) -> bool {
     upstreams
-        .admit(action, "whmcs", now, &Counting)
+        .admit((action, Permit::Send), ("whmcs", 1), now, &Counting)
         .await
         .is_none()
 }
@@ -115,7 +115,7 @@ async fn a_supplier_that_fails_is_left_alone_and_asked_once_when_the_time_has_co
     }
     let asked = stage.heard().len();
     let away = upstreams
-        .admit(&step, "whmcs", set.now, &Counting)
+        .admit((&step, Permit::Send), ("whmcs", 1), set.now, &Counting)
         .await
         .unwrap();
     assert_eq!(away.because, Because::Silent);
@@ -148,7 +148,7 @@ async fn a_supplier_that_fails_is_left_alone_and_asked_once_when_the_time_has_co
     );
     let found = Set {
         now: later,
-        permit: crate::domain::Permit::LookOnly,
+        permit: Permit::LookOnly,
         ..Set::new()
     };
     assert_eq!(found.outcome(&upstreams, &step).await, Outcome::Absent);
@@ -176,7 +176,7 @@ async fn a_knock_that_is_answered_lets_the_run_through_at_once() {
 
 #[tokio::test]
 async fn refusals_of_single_requests_never_open_the_breaker() {
-    for status in [400, 401, 403, 404, 409, 422] {
+    for status in [400, 403, 404, 409, 422] {
         let stage = switched(Arc::new(AtomicBool::new(false)), status).await;
         let upstreams = with_breaker(&stage);
         for _ in 0..6 {
@@ -187,6 +187,54 @@ async fn refusals_of_single_requests_never_open_the_breaker() {
             "{status}"
         );
     }
+}
+
+#[tokio::test]
+async fn one_refusal_of_the_key_holds_everything_until_a_read_is_answered() {
+    let up = Arc::new(AtomicBool::new(false));
+    let stage = switched(Arc::clone(&up), 401).await;
+    let upstreams = with_breaker(&stage);
+    let set = Set::new();
+    let outcome = set.outcome(&upstreams, &create_client()).await;
+    let refused = |because| matches!(because, Because::Refused(of) if of.cause == Cause::Key);
+    let held = matches!(&outcome, Outcome::Held(away) if refused(away.because));
+    assert!(held, "{outcome:?}");
+    assert!(!admitted(&upstreams, &deploy(), set.now).await);
+    let asked = stage.heard().len();
+    up.store(true, Ordering::SeqCst);
+    let later = set.now.plus(Duration::from_secs(20));
+    assert!(admitted(&upstreams, &deploy(), later).await);
+    assert_eq!(stage.heard().len(), asked + 1, "one harmless read");
+    assert!(admitted(&upstreams, &create_client(), later).await);
+}
+
+#[tokio::test]
+async fn a_refused_order_holds_orders_and_nothing_else_and_looks_go_on() {
+    let stage = Stage::new(|heard| {
+        looks_fine(heard, || {
+            Reply::Json(402, json!({"message": "Payment required"}))
+        })
+    })
+    .await;
+    let upstreams = with_breaker(&stage);
+    let set = Set::new();
+    let outcome = set.outcome(&upstreams, &create_client()).await;
+    assert!(matches!(outcome, Outcome::Held(_)), "{outcome:?}");
+    assert!(!admitted(&upstreams, &create_client(), set.now).await);
+    assert!(admitted(&upstreams, &action("hivelocity.power"), set.now).await);
+    let step = create_client();
+    let looks = (&step, Permit::LookOnly);
+    let away = upstreams
+        .admit(looks, ("whmcs", 1), set.now, &Counting)
+        .await;
+    assert_eq!(away, None);
+    // One run finds out, and may go on with that.
+    let later = set.now.plus(Duration::from_secs(20));
+    assert!(admitted(&upstreams, &step, later).await);
+    assert!(admitted(&upstreams, &step, later).await);
+    let sends = (&step, Permit::Send);
+    let other = upstreams.admit(sends, ("whmcs", 2), later, &Counting).await;
+    assert!(other.is_some());
 }
 
 #[tokio::test]
@@ -221,7 +269,7 @@ async fn patience_that_was_asked_for_holds_back_every_request_to_that_supplier()
     let second = set.outcome(&upstreams, &create_client()).await;
     assert!(matches!(second, Outcome::Held(_)), "{second:?}");
     let away = upstreams
-        .admit(&deploy(), "whmcs", set.now, &Counting)
+        .admit((&deploy(), Permit::Send), ("whmcs", 1), set.now, &Counting)
         .await;
     assert_eq!(away.unwrap().because, Because::Asked);
     // One that had begun already is not sent either, and says so.
@@ -306,7 +354,7 @@ async fn a_queue_that_is_too_long_sends_nothing_and_is_no_failure() {
     settings.hivelocity.timeout = Duration::from_millis(300);
     let upstreams = Upstreams::new(settings).unwrap();
     let set = Set {
-        permit: crate::domain::Permit::LookOnly,
+        permit: Permit::LookOnly,
         ..Set::new()
     };
     assert_eq!(

@@ -30,6 +30,8 @@ pub trait OrderLedger: Sync {
 
 /// What an attempt knows when it begins.
 pub struct Scene<'a> {
+    /// The run's number.
+    pub run: i64,
     /// The source's name.
     pub source: &'a str,
     /// The platform's service id; none in a customer's lane.
@@ -83,11 +85,15 @@ pub(super) struct Talk<'t> {
     pub(super) mask: Mask,
     /// What its requests are for.
     pub(super) rank: Rank,
+    /// The kind of the step that is tried; empty outside of one.
+    pub(super) kind: &'static str,
     began: Instant,
     /// The request under way, as the journal keeps it, and since when.
     under_way: Option<(Value, Instant)>,
     /// Whether a request that changes something may have taken effect.
     touched: bool,
+    /// The controlled client for which the last such request was made.
+    pub(super) changed_for: Option<i64>,
 }
 
 impl<'t> Talk<'t> {
@@ -106,9 +112,11 @@ impl<'t> Talk<'t> {
             learned,
             mask,
             rank: Rank::Other,
+            kind: "",
             began: Instant::now(),
             under_way: None,
             touched: false,
+            changed_for: None,
         }
     }
 
@@ -116,6 +124,17 @@ impl<'t> Talk<'t> {
     pub(super) const fn ranked(mut self, rank: Rank) -> Self {
         self.rank = rank;
         self
+    }
+
+    /// The same for a step of this kind.
+    pub(super) const fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Whether a request that changes something may have taken effect.
+    pub(super) const fn has_changed(&self) -> bool {
+        self.touched
     }
 
     /// The present moment, by the time that this attempt has taken.

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{Away, Because, Decision, Outcome, RateLimit, Timestamp};
+use super::refusals::{About, Credentials, about};
+pub(super) use super::said::said;
+use super::said::shorten;
+use crate::domain::{Away, Because, Decision, Outcome, RateLimit, Refusal, Timestamp};
 
 /// The longest Retry-After that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How long a request waits that was limited without a Retry-After.
 const UNNAMED_PAUSE: Duration = Duration::from_secs(1);
-/// How much of a supplier's plain text is repeated in an error.
-const WORDS: usize = 300;
 
 /// Whether a request changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct Expect {
     pub body: Body,
     /// The 4xx statuses that the step has a meaning for.
     pub meanings: &'static [u16],
+    /// With whose credentials it is made.
+    pub credentials: Credentials,
 }
 
 /// What came of a request, before anything is made of it.
@@ -103,8 +106,22 @@ pub(super) struct Answer {
 /// Why a request did not bring what it was for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Setback {
-    /// The key was refused: surely not done.
+    /// A key that is not the account's own was refused: surely not done.
     KeyRefused(String),
+    /// The account as a whole is refused: surely not done, and nobody's order is at fault.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// In the supplier's words.
+        error: String,
+    },
+    /// The same of a controlled client, as far as the words go.
+    ClientRefused {
+        /// Why.
+        refusal: Refusal,
+        /// In the supplier's words.
+        error: String,
+    },
     /// Surely not done, and not to be tried again.
     Rejected(String),
     /// Surely not done; later perhaps.
@@ -146,7 +163,10 @@ impl Setback {
 impl From<Setback> for Outcome {
     fn from(setback: Setback) -> Self {
         match setback {
-            Setback::KeyRefused(error) | Setback::Rejected(error) => Self::Rejected(error),
+            Setback::KeyRefused(error)
+            | Setback::Rejected(error)
+            | Setback::Refused { error, .. }
+            | Setback::ClientRefused { error, .. } => Self::Rejected(error),
             Setback::Unavailable { error, retry_after } => Self::Unavailable { error, retry_after },
             Setback::Ambiguous(error) => Self::Ambiguous(error),
             Setback::Withheld => Self::Absent,
@@ -185,6 +205,9 @@ fn answered(who: &str, expect: &Expect, raw: Raw, now: Timestamp) -> Result<Answ
         // A proxy, a firewall or a maintenance page: nobody knows what happened behind it.
         let what = format!("answered {} with a web page instead of its API", raw.status);
         return Err(unclear(expect, format!("{who} {what}"), pause));
+    }
+    if let Some(about) = refusal(expect, &raw) {
+        return Err(refused_as_a_whole(who, expect, &raw, about));
     }
     if !(200..=299).contains(&raw.status) {
         return refused(who, expect, raw, pause);
@@ -306,6 +329,35 @@ fn refusal_is_believed(expect: &Expect, raw: &Raw) -> bool {
         || raw.json.as_ref().is_some_and(own_words)
 }
 
+/// Whom the answer is about, where it refuses more than what was asked, in words that are believed.
+fn refusal(expect: &Expect, raw: &Raw) -> Option<About> {
+    let status = error_code(raw, expect).unwrap_or(raw.status);
+    if status >= 500 || !refusal_is_believed(expect, raw) {
+        return None;
+    }
+    let body = raw.json.as_ref().unwrap_or(&Value::Null);
+    about(expect.credentials, status, body, &words(raw))
+}
+
+fn refused_as_a_whole(who: &str, expect: &Expect, raw: &Raw, about: About) -> Setback {
+    let (About::Account(refusal) | About::Client(refusal)) = about;
+    let (what, said) = (refusal.words(), words(raw));
+    match about {
+        About::Account(refusal) => Setback::Refused {
+            refusal,
+            error: format!("{who} {what}: {said}"),
+        },
+        About::Client(refusal) => {
+            let client = expect.credentials.client().unwrap_or_default();
+            let number = refusal.number;
+            Setback::ClientRefused {
+                refusal,
+                error: format!("{who} refused controlled client {client} ({number}): {said}"),
+            }
+        }
+    }
+}
+
 /// What a 429 means. Turned away unseen, by the API or by a firewall before it: that says nothing
 /// of the request, only of how many there were before.
 fn turned_away(who: &str, raw: &Raw, pause: Option<Duration>, now: Timestamp) -> Away {
@@ -333,6 +385,17 @@ pub(super) enum Health {
     Fails,
     /// It takes no more requests for now; how long, if it says so.
     Limits(Option<Duration>),
+    /// It is there and refuses the account.
+    Refuses(Refusal),
+}
+
+/// Whether an answer shows that the account as a whole is not refused.
+pub(super) fn vouches(expect: &Expect, received: &Received) -> bool {
+    let Received::Answered(raw) = received else {
+        return false;
+    };
+    let own = raw.status < 500 && raw.status != 429 && raw.json.is_some() && !raw.is_html();
+    own && expect.credentials.are_the_accounts() && refusal(expect, raw).is_none()
 }
 
 /// Whether the upstream as a whole is there.
@@ -351,7 +414,10 @@ pub(super) fn health(expect: &Expect, received: &Received, now: Timestamp) -> He
         408 | 500.. => Health::Fails,
         _ if raw.is_html() => Health::Fails,
         200..=299 if strange => Health::Fails,
-        _ => Health::Answers,
+        _ => match refusal(expect, raw) {
+            Some(About::Account(refusal)) => Health::Refuses(refusal),
+            Some(About::Client(_)) | None => Health::Answers,
+        },
     }
 }
 
@@ -436,51 +502,12 @@ fn words(raw: &Raw) -> String {
     if !said.is_empty() {
         return said;
     }
-    let text: String = raw.body.trim().chars().take(WORDS).collect();
+    let text = shorten(&raw.body);
     if text.is_empty() {
         "no reason given".to_owned()
     } else {
         text
     }
-}
-
-/// What a JSON body says went wrong; empty when it says nothing.
-pub(super) fn said(body: &Value) -> String {
-    const FIELDS: [&str; 9] = [
-        "message",
-        "error",
-        "error_description",
-        "detail",
-        "description",
-        "err_string",
-        "schema_errors",
-        "errors",
-        "reason",
-    ];
-    if let Value::String(text) = body {
-        return shorten(text);
-    }
-    let mut parts: Vec<String> = Vec::new();
-    for field in FIELDS {
-        let part = match body.get(field) {
-            Some(Value::String(text)) => text.trim().to_owned(),
-            Some(value @ (Value::Object(_) | Value::Array(_))) => value.to_string(),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => continue,
-        };
-        if !part.is_empty() && part != "{}" && part != "[]" && !parts.contains(&part) {
-            parts.push(part);
-        }
-    }
-    if parts.is_empty()
-        && let Some(inner) = body.get("response")
-    {
-        return said(inner);
-    }
-    shorten(&parts.join("; "))
-}
-
-fn shorten(text: &str) -> String {
-    text.trim().chars().take(WORDS).collect()
 }
 
 #[cfg(test)]

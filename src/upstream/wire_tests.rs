@@ -6,11 +6,13 @@ const READ: Expect = Expect {
     intent: Intent::Read,
     body: Body::Json,
     meanings: &[404],
+    credentials: Credentials::HivelocityFor(35),
 };
 const WRITE: Expect = Expect {
     intent: Intent::Write,
     body: Body::Json,
     meanings: &[404],
+    credentials: Credentials::HivelocityFor(35),
 };
 
 fn now() -> Timestamp {
@@ -27,6 +29,8 @@ fn verdict(expect: &Expect, received: &Received) -> String {
     match classify("Hivelocity", expect, received.clone(), now()) {
         Ok(answer) => format!("answer {}", answer.status),
         Err(Setback::KeyRefused(_)) => "key refused".to_owned(),
+        Err(Setback::Refused { refusal, .. }) => format!("{} (account)", refusal.cause.name()),
+        Err(Setback::ClientRefused { refusal, .. }) => format!("{} (client)", refusal.cause.name()),
         Err(Setback::Rejected(_)) => "rejected".to_owned(),
         Err(Setback::Unavailable {
             retry_after: None, ..
@@ -73,8 +77,6 @@ fn every_way_a_request_can_end_has_its_meaning() {
             "rejected",
             "rejected",
         ),
-        (raw(401, json, "{}"), "key refused", "key refused"),
-        (raw(402, json, ""), "rejected", "rejected"),
         (raw(403, json, "{}"), "rejected", "rejected"),
         (raw(404, json, "{}"), "answer 404", "answer 404"),
         (raw(404, "", ""), "answer 404", "answer 404"),
@@ -206,7 +208,6 @@ fn only_what_would_befall_every_request_speaks_against_the_upstream_as_a_whole()
         raw(204, json, ""),
         raw(301, json, ""),
         raw(400, json, "{\"message\": \"out of stock\"}"),
-        raw(401, json, "{}"),
         raw(403, json, "forbidden"),
         raw(404, json, "{}"),
     ];
@@ -239,4 +240,42 @@ fn only_what_would_befall_every_request_speaks_against_the_upstream_as_a_whole()
         let health = health(&READ, &Received::Answered(limited), now());
         assert_eq!(health, Health::Limits(pause));
     }
+}
+
+#[test]
+fn what_is_about_the_account_is_told_from_what_was_asked() {
+    let json = "application/json";
+    let said = |status, words: &str| raw(status, json, &format!("{{\"message\": \"{words}\"}}"));
+    for (received, expected) in [
+        (raw(401, json, "{}"), "key_refused (account)"),
+        (raw(402, json, ""), "payment_required (account)"),
+        (
+            said(403, "Your IP is not allowed"),
+            "address_refused (account)",
+        ),
+        (
+            said(403, "Your account is locked"),
+            "account_refused (client)",
+        ),
+        (said(403, "This is not your device"), "rejected"),
+        (
+            raw(200, json, "{\"code\": 401, \"message\": \"no\"}"),
+            "key_refused (account)",
+        ),
+    ] {
+        for expect in [READ, WRITE] {
+            assert_eq!(verdict(&expect, &received), expected, "{received:?}");
+        }
+    }
+    let once = Expect {
+        intent: Intent::Once,
+        ..WRITE
+    };
+    let bare = raw(401, json, "{}");
+    assert_eq!(verdict(&once, &bare), "ambiguous", "a proxy says so, too");
+    let own = Expect {
+        credentials: Credentials::HivelocityOf(35),
+        ..WRITE
+    };
+    assert_eq!(verdict(&own, &bare), "key refused");
 }

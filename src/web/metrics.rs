@@ -49,6 +49,12 @@ struct Upstream {
     upstream: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Away {
+    upstream: &'static str,
+    reason: &'static str,
+}
+
 /// What the process counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -126,13 +132,13 @@ fn register_execution(web: &Web, registry: &mut Registry) {
     let help = "Runs paused for a person since the start, by reason";
     registry.register("runs_paused", help, paused);
     register_aside(web, registry);
-    let open = Family::<Upstream, Gauge>::default();
-    for (upstream, away) in web.engine.upstreams.standing(web.clock.now()) {
-        open.get_or_create(&Upstream { upstream })
+    let open = Family::<Away, Gauge>::default();
+    for (upstream, reason, away) in web.engine.upstreams.reasons(web.clock.now()) {
+        open.get_or_create(&Away { upstream, reason })
             .set(i64::from(away));
     }
-    let help =
-        "1 while nothing is begun at a supplier, because it does not answer or asked for patience";
+    let help = "1 while steps wait for a supplier, because it does not answer, limits requests, or \
+                refuses the account";
     registry.register("supplier_open", help, open);
 }
 

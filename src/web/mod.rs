@@ -7,6 +7,7 @@ mod metrics;
 mod outcome;
 mod problem;
 mod query;
+mod rebuild;
 mod replay;
 mod shown;
 mod webhooks;
@@ -130,6 +131,10 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route("/runs/{id}/{what}", web::post().to(admin::intervene))
                 .route("/services", web::get().to(admin::services))
                 .route("/services/{source}/{id}", web::get().to(admin::service))
+                .route(
+                    "/services/{source}/{id}/rebuild",
+                    web::post().to(rebuild::rebuild),
+                )
                 .route("/customers", web::get().to(admin::customers))
                 .route("/customers/{source}/{id}", web::get().to(admin::customer))
                 .route("/upstreams", web::get().to(admin::upstreams))

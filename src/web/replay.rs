@@ -37,12 +37,35 @@ pub(super) async fn replay(
     let id: DeliveryId = id
         .parse()
         .map_err(|_| Problem::not_found("no such delivery"))?;
-    let delivery = original(&web, id).await?;
-    let (event, parts) = read_again(&web, &delivery).await?;
-    if asked.dry_run {
-        return dry(&web, &delivery, &event, &parts).await;
+    let asked = Again {
+        delivery: id,
+        service: None,
+        dry_run: asked.dry_run,
+    };
+    again(&web, &asked).await
+}
+
+/// What is to be carried out again.
+pub(super) struct Again<'a> {
+    /// The delivery.
+    pub(super) delivery: DeliveryId,
+    /// Only this service of it.
+    pub(super) service: Option<&'a str>,
+    /// Whether only the plans are shown.
+    pub(super) dry_run: bool,
+}
+
+/// Carries a kept delivery out again, or shows what that would do.
+pub(super) async fn again(web: &Web, asked: &Again<'_>) -> Result<HttpResponse, Problem> {
+    let delivery = original(web, asked.delivery).await?;
+    let (event, mut parts) = read_again(web, &delivery).await?;
+    if let Some(wanted) = asked.service {
+        parts.retain(|part| service_id(&event, *part) == Some(wanted));
     }
-    real(&web, &delivery, &event, &parts).await
+    if asked.dry_run {
+        return dry(web, &delivery, &event, &parts).await;
+    }
+    real(web, &delivery, &event, &parts).await
 }
 
 /// The delivery, or for a duplicate the first one.

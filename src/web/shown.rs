@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
+use crate::domain::away::Because;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::normalise;
 use crate::store::{DeliveryView, Page, RunSummary, RunView, StateView, StepView};
-use crate::upstream::Standing;
+use crate::upstream::{RefusedStep, Standing};
 
 use super::outcome;
 use super::query::cursor;
@@ -162,6 +163,7 @@ pub(super) fn service(
         "hivelocity_client_id": state.hivelocity_client_id,
         "device_id": state.device_id,
         "device_order_id": state.device_order_id,
+        "dead_orders": state.dead_orders,
         "device_product_id": state.device_product_id,
         "device_location": state.device_location,
         "device_os": state.device_os,
@@ -246,13 +248,27 @@ pub(super) fn upstream(standing: &Standing, oldest: Option<&(String, RunId, Time
     let requests = standing.requests();
     json!({
         "upstream": standing.upstream,
-        "reachable": standing.silent_since.is_none(),
-        "since": standing.silent_since,
+        "reachable": standing.away_since.is_none(),
+        "since": standing.away_since,
+        "reason": standing.because.map(Because::name),
+        "remedy": standing.because.and_then(|because| because.remedy(standing.upstream)),
         "error": standing.error,
+        "refused": standing.refused_steps.iter().map(|step| refused(standing.upstream, step)).collect::<Vec<_>>(),
         "requests_per_hour": standing.per_hour,
         "requests_used": requests.map(|requests| requests.used),
         "requests_left": requests.map(|requests| requests.left),
         "window_ends_at": standing.hour.map(|hour| hour.ends_at),
         "oldest_waiting": oldest.map(|(_, run, since)| json!({"run": run, "since": since})),
+    })
+}
+
+/// Steps of one kind that wait, because the account may not do them.
+fn refused(upstream: &str, step: &RefusedStep) -> Value {
+    json!({
+        "step": step.kind,
+        "since": step.since,
+        "reason": step.refusal.cause.name(),
+        "remedy": step.refusal.remedy(upstream),
+        "error": step.error,
     })
 }

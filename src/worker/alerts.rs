@@ -1,4 +1,4 @@
-//! Telling people of paused runs: what the store kept for them is posted until somebody heard it.
+//! Telling people of paused runs and of suppliers that refuse the account: what the store kept for them is posted until somebody heard it.
 //! IO.
 
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use crate::execute::Engine;
 use crate::store::{Alert, StoreError};
 use crate::upstream::Herald;
 
+use super::refusals::Noted;
+
 /// How often it is looked whether there is something to tell.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long one process has an alert to itself.
@@ -20,7 +22,11 @@ const LONGEST: Duration = Duration::from_mins(15);
 /// Tells until `stop`. What could not be told stays and is told again.
 pub async fn tell(engine: Arc<Engine>, herald: Herald, stop: CancellationToken) {
     let telling = async {
+        let mut noted = Noted::default();
         loop {
+            if let Err(error) = noted.changes(&engine).await {
+                tracing::warn!(%error, "a supplier's refusal cannot be noted for an alert");
+            }
             if let Err(error) = one_round(&engine, &herald).await {
                 tracing::warn!(%error, "alerts cannot be read");
             }

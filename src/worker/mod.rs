@@ -4,6 +4,7 @@
 mod alerts;
 mod early;
 mod held;
+mod refusals;
 mod retention;
 
 use std::sync::Arc;

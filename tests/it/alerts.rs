@@ -10,10 +10,10 @@ use tokio::net::TcpListener;
 
 use crate::support::{Setup, Story, spawn_app};
 
-const SECRET: &str = "whsec_YWxlcnRzLWFyZS1zaWduZWQtd2l0aC10aGlzLWtleQ==";
+pub const SECRET: &str = "whsec_YWxlcnRzLWFyZS1zaWduZWQtd2l0aC10aGlzLWtleQ==";
 
 /// Takes one request and answers it; gives its head and body.
-async fn hear(listener: &TcpListener, answer: &str) -> (String, Vec<u8>) {
+pub async fn hear(listener: &TcpListener, answer: &str) -> (String, Vec<u8>) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut bytes = Vec::new();
     loop {

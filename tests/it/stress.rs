@@ -28,7 +28,11 @@ async fn metrics(app: &App) -> String {
 }
 
 fn open(upstream: &str, open: u8) -> String {
-    format!("billhook_supplier_open{{upstream=\"{upstream}\"}} {open}")
+    away(upstream, "silent", open)
+}
+
+fn away(upstream: &str, reason: &str, open: u8) -> String {
+    format!("billhook_supplier_open{{upstream=\"{upstream}\",reason=\"{reason}\"}} {open}")
 }
 
 async fn until_metric(app: &App, line: &str) {
@@ -189,7 +193,7 @@ async fn a_storm_of_429_holds_all_runs_back_and_spends_none() {
     for story in stories(20) {
         app.accept(&story.paid()).await;
     }
-    until_metric(&app, &open("hivelocity", 1)).await;
+    until_metric(&app, &away("hivelocity", "limited", 1)).await;
     all_built_once(&app, 20).await;
     assert!(began.elapsed() >= Duration::from_millis(950));
     let requests = app.suppliers.snapshot().faults_met;

@@ -23,12 +23,17 @@ use super::Drive;
 impl Drive<'_> {
     /// Whether the step has to wait for its upstream as a whole; answers where the run stops, if
     /// so. No attempt is begun then, and none is counted.
-    pub(super) async fn hold_back(&mut self, index: usize) -> Option<Stand> {
+    pub(super) async fn hold_back(&mut self, index: usize, permit: Permit) -> Option<Stand> {
         let step = self.steps.get(index)?.clone();
         let (engine, source) = (self.engine, &self.run.source);
         let away = engine
             .upstreams
-            .admit(&step.action, source, self.now(), &*engine.entropy)
+            .admit(
+                (&step.action, permit),
+                (source, self.run.id.0),
+                self.now(),
+                &*engine.entropy,
+            )
             .await?;
         let held = plan::held(step, &away, self.now());
         self.pending.step(&held.step);
@@ -229,6 +234,7 @@ impl Drive<'_> {
         let (lease, clock) = (&*self.run.lease, &self.engine.clock);
         let still_held = || lease.holds(clock.now());
         let scene = Scene {
+            run: self.run.id.0,
             source: &self.run.source,
             service_id: self.run.service_id.as_deref(),
             customer_id: self.run.customer_id.as_deref(),

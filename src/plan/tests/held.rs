@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    Again, Away, Because, Done, Outcome, PauseReason, Permit, Step, StepStatus, Timestamp,
+    Again, Away, Because, Cause, Done, Outcome, PauseReason, Permit, Refusal, Step, StepStatus,
+    Timestamp,
 };
 
 use super::super::{Next, held, permit, retry, settle, spared};
@@ -54,6 +55,13 @@ fn the_words_say_who_is_waited_for_and_until_when() {
         (
             Because::HourKept,
             "the rest of Hivelocity's hour is kept for suspensions; ",
+        ),
+        (
+            Because::Refused(Refusal {
+                cause: Cause::Key,
+                number: 401,
+            }),
+            "Hivelocity refuses the API key (401): put the right key into hivelocity.api_key and restart; ",
         ),
     ] {
         let ended = held(create(), &away(because), now());

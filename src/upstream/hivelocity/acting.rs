@@ -14,6 +14,7 @@ use super::{Call, Found, Hivelocity};
 use crate::domain::{Secret, Timestamp};
 use crate::upstream::fields::{integer, text};
 use crate::upstream::line::key_header;
+use crate::upstream::refusals::Credentials;
 use crate::upstream::talk::Talk;
 use crate::upstream::wire::Setback;
 
@@ -34,6 +35,15 @@ pub(super) enum Acting {
 }
 
 impl Acting {
+    /// With whose credentials that is.
+    pub(super) const fn credentials(&self) -> Credentials {
+        match self {
+            Self::Primary => Credentials::Hivelocity,
+            Self::Query(client) => Credentials::HivelocityFor(*client),
+            Self::Own(own) => Credentials::HivelocityOf(own.client),
+        }
+    }
+
     /// The controlled client that is acted as.
     pub(super) const fn client(&self) -> Option<i64> {
         match self {
@@ -213,6 +223,7 @@ impl Hivelocity {
         error: String,
     ) -> Setback {
         match acting {
+            // Theirs is the account's own, of which the wire says more.
             Acting::Primary | Acting::Query(_) => Setback::KeyRefused(error),
             Acting::Own(own) => {
                 self.keyring.refuse(&own.key);
@@ -229,6 +240,20 @@ impl Hivelocity {
                      another one is fetched: {error}"
                 ))
             }
+        }
+    }
+}
+
+impl Hivelocity {
+    /// What it means that a controlled client is refused: where the primary account is refused,
+    /// too, an outage; else it concerns the one customer, and a person has to see to it.
+    pub(super) async fn client_refused(&self, talk: &mut Talk<'_>, error: String) -> Setback {
+        match self.list(talk, &Acting::Primary, self.harmless().0).await {
+            Err(refused @ Setback::Refused { .. }) => refused,
+            Ok(_) | Err(_) => Setback::Rejected(format!(
+                "{error}; the account itself is not refused, so this is about the one customer: see to \
+                 that client's verification and billing details at Hivelocity, then retry this run"
+            )),
         }
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::acting::Acting;
+use super::dead::{Over, over};
 use super::devices::{Device, marked};
-use super::order::{OrderStatus, order_cancelled};
+use super::order::OrderStatus;
 use super::{Call, Found, Hivelocity};
 use crate::domain::{Again, Decision, Done, Outcome, PauseReason, Timestamp};
 use crate::upstream::fields::text;
@@ -19,6 +20,9 @@ use crate::upstream::wire::Setback;
 const COMPLETE: &str = "complete";
 /// After so long a complete order that shows no device is a person's case.
 const NEVER_SHOWN: Duration = Duration::from_hours(3);
+/// For so many of the shortest pauses between looks a device that was seen must not show before it
+/// counts as gone: three minutes.
+const MISSING_LOOKS: u32 = 9;
 /// And after so long one whose order is not known.
 const NEVER_HEARD: Duration = Duration::from_hours(24);
 
@@ -32,14 +36,24 @@ impl Hivelocity {
         if just_ordered && state.ip.is_none() {
             return Ok(waiting("Hivelocity to build the device".to_owned()));
         }
+        if state.is_dead() {
+            return Err(over(talk, "what was ordered for this service is over"));
+        }
         let acting = self.acting_or_rejected(talk).await?;
-        if let Some(status) = self.order_under_way(talk, &acting).await? {
-            return Ok(waiting(format!(
-                "Hivelocity to build the device{}",
-                status.words()
-            )));
+        match self.order_under_way(talk, &acting).await? {
+            Progress::UnderWay(status) => {
+                return Ok(waiting(format!(
+                    "Hivelocity to build the device{}",
+                    status.words()
+                )));
+            }
+            Progress::Dead(over) => return self.bury_or_wait(talk, &acting, tag, &over).await,
+            Progress::Over => {}
         }
         let Some((id, device)) = self.shown(talk, &acting, tag).await? else {
+            if let Some(outcome) = self.missing(talk, &acting, tag).await? {
+                return Ok(outcome);
+            }
             if let Some(setback) = never_shown(talk, tag) {
                 return Err(setback);
             }
@@ -55,25 +69,55 @@ impl Hivelocity {
                 Err(other) => return Err(other),
             }
         }
-        self.readiness(talk, &acting, id, &device).await
+        saw(talk, id);
+        self.readiness(talk, &acting, tag, (id, &device)).await
+    }
+
+    /// A device that was seen and does not show any more: gone, where it stays so for a few looks.
+    async fn missing(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        tag: &str,
+    ) -> Found<Option<Outcome>> {
+        let state = talk.scene.service;
+        let Some(id) = state
+            .device_seen
+            .filter(|seen| state.device_id == Some(*seen))
+        else {
+            return Ok(None);
+        };
+        let page = self.cancellation(talk, acting, id).await?;
+        let since = state.device_missing_since.unwrap_or_else(|| talk.now());
+        let long = talk.now().since(since) >= self.poll_interval * MISSING_LOOKS;
+        let gone = match page {
+            Some(true) => "is being cancelled at Hivelocity, and no list shows it any more",
+            None if long => "was at Hivelocity and is gone: neither its page nor any list shows it",
+            Some(false) | None => {
+                let service = &mut talk.learned.service;
+                service.insert("device_missing_since".to_owned(), json!(since));
+                return Ok(Some(Outcome::NotYet {
+                    waiting_for: format!("device {id}, which was seen before, to show again"),
+                    again: Again::Slow,
+                }));
+            }
+        };
+        let over = of_device(talk, id, None, gone);
+        self.bury_or_wait(talk, acting, tag, &over).await.map(Some)
     }
 
     /// Where the order stands, as long as it is not complete; an order that is over without a
     /// device ends the wait.
-    async fn order_under_way(
-        &self,
-        talk: &mut Talk<'_>,
-        acting: &Acting,
-    ) -> Found<Option<OrderStatus>> {
+    async fn order_under_way(&self, talk: &mut Talk<'_>, acting: &Acting) -> Found<Progress> {
         let state = talk.scene.service;
         if state.device_order_status.as_deref() == Some(COMPLETE) || state.ip.is_some() {
-            return Ok(None);
+            return Ok(Progress::Over);
         }
         let mut orders = state.order_ids();
         if orders.is_empty() {
             orders = self.orders_since(talk, acting).await?;
             let Some(first) = orders.first() else {
-                return Ok(None);
+                return Ok(Progress::Over);
             };
             let found = [
                 ("device_order_id", json!(first)),
@@ -85,39 +129,39 @@ impl Hivelocity {
         let seen = self.in_progress(talk, acting, self.poll_interval).await?;
         if let Some((_, status)) = seen.iter().find(|(id, _)| orders.contains(id)) {
             learn_status(talk, status);
-            return Ok(Some(OrderStatus::UnderWay(status.to_ascii_lowercase())));
+            let status = OrderStatus::UnderWay(status.to_ascii_lowercase());
+            return Ok(Progress::UnderWay(status));
         }
         self.order_over(talk, acting, &orders).await
     }
 
     /// The same where no order of the service's is in progress any more.
-    pub(super) async fn order_over(
+    async fn order_over(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
         orders: &[i64],
-    ) -> Found<Option<OrderStatus>> {
+    ) -> Found<Progress> {
         let mut none = None;
         for order in orders {
             let status = self.order(talk, acting, Some(*order)).await?;
             match status {
-                OrderStatus::Cancelled(words) => none = none.or(Some((*order, words))),
+                OrderStatus::Cancelled(words) => {
+                    none.get_or_insert_with(|| Over::order(orders, *order, &words));
+                }
                 // What may not be read does not keep a device that is there from being seen.
-                OrderStatus::Unknown => return Ok(None),
+                OrderStatus::Unknown => return Ok(Progress::Over),
                 OrderStatus::Complete => {
                     learn_status(talk, COMPLETE);
-                    return Ok(None);
+                    return Ok(Progress::Over);
                 }
                 OrderStatus::UnderWay(_) => {
                     learn_status(talk, status.word());
-                    return Ok(Some(status));
+                    return Ok(Progress::UnderWay(status));
                 }
             }
         }
-        match none {
-            Some((order, words)) => Err(order_cancelled(Some(order), &words)),
-            None => Ok(None),
-        }
+        Ok(none.map_or(Progress::Over, Progress::Dead))
     }
 
     /// The device by its mark, else by its id, else by its order.
@@ -128,6 +172,8 @@ impl Hivelocity {
         tag: &str,
     ) -> Found<Option<(i64, Device)>> {
         let devices = self.devices(talk, acting).await?;
+        // What an earlier order brought may carry the mark for a while.
+        let devices = self.living(talk, acting, devices).await?;
         let state = talk.scene.service;
         let ours: Vec<Device> = devices
             .iter()
@@ -159,15 +205,26 @@ impl Hivelocity {
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,
-        id: i64,
-        device: &Device,
+        tag: &str,
+        (id, device): (i64, &Device),
     ) -> Found<Outcome> {
         if talk.scene.service.device_order_id.is_none()
             && let Some(order) = device.order_id
-            && let Some(status) = self.order_over(talk, acting, &[order]).await?
         {
-            let words = status.words();
-            return Ok(waiting(format!("device {id} to be delivered{words}")));
+            match self.order_over(talk, acting, &[order]).await? {
+                Progress::UnderWay(status) => {
+                    let words = status.words();
+                    return Ok(waiting(format!("device {id} to be delivered{words}")));
+                }
+                Progress::Dead(over) => {
+                    let over = Over {
+                        device: Some(id),
+                        ..over
+                    };
+                    return self.bury_or_wait(talk, acting, tag, &over).await;
+                }
+                Progress::Over => {}
+            }
         }
         // A build that failed never gets an address or power.
         match self.phase(talk, acting, id).await? {
@@ -176,6 +233,10 @@ impl Hivelocity {
                 return Ok(waiting(format!("device {id} to be in use ({phase})")));
             }
             Phase::Failed(phase) => return Err(failed(id, &phase)),
+            Phase::Cancelled => {
+                let over = of_device(talk, id, device.order_id, "was cancelled at Hivelocity");
+                return self.bury_or_wait(talk, acting, tag, &over).await;
+            }
         }
         let Some(ip) = &device.ip else {
             return Ok(waiting(format!("device {id} to get its IP")));
@@ -210,11 +271,28 @@ pub(super) enum Phase {
     InUse,
     UnderWay(String),
     Failed(String),
+    /// It is being cancelled, or was.
+    Cancelled,
+}
+
+/// How far the service's orders are.
+enum Progress {
+    /// One is on its way.
+    UnderWay(OrderStatus),
+    /// None is, or nothing is known: what there is, the devices show.
+    Over,
+    /// All of them were cancelled.
+    Dead(Over),
 }
 
 impl Phase {
     /// Hivelocity spells it `spsStatus` `IN_USE` and `metadata.sps_status` `InUse`.
     pub(super) fn of(page: &Value) -> Self {
+        let status = text(page, "status").to_ascii_lowercase();
+        let ended = ["cancelled", "canceled", "terminated"].contains(&status.as_str());
+        if ended || page.get("hasCancellation").and_then(Value::as_bool) == Some(true) {
+            return Self::Cancelled;
+        }
         let metadata = page.get("metadata").unwrap_or(&Value::Null);
         let said = [text(page, "spsStatus"), text(metadata, "sps_status")];
         let plain = |word: &String| {
@@ -290,6 +368,32 @@ fn learn_status(talk: &mut Talk<'_>, status: &str) {
         talk.learned
             .service
             .insert("device_order_status".to_owned(), status);
+    }
+}
+
+/// That the device shows, kept whatever becomes of the attempt.
+fn saw(talk: &mut Talk<'_>, id: i64) {
+    let state = talk.scene.service;
+    let service = &mut talk.learned.service;
+    if state.device_seen != Some(id) {
+        service.insert("device_seen".to_owned(), id.into());
+    }
+    if state.device_id != Some(id) {
+        service.insert("device_id".to_owned(), id.into());
+    }
+    if state.device_missing_since.is_some() {
+        service.insert("device_missing_since".to_owned(), Value::Null);
+    }
+}
+
+/// A device that is over, with the orders that brought it.
+fn of_device(talk: &Talk<'_>, id: i64, order: Option<i64>, what: &str) -> Over {
+    let mut orders = talk.scene.service.order_ids();
+    orders.extend(order.filter(|order| !orders.contains(order)));
+    Over {
+        orders,
+        device: Some(id),
+        words: format!("device {id} {what}"),
     }
 }
 

@@ -56,6 +56,13 @@ impl Hivelocity {
         acting: &Acting,
         wish: &Wish<'_>,
     ) -> Found<Outcome> {
+        if talk.scene.service.pending_order.is_none()
+            && let Some(over) = self.all_cancelled(talk, acting).await?
+        {
+            // What is over is kept in the state, and on that it is ordered afresh.
+            let left = self.bury(talk, acting, wish.tag, &over).await?;
+            return Ok(left.unwrap_or(Outcome::Prepared));
+        }
         let account = self.account(talk, acting).await?;
         let names = (wish.tag, wish.hostname);
         let trace = self.trace_order(talk, acting, names, &account).await?;

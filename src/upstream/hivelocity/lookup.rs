@@ -75,11 +75,12 @@ impl Hivelocity {
         let orders = self.orders(talk, acting).await?;
         // The devices last: an order that was complete a moment ago shows its device here.
         let devices = self.devices(talk, acting).await?;
-        Ok(Account {
+        let account = Account {
             devices,
             groups,
             orders,
-        })
+        };
+        self.without_dead(talk, acting, account).await
     }
 
     /// What became of the request that may have left, where one may have.
@@ -92,13 +93,24 @@ impl Hivelocity {
     ) -> Found<Trace> {
         let pending = talk.scene.service.pending_order.clone();
         let pending = pending.filter(|order| order.sent_at.is_some());
-        let others = self
-            .orders_of_others(talk, account, pending.as_ref())
-            .await?;
+        self.trace_request(talk, acting, (tag, hostname), account, pending.as_ref())
+            .await
+    }
+
+    /// The same of this request.
+    pub(super) async fn trace_request(
+        &self,
+        talk: &mut Talk<'_>,
+        acting: &Acting,
+        (tag, hostname): (&str, &str),
+        account: &Account,
+        pending: Option<&PendingOrder>,
+    ) -> Found<Trace> {
+        let others = self.orders_of_others(talk, account, pending).await?;
         let wanted = Wanted {
             tag,
-            hostname: pending.as_ref().map_or(hostname, |order| &order.hostname),
-            pending: pending.as_ref(),
+            hostname: pending.map_or(hostname, |order| &order.hostname),
+            pending,
             others: &others,
             alone: acting.client().is_some() && !self.another_is_out(talk).await?,
         };

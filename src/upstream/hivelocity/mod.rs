@@ -4,6 +4,7 @@ mod acting;
 mod await_device;
 mod cancel;
 mod clients;
+mod dead;
 mod deploy;
 mod devices;
 mod looks;
@@ -32,6 +33,7 @@ use super::carrier::Carrier;
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address, key_header};
 use super::pace::Pace;
+use super::refusals::Credentials;
 use super::settings::{HivelocitySettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback};
@@ -76,6 +78,7 @@ impl Call {
             intent,
             body,
             meanings: &[],
+            credentials: Credentials::Hivelocity,
         };
         Self {
             method,
@@ -272,10 +275,16 @@ impl Hivelocity {
             url: self.url(&call.path, &call.query, acting),
             keys,
             cargo: call.body.map_or(Cargo::Nothing, Cargo::Json),
-            expect: call.expect,
+            expect: Expect {
+                credentials: acting.credentials(),
+                ..call.expect
+            },
         };
         match self.line.send(talk, ask).await {
             Err(Setback::KeyRefused(error)) => Err(self.key_refused(talk, acting, error)),
+            Err(Setback::ClientRefused { error, .. }) => {
+                Err(Box::pin(self.client_refused(talk, error)).await)
+            }
             other => other,
         }
     }

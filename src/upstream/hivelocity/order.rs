@@ -30,14 +30,8 @@ impl OrderStatus {
         match status.to_ascii_lowercase().as_str() {
             "" => Self::Unknown,
             "complete" | "completed" => Self::Complete,
-            "cancelled" | "canceled" => Self::Cancelled(
-                if words.is_empty() {
-                    "no reason given"
-                } else {
-                    words
-                }
-                .to_owned(),
-            ),
+            "cancelled" | "canceled" => Self::Cancelled(reason(words)),
+            over if is_dead(over) => Self::Cancelled(format!("{over}: {}", reason(words))),
             other => Self::UnderWay(other.to_owned()),
         }
     }
@@ -58,6 +52,31 @@ impl OrderStatus {
             Self::Unknown => String::new(),
             known => format!(" (order: {})", known.word()),
         }
+    }
+}
+
+/// The other words of an order that brings nothing any more.
+fn is_dead(status: &str) -> bool {
+    let word = status.replace(['_', '-'], " ");
+    matches!(
+        word.as_str(),
+        "failed"
+            | "rejected"
+            | "refused"
+            | "declined"
+            | "denied"
+            | "void"
+            | "voided"
+            | "verification failed"
+            | "failed verification"
+    )
+}
+
+fn reason(words: &str) -> String {
+    if words.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        words.to_owned()
     }
 }
 
@@ -242,13 +261,4 @@ fn words_of(order: &Value) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// That an order ended without a device.
-pub(super) fn order_cancelled(id: Option<i64>, words: &str) -> Setback {
-    let id = id.map_or_else(|| "of the device".to_owned(), |id| id.to_string());
-    Setback::Rejected(format!(
-        "Hivelocity cancelled order {id}: {words}; it is over: cancel this run, and a new order.paid of the \
-         service orders afresh"
-    ))
 }

@@ -195,7 +195,7 @@ impl Hivelocity {
     }
 
     /// Whether the device's page says that it is being cancelled; none without a page.
-    async fn cancellation(
+    pub(super) async fn cancellation(
         &self,
         talk: &mut Talk<'_>,
         acting: &Acting,

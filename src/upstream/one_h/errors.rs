@@ -79,15 +79,16 @@ pub(super) enum Meaning {
 /// The meaning of an error number.
 pub(super) const fn meaning(command: Command, number: i64) -> Meaning {
     match (number, command) {
-        (12 | 20 | 24 | 26 | 36 | 40 | 50 | 54 | 58, _) if command.creates() => Meaning::Unclear,
-        (12 | 20 | 24 | 26 | 36 | 40 | 50 | 54 | 58, _) => Meaning::Later,
+        (20 | 24 | 26 | 36 | 40 | 50 | 54 | 58, _) if command.creates() => Meaning::Unclear,
+        (20 | 24 | 26 | 36 | 40 | 50 | 54 | 58, _) => Meaning::Later,
         (17, Command::AddUser) => Meaning::NameTaken,
         (22, _) => Meaning::NotOurs,
         (34, Command::AddLicense) => Meaning::Licensed,
         (38, Command::RemoveLicense) => Meaning::NoLicence,
         (48, Command::AddPortal) => Meaning::PortalExists,
         (52, Command::UpdatePortal) => Meaning::NoPortal,
-        // 1–5, 11, 14, 15: our mistake or the catalogue's; 6–10, 13: the credentials;
+        // 1–5, 11, 14, 15: our mistake or the catalogue's; 6–10, 12, 13 are about the account and were
+        // judged before (`refusals`);
         // 32: the IP is another user's; 44, 46, 56: the master user; and all that is not known.
         (_, _) => Meaning::Refused,
     }
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_documented_number_has_its_meaning_for_every_command() {
-        let internal = [12, 20, 24, 26, 36, 40, 50, 54, 58];
+        let internal = [20, 24, 26, 36, 40, 50, 54, 58];
         let special = [
             (17, Command::AddUser, Meaning::NameTaken),
             (34, Command::AddLicense, Meaning::Licensed),

@@ -18,6 +18,7 @@ use super::fields::{integer, text};
 use super::gate::Gate;
 use super::line::{Ask, Cargo, Line, Terms, address};
 use super::pace::Pace;
+use super::refusals::Credentials;
 use super::settings::{OneHSettings, UpstreamError};
 use super::talk::Talk;
 use super::wire::{Answer, Body, Expect, Intent, Setback, said};
@@ -165,6 +166,7 @@ impl OneH {
                 intent,
                 body: Body::Json,
                 meanings: &[400, 402, 403, 404, 409, 422],
+                credentials: Credentials::OneH,
             },
         };
         let answer = self.line.send(talk, ask).await?;

@@ -112,7 +112,7 @@ async fn a_taken_name_is_ours_or_a_persons_case() {
 #[tokio::test]
 async fn error_numbers_become_outcomes() {
     for (number, expected) in [
-        (7, "Rejected"),
+        (7, "Held"),
         (15, "Rejected"),
         (20, "Ambiguous"),
         (99, "Rejected"),
@@ -129,7 +129,7 @@ async fn error_numbers_become_outcomes() {
         (24, "Unavailable"),
         (44, "Rejected"),
         (22, "Rejected"),
-        (13, "Rejected"),
+        (13, "Held"),
     ] {
         let (_stage, upstreams) = one_h(vec![("suspend_user", no(number))]).await;
         let outcome = set()

@@ -16,7 +16,7 @@ async fn cancelling_is_done_however_hivelocity_says_so() {
         (404, "AlreadySo"),
         (409, "AlreadySo"),
         (400, "Rejected"),
-        (401, "Rejected"),
+        (401, "Held"),
         (403, "Rejected"),
         (500, "Ambiguous"),
     ] {

@@ -148,10 +148,122 @@ async fn a_device_of_the_order_that_is_another_ones_is_a_persons_case() {
     assert!(decision.sentence.contains("staff.example.com"));
 }
 
+/// An account in which there is nothing but this order, which is over.
+async fn cancelled_order(order: Value) -> Table {
+    Table::new(&[
+        (LIST, 200, json!([])),
+        ("GET /order/in-progress", 200, json!([])),
+        (
+            "GET /order/",
+            200,
+            json!([{"orderId": 8, "status": "cancelled"}]),
+        ),
+        ("GET /order/8", 200, order),
+    ])
+    .await
+}
+
+fn dead_in(learned: &crate::upstream::Learned) -> Value {
+    learned
+        .service
+        .get("dead_orders")
+        .cloned()
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn only_where_nothing_of_the_request_is_left_is_it_kept_as_dead() {
+    let step = action("hivelocity.await_device");
+    let table = cancelled_order(json!({"status": "rejected", "info": "fraud"})).await;
+    let left = ordered(None).perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "Rejected", "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), json!([8]));
+    let set = ordered(None).knowing(&left);
+    assert!(set.service.is_dead());
+    let asked = table.stage.heard().len();
+    let again = set.outcome(&table.upstreams(), &step).await;
+    assert_eq!(starts(&again), "Rejected", "a retry says so, too");
+    assert_eq!(table.stage.heard().len(), asked);
+
+    // The device is there all the same, or another order of the request goes on.
+    let one = json!({"deviceId": 9, "hasCancellation": false, "spsStatus": "IN_USE"});
+    table.set(PAGE, 200, one);
+    table.set(LIST, 200, json!([built()]));
+    let left = ordered(None).perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "NotYet", "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), Value::Null);
+    table.set(LIST, 200, json!([]));
+    table.set(PAGE, 404, json!({"message": "Not Found"}));
+    let rest = json!([{"orderId": 11, "status": "verification"}]);
+    table.set("GET /order/in-progress", 200, rest);
+    let left = ordered(None).perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "NotYet", "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), Value::Null);
+    assert_eq!(left.learned.service["device_order_id"], json!(11));
+    let mut set = ordered(None);
+    set.others.another_is_out = true;
+    let left = set.perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "NotYet", "whose it is shows later");
+    assert_eq!(left.learned.service.get("device_order_id"), None);
+    // What may not be read proves nothing.
+    table.set("GET /order/", 403, json!({"message": "no"}));
+    let left = ordered(None).perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "NeedsPerson", "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), Value::Null);
+}
+
+#[tokio::test]
+async fn a_device_that_was_cancelled_or_vanished_by_hand_is_noticed_and_a_new_one_is_not() {
+    let step = action("hivelocity.await_device");
+    let table = Table::new(&[
+        (LIST, 200, json!([built()])),
+        (PAGE, 200, json!({"deviceId": 9, "hasCancellation": true})),
+        ("GET /order/in-progress", 200, json!([])),
+        (
+            "GET /order/",
+            200,
+            json!([{"orderId": 8, "status": "complete"}]),
+        ),
+        ("GET /order/8", 200, json!({"status": "complete"})),
+    ])
+    .await;
+    let left = ordered(None).perform(&table.upstreams(), &step).await;
+    let said = matches!(&left.outcome, Outcome::Rejected(why) if why.starts_with("device 9 was cancelled"));
+    assert!(said, "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), json!([8]));
+    assert_eq!(left.learned.service["dead_devices"], json!([9]));
+
+    table.set(LIST, 200, json!([]));
+    table.set(PAGE, 404, json!({"message": "Device not found"}));
+    let never_seen = ordered(None).outcome(&table.upstreams(), &step).await;
+    assert_eq!(
+        starts(&never_seen),
+        "NotYet",
+        "404 is normal before it shows"
+    );
+    let mut set = ordered(None);
+    set.service.device_seen = Some(9);
+    let left = set.perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "NotYet", "{:?}", left.outcome);
+    let mut set = set.knowing(&left);
+    assert!(set.service.device_missing_since >= Some(set.now));
+    set.now = set.now.plus(Duration::from_mins(4));
+    let left = set.perform(&table.upstreams(), &step).await;
+    let said = matches!(&left.outcome, Outcome::Rejected(why) if why.contains("is gone"));
+    assert!(said, "{:?}", left.outcome);
+    assert_eq!(dead_in(&left.learned), json!([8]));
+    // It shows again: nothing was lost.
+    table.set(LIST, 200, json!([built()]));
+    table.set(PAGE, 200, json!({"deviceId": 9}));
+    let left = set.perform(&table.upstreams(), &step).await;
+    assert_eq!(starts(&left.outcome), "Done", "{:?}", left.outcome);
+    assert_eq!(left.learned.service["device_missing_since"], Value::Null);
+}
+
 #[tokio::test]
 async fn a_cancelled_order_ends_the_wait() {
     let order = json!({"status": "cancelled", "info": {"message": "failed verification"}});
-    let table = Table::new(&[(LIST, 200, json!([])), ("GET /order/8", 200, order)]).await;
+    let table = cancelled_order(order).await;
     let step = action("hivelocity.await_device");
     for listed in [json!([]), json!([device(9, "", "", &[TAG])])] {
         table.set(LIST, 200, listed);
@@ -188,7 +300,7 @@ async fn a_cancelled_order_repeats_whatever_hivelocity_says_of_it_without_secret
     ];
     for (mut order, words) in cases {
         order["status"] = json!("cancelled");
-        let table = Table::new(&[(LIST, 200, json!([])), ("GET /order/8", 200, order)]).await;
+        let table = cancelled_order(order).await;
         let outcome = ordered(None).outcome(&table.upstreams(), &step).await;
         let wanted = format!("Hivelocity cancelled order 8: {words}; it is over");
         assert!(matches!(outcome, Outcome::Rejected(ref why) if why.starts_with(&wanted)));

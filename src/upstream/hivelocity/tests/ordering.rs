@@ -283,6 +283,25 @@ async fn an_order_that_hivelocity_cancelled_is_over_and_the_service_may_be_order
         201,
         json!({"devices": [{"deviceId": 10, "orderId": 11}]}),
     );
+    // The old device carries the mark and is being cancelled, its group names it.
+    let old = json!([{"deviceId": 9, "orderId": 8, "tags": [TAG], "hostname": "srv1.example.com"}]);
+    table.set(LIST, 200, old);
+    table.set(
+        "GET /device/9",
+        200,
+        json!({"deviceId": 9, "hasCancellation": true}),
+    );
+    let groups = json!([{"id": 4, "name": TAG, "device_ids": [9]}]);
+    table.set(GROUPS, 200, groups);
+    let buried = set.perform(&table.upstreams(), &deploy()).await;
+    assert_eq!(buried.outcome, Outcome::Prepared);
+    let set = set.knowing(&buried);
+    assert_eq!(
+        (&set.service.dead_orders, &set.service.dead_groups),
+        (&vec![8], &vec![4])
+    );
+    let made = json!({"id": 5, "name": TAG});
+    table.set("POST /order-groups/", 201, made);
     let Outcome::Done(done) = set.order(&table.upstreams()).await.outcome else {
         panic!()
     };
