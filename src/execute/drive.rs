@@ -2,6 +2,7 @@
 
 mod attempt;
 mod closed;
+mod reports;
 
 use serde_json::{Value, json};
 
@@ -21,6 +22,10 @@ use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::Facts;
 use super::told::log;
+use reports::Reported;
+
+/// Why the step of an older version that reported to the billing platform is passed over.
+const REPORTED_OTHERWISE: &str = "the report went to the outbox: billhook reports list";
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -32,6 +37,7 @@ pub(super) struct Drive<'e> {
     protected: bool,
     /// The service's orders at Hivelocity that the store has noted as its own.
     noted_orders: Vec<i64>,
+    reported: Reported,
 }
 
 /// What to do with the step that is next.
@@ -56,6 +62,7 @@ impl<'e> Drive<'e> {
         let overtaken = run.terminated_later;
         Self {
             noted_orders: run.service.order_ids(),
+            reported: Reported::nothing(run.service.ip.clone()),
             protected,
             engine,
             run,
@@ -260,6 +267,10 @@ impl<'e> Drive<'e> {
         let Some(step) = self.steps.get_mut(index) else {
             return Prepared::Settled;
         };
+        if matches!(step.action, StepAction::Report { .. }) {
+            // Planned by an older version, in which a run waited for the billing platform.
+            return self.skip(index, json!({"skipped": REPORTED_OTHERWISE}));
+        }
         if step.status == StepStatus::Paused {
             *step = plan::retry(step.clone());
         }
@@ -416,6 +427,8 @@ impl<'e> Drive<'e> {
         acquire: bool,
     ) -> Result<Advanced, StoreError> {
         self.note_known_orders();
+        let report = self.report(&stand);
+        self.pending.report(report);
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
         let write = pending.into_write(&self.run, stand, begins, acquire, self.now());

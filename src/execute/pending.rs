@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::domain::pause::PauseReason;
+use crate::domain::report::NewReport;
 use crate::domain::run::RunStatus;
 use crate::domain::state::merge;
 use crate::domain::step::Step;
@@ -20,6 +21,7 @@ pub(super) struct Pending {
     customer: Value,
     at_end: Option<AtEnd>,
     alert: Option<String>,
+    report: Option<NewReport>,
     release_claim: bool,
     orders: Vec<i64>,
     built: Option<(i64, Duration)>,
@@ -107,6 +109,11 @@ impl Pending {
         self.alert = Some(alert);
     }
 
+    /// What the billing platform is told.
+    pub(super) fn report(&mut self, report: Option<NewReport>) {
+        self.report = report;
+    }
+
     /// An order at Hivelocity that is the service's.
     pub(super) fn order(&mut self, order: i64) {
         self.orders.push(order);
@@ -148,6 +155,7 @@ impl Pending {
             waiting_for: stand.waiting_for,
             error: stand.error,
             alert: self.alert,
+            report: self.report,
             pause_reason: stand.pause_reason.map(PauseReason::name),
             at_end: self.at_end,
             steps: self.steps,

@@ -32,6 +32,7 @@ mod overtaken;
 mod package;
 mod paid;
 mod patch;
+mod report;
 mod settle;
 mod suspend;
 mod terminate;
@@ -57,6 +58,7 @@ pub use looks::usual_build;
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use ordering::{inherit, may_leave, order_settled, request_leaves, settled_order};
 use overtaken::overtaken;
+pub use report::{Standing, report};
 pub use settle::{
     Build, Moment, Next, RetryRules, Settled, begin, interrupted, permit, retry, settle,
     surely_absent, tell_slow,

@@ -42,7 +42,6 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         portal(case, user.as_deref(), &spec, &mut steps);
     }
     close_again(case, user.as_deref(), &mut steps);
-    case.report(&mut steps, ServiceStatus::Active);
     Ok(patches(case, steps, user.as_deref()))
 }
 

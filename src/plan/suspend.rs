@@ -28,7 +28,6 @@ pub(super) fn suspended(case: &Case<'_>) -> Planned {
     if let Some(one_h) = &product.one_h {
         darken_one_h(case, one_h, &mut steps)?;
     }
-    case.report(&mut steps, ServiceStatus::Suspended);
     let mut now = case.settled(ServiceStatus::Suspended);
     forget_unmade_user(case, &mut now);
     Ok(Plan {
@@ -60,7 +59,6 @@ pub(super) fn unsuspended(case: &Case<'_>) -> Planned {
     } else {
         ServiceStatus::Active
     };
-    case.report(&mut steps, status);
     let mut customer_now = Patch::default();
     case.reopen(&mut customer_now);
     let mut end = Patch::default();

@@ -12,6 +12,7 @@ use super::claim::read_step;
 use super::claims::release;
 use super::counts::Counts;
 use super::lanes::{self, Because};
+use super::reports;
 use super::rows::{Held, Intervened, Intervention};
 use super::sql::{Link, SqlError, statement};
 
@@ -197,6 +198,7 @@ async fn cancel(
     }
     let steps: Vec<(i64, &Step)> = steps.iter().map(|step| (run.0, step)).collect();
     write_steps(link, &steps).await?;
+    reports::pause_is_over(link, run, now).await?;
     // Whoever was to give way to it need not any more.
     statement("UPDATE runs SET overtaken = 0 WHERE lane = $1 AND blocks = 1")
         .with(&found.lane)
@@ -221,7 +223,10 @@ pub(super) async fn recover(
     let one = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1 \
          AND id = $2 AND fence = $3";
     match only {
-        None => statement(all).with(now.micros()).execute(link).await,
+        None => {
+            reports::recover(link, now).await?;
+            statement(all).with(now.micros()).execute(link).await
+        }
         Some(held) => {
             statement(one)
                 .with(now.micros())

@@ -48,7 +48,7 @@ fn several_at_once_as_one_service_wait_for_a_person() {
     assert_eq!(held_for(&world), PauseReason::Event);
     let mut world = World::new(OrderPaid, Unknown, NONE);
     world.ordered().quantity = 3;
-    assert_eq!(world.steps(), ["report:active"]);
+    assert!(world.steps().is_empty());
 }
 
 #[test]
@@ -100,7 +100,6 @@ fn an_order_paid_again_after_a_suspension_brings_the_service_back() {
             "add_user",
             "unsuspend_user",
             "add_license:Hive@203.0.113.7",
-            "report:active",
         ]
     );
     // The run stood still half-way and is planned anew: the device must not stay dark.
@@ -149,12 +148,7 @@ fn a_suspended_service_that_is_paid_again_comes_back_as_what_its_package_has_bec
     late.order = at(12);
     assert_eq!(
         late.steps(),
-        [
-            "remove_null_route",
-            "power:boot",
-            "unsuspend_user",
-            "report:active"
-        ]
+        ["remove_null_route", "power:boot", "unsuspend_user"]
     );
 }
 
@@ -177,12 +171,7 @@ fn an_order_that_comes_in_after_its_customer_was_closed_ends_as_it_would_have_in
     };
     assert_eq!(
         world.steps(),
-        [
-            "add_user",
-            "add_license:Hive@203.0.113.7",
-            "suspend_user",
-            "report:active"
-        ]
+        ["add_user", "add_license:Hive@203.0.113.7", "suspend_user"]
     );
     let plan = world.plan();
     assert_eq!(plan.customer_now.get("closed"), None);
@@ -193,12 +182,9 @@ fn an_order_that_comes_in_after_its_customer_was_closed_ends_as_it_would_have_in
     );
     // In order, the closing would have spared the sub-user of a protected service.
     world.rules.protected_services = vec!["501".into()];
-    assert_eq!(
-        world.steps(),
-        ["add_user", "add_license:Hive@203.0.113.7", "report:active"]
-    );
+    assert_eq!(world.steps(), ["add_user", "add_license:Hive@203.0.113.7"]);
     world.rules.protected_services = vec!["502".into()];
-    assert_eq!(world.steps().len(), 4);
+    assert_eq!(world.steps().len(), 3);
     world.siblings.push(active_sibling("502"));
     assert!(!world.steps().contains(&"suspend_user".to_owned()));
 }
@@ -213,12 +199,7 @@ fn an_order_after_the_closing_opens_the_customer_again() {
     };
     assert_eq!(
         world.steps(),
-        [
-            "add_user",
-            "unsuspend_user",
-            "add_license:Hive@203.0.113.7",
-            "report:active"
-        ]
+        ["add_user", "unsuspend_user", "add_license:Hive@203.0.113.7"]
     );
     assert_eq!(world.plan().customer_now["closed"], json!(false));
 }

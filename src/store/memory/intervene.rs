@@ -104,6 +104,7 @@ impl Rows {
         (run.claim_wait, run.waiting_for) = (None, None);
         run.updated_at = now;
         let (lane, customer) = (run.lane.clone(), run.customer());
+        self.pause_is_over(id, now);
         // Whoever was to give way to it need not any more.
         for other in self.lane(&lane) {
             if let Some(other) = self.run_mut(other) {
@@ -116,6 +117,9 @@ impl Rows {
 
     /// Makes every run that was under way due at once, or only the one that its worker gives back.
     pub(super) fn recover(&mut self, only: Option<(RunId, i64)>, now: Timestamp) -> u64 {
+        if only.is_none() {
+            self.recover_reports(now);
+        }
         let mut count = 0;
         for (id, run) in &mut self.runs {
             let meant = only.is_none_or(|one| one == (run.id, run.fence));

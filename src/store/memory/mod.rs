@@ -8,6 +8,7 @@ mod claim;
 mod intervene;
 mod lanes;
 mod read;
+mod reports;
 mod rows;
 
 use std::collections::HashSet;
