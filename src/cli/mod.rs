@@ -6,6 +6,7 @@ mod cast;
 mod demo;
 mod list;
 mod replay;
+mod reports;
 mod send;
 mod serve;
 mod setup;
@@ -47,6 +48,8 @@ enum Command {
     Services(list::Services),
     /// Look at customers
     Customers(list::Customers),
+    /// Look at what the billing platforms are told, and send it now
+    Reports(reports::Reports),
     /// Bring the store's tables up to date
     Migrate(ConfigFile),
     /// Write a copy of the store to a new file, while it is served
@@ -118,6 +121,7 @@ fn run(command: Command) -> Done {
             Command::Runs(runs) => runs.run().await,
             Command::Services(services) => services.run().await,
             Command::Customers(customers) => customers.run().await,
+            Command::Reports(reports) => reports.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Migrate(config) => setup::migrate(&config).await,
         }

@@ -61,7 +61,7 @@ fn held(outcome: &Outcome) -> Option<&Away> {
 
 async fn admit(upstreams: &Upstreams, kind: &str, now: Timestamp) -> Option<Away> {
     let action = action(kind);
-    upstreams.admit(&action, "whmcs", now, &Chance).await
+    upstreams.admit(&action, now, &Chance).await
 }
 
 #[tokio::test]

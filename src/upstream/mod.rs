@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use self::billing::Billing;
+pub use self::billing::{Billing, Fault, Told, Unheard};
 use self::breaker::Admission;
 use self::budget::Budget;
 pub use self::budget::{Counting, Hours, OwnHours};
@@ -51,13 +51,13 @@ pub use self::standing::Standing;
 use self::talk::Talk;
 pub use self::talk::{Learned, OrderLedger, Scene};
 use self::wire::Setback;
-use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
+use crate::domain::{Away, Done, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
 
 /// The clients of all upstreams, with their pace; one for the process.
 pub struct Upstreams {
     hivelocity: Option<Hivelocity>,
     one_h: Option<OneH>,
-    billing: Billing,
+    billing: Arc<Billing>,
     /// The secrets of the configuration: no upstream may make another's known.
     secrets: Mask,
     step_timeout: Duration,
@@ -102,7 +102,7 @@ impl Upstreams {
         Ok(Self {
             hivelocity: Hivelocity::new(&hivelocity, pace, hours, &carrier)?,
             one_h: OneH::new(&one_h, pace, &carrier)?,
-            billing: Billing::new(&reports, pace, &carrier)?,
+            billing: Arc::new(Billing::new(&reports, pace, &carrier, secrets.clone())?),
             secrets,
             step_timeout,
         })
@@ -113,11 +113,10 @@ impl Upstreams {
     pub async fn admit(
         &self,
         action: &StepAction,
-        source: &str,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Option<Away> {
-        let gate = self.gate(action, source)?;
+        let gate = self.gate(action)?;
         let began = Instant::now();
         let rank = Rank::of(action);
         if let Some(budget) = self.budget(action.upstream())
@@ -144,8 +143,13 @@ impl Upstreams {
 
     /// That the step's upstream does not answer as a whole, if so: then an attempt that failed
     /// tells nothing of its step.
-    pub fn silent(&self, action: &StepAction, source: &str, now: Timestamp) -> Option<Away> {
-        self.gate(action, source)?.silent(now)
+    pub fn silent(&self, action: &StepAction, now: Timestamp) -> Option<Away> {
+        self.gate(action)?.silent(now)
+    }
+
+    /// The ways back to the billing platforms.
+    pub fn billing(&self) -> Arc<Billing> {
+        Arc::clone(&self.billing)
     }
 
     fn budget(&self, upstream: &str) -> Option<&Budget> {
@@ -156,11 +160,11 @@ impl Upstreams {
         hivelocity.and_then(Hivelocity::budget)
     }
 
-    fn gate(&self, action: &StepAction, source: &str) -> Option<&Gate> {
+    fn gate(&self, action: &StepAction) -> Option<&Gate> {
         match action.upstream() {
             "hivelocity" => self.hivelocity.as_ref().map(Hivelocity::gate),
             "one_h" => self.one_h.as_ref().map(OneH::gate),
-            _ => self.billing.gate(source),
+            _ => None,
         }
     }
 
@@ -187,8 +191,9 @@ impl Upstreams {
     }
 
     async fn attempt(&self, talk: &mut Talk<'_>, action: &StepAction) -> Result<Outcome, Setback> {
-        if let StepAction::Report { status } = action {
-            return self.billing.report(talk, status).await;
+        if let StepAction::Report { .. } = action {
+            // Of an older version; the outbox tells the billing platform.
+            return Ok(Outcome::AlreadySo(Done::default()));
         }
         let (missing, outcome) = match (action.upstream(), &self.hivelocity, &self.one_h) {
             ("hivelocity", Some(client), _) => ("", client.perform(talk, action).await),

@@ -97,10 +97,7 @@ async fn switched(up: Arc<AtomicBool>, status: u16) -> Stage {
 }
 
 async fn admitted(upstreams: &Upstreams, action: &StepAction, now: Timestamp) -> bool {
-    upstreams
-        .admit(action, "whmcs", now, &Counting)
-        .await
-        .is_none()
+    upstreams.admit(action, now, &Counting).await.is_none()
 }
 
 #[tokio::test]
@@ -114,10 +111,7 @@ async fn a_supplier_that_fails_is_left_alone_and_asked_once_when_the_time_has_co
         set.outcome(&upstreams, &step).await;
     }
     let asked = stage.heard().len();
-    let away = upstreams
-        .admit(&step, "whmcs", set.now, &Counting)
-        .await
-        .unwrap();
+    let away = upstreams.admit(&step, set.now, &Counting).await.unwrap();
     assert_eq!(away.because, Because::Silent);
     let error = away.error.unwrap();
     assert!(error.contains("500") && error.contains("***"), "{error}");
@@ -220,9 +214,7 @@ async fn patience_that_was_asked_for_holds_back_every_request_to_that_supplier()
     assert!(admitted(&upstreams, &deploy(), set.now).await);
     let second = set.outcome(&upstreams, &create_client()).await;
     assert!(matches!(second, Outcome::Held(_)), "{second:?}");
-    let away = upstreams
-        .admit(&deploy(), "whmcs", set.now, &Counting)
-        .await;
+    let away = upstreams.admit(&deploy(), set.now, &Counting).await;
     assert_eq!(away.unwrap().because, Because::Asked);
     // One that had begun already is not sent either, and says so.
     let third = set.perform(&upstreams, &create_client()).await;

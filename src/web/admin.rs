@@ -13,9 +13,9 @@ use super::{Problem, Web, shown};
 /// How many runs the history of a service or customer shows.
 const HISTORY: i64 = 50;
 
-type Answer = Result<HttpResponse, Problem>;
+pub(super) type Answer = Result<HttpResponse, Problem>;
 
-fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
+pub(super) fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
     web.check_admin(request)?;
     Ok(Query::read(request.query_string(), web.clock.now()))
 }
@@ -215,6 +215,8 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
         tables.entry(table.to_owned()).or_insert_with(|| json!({}));
     }
     tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
+    let unheard = web.reports.unheard().await?;
+    tables.insert("reports_unheard".to_owned(), json!(unheard));
     tables.insert(
         "waiting_writes".to_owned(),
         json!(web.store.waiting_writes()),

@@ -30,6 +30,7 @@ mod ordering;
 mod receiving;
 mod regressions;
 mod replays;
+mod reports;
 mod secrets;
 mod stress;
 mod upgrade;

@@ -25,10 +25,10 @@ impl Drive<'_> {
     /// so. No attempt is begun then, and none is counted.
     pub(super) async fn hold_back(&mut self, index: usize) -> Option<Stand> {
         let step = self.steps.get(index)?.clone();
-        let (engine, source) = (self.engine, &self.run.source);
+        let engine = self.engine;
         let away = engine
             .upstreams
-            .admit(&step.action, source, self.now(), &*engine.entropy)
+            .admit(&step.action, self.now(), &*engine.entropy)
             .await?;
         let held = plan::held(step, &away, self.now());
         self.pending.step(&held.step);
@@ -258,7 +258,7 @@ impl Drive<'_> {
         let (engine, now) = (self.engine, self.now());
         let away = match outcome {
             Outcome::Unavailable { .. } | Outcome::Ambiguous(_) => {
-                engine.upstreams.silent(&step.action, &self.run.source, now)
+                engine.upstreams.silent(&step.action, now)
             }
             Outcome::Done(_)
             | Outcome::AlreadySo(_)
