@@ -9,6 +9,7 @@ use crate::domain::id::RunId;
 use crate::domain::time::{Clock, Timestamp};
 
 use super::laws::Laws;
+use super::platform::Platform;
 use super::points::Script;
 use super::post::Flights;
 
@@ -69,6 +70,7 @@ pub(super) struct Inner {
     /// When the clock was set forward, by its new time, and by how much.
     jumps: Vec<(Timestamp, Duration)>,
     pub(super) laws: Laws,
+    pub(super) billing: Platform,
     /// Where to strike, instead of by chance.
     pub(super) script: Option<Script>,
     /// Processes to be killed when this turn ends.
@@ -91,6 +93,7 @@ impl Control {
             flights: Flights::default(),
             jumps: Vec::new(),
             laws: Laws::default(),
+            billing: Platform::default(),
             script: None,
             doomed: Vec::new(),
             robbed: Vec::new(),
