@@ -110,11 +110,14 @@ impl Reports {
         })
     }
 
-    /// How many reports of each source were not heard yet.
+    /// How many reports of each source were not heard yet. A source that wants to be told no more
+    /// is left out: what waits for it waits for a change of the settings.
     pub async fn unheard(&self) -> Result<BTreeMap<String, i64>, StoreError> {
         let none = self.desks.keys().map(|source| (source.clone(), 0));
         let mut counts: BTreeMap<String, i64> = none.collect();
-        counts.extend(self.store.unheard_reports().await?);
+        for (source, count) in self.store.unheard_reports().await? {
+            counts.entry(source).and_modify(|known| *known = count);
+        }
         Ok(counts)
     }
 

@@ -328,3 +328,45 @@ async fn an_outage_is_told_once_and_its_end_once() {
         .await;
     assert!(rows.unwrap().is_empty());
 }
+
+/// Only where several processes may share a store.
+#[tokio::test]
+async fn two_processes_never_have_the_same_report() {
+    let mut scene = scene(Backend::Database).await;
+    if !scene.store.is_shared() {
+        return;
+    }
+    let url = scene.database.as_ref().unwrap().url.clone();
+    let (other, guard) = super::Store::open(&url).await.unwrap();
+    for number in 0..24 {
+        let service = format!("5{number:02}");
+        scene.accept(E::OrderPaid, &service, 1).await;
+        let run = scene.claim_one().await;
+        let state = report(SERVICE_UPDATED, "active");
+        scene.tells(&run, RunStatus::Succeeded, state).await;
+    }
+    let until = scene.now.plus(HOLD);
+    let all = async |store: &super::Store| {
+        let mut ids = Vec::new();
+        loop {
+            let taken = store.take_reports("whmcs", 3, scene.now, until).await;
+            let taken = taken.unwrap();
+            if taken.is_empty() {
+                return ids;
+            }
+            ids.extend(taken.into_iter().map(|report| report.id));
+        }
+    };
+    let (mut one, two) = tokio::join!(all(&scene.store), all(&other));
+    one.extend(two);
+    let taken = one.len();
+    one.sort_unstable();
+    one.dedup();
+    assert_eq!(one.len(), taken, "one was taken twice");
+    // Each passes over what the other has at that moment, so a last look may still find some.
+    let left = all(&scene.store).await;
+    assert!(left.iter().all(|id| !one.contains(id)));
+    assert_eq!(one.len() + left.len(), 24);
+    drop(other);
+    guard.closed().await;
+}
