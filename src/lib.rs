@@ -8,7 +8,7 @@
 //! | 0 | [`domain`] | the vocabulary. No IO, no async, no clock |
 //! | 1 | [`verify`], [`catalogue`], [`plan`] | signatures; products and templates; every decision. Pure |
 //! | 2 | [`normalise`], [`store`], [`upstream`] | payload to event (pure); the only SQL; the only HTTP client of others |
-//! | 3 | [`receive`], [`execute`] | bytes to a committed delivery; a run carried out |
+//! | 3 | [`receive`], [`execute`], [`report`] | bytes to a committed delivery; a run carried out; the outbox to billing |
 //! | 4 | [`web`], [`worker`] | routes; the claim loop |
 //! | 5 | [`config`], [`sandbox`] | settings; stand-ins for the suppliers |
 //! | 6, 7 | [`app`], [`cli`] | composition root; commands |
@@ -23,6 +23,7 @@ pub mod execute;
 pub mod normalise;
 pub mod plan;
 pub mod receive;
+pub mod report;
 pub mod sandbox;
 #[cfg(test)]
 mod simulation;

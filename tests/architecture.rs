@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Module and rank.
-const RANKS: [(&str, u8); 16] = [
+const RANKS: [(&str, u8); 17] = [
     ("domain", 0),
     ("verify", 1),
     ("catalogue", 1),
@@ -18,6 +18,7 @@ const RANKS: [(&str, u8); 16] = [
     ("upstream", 2),
     ("receive", 3),
     ("execute", 3),
+    ("report", 3),
     ("web", 4),
     ("worker", 4),
     ("config", 5),

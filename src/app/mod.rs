@@ -16,13 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::domain::id::IdSource;
 use crate::execute::Engine;
+use crate::report::Reports;
 use crate::sandbox::SandboxError;
 use crate::store::{Store, StoreError, StoreGuard};
 use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
 
-pub use parts::{Surroundings, engine, engine_in, sources, upstreams, with_sandbox};
+pub use parts::{Surroundings, engine, engine_in, reports, sources, upstreams, with_sandbox};
 pub use system::{SystemClock, SystemEntropy};
 
 /// Why the service could not start.
@@ -92,13 +93,10 @@ impl Application {
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
         let engine = Arc::new(engine(&config, store.clone(), stopping.clone())?);
-        // Where another process can have them, they go on when their leases end.
-        let recovered = store.recover(engine.clock.now()).await?;
-        if recovered > 0 {
-            tracing::info!(runs = recovered, "runs that the last stop cut off go on");
-        }
+        carry_on(&store, &engine).await?;
+        let reports = Arc::new(reports(&engine));
         let ids = IdSource::after(store.node(), store.highest_id().await?);
-        let web = Arc::new(parts::web(&config, &engine, ids, &stopping)?);
+        let web = Arc::new(parts::web(&config, &engine, &reports, ids, &stopping)?);
         drop(store);
         let threads = if options.http_threads == 0 {
             parts::cores()
@@ -115,6 +113,7 @@ impl Application {
         }
         if !options.receive_only {
             running.spawn(worker::take_early(Arc::clone(&engine), stopping.clone()));
+            attend(&reports, &stopping, &running);
         }
         if let Some(age) = config.store.retention {
             let clock = Arc::clone(&engine.clock);
@@ -183,6 +182,34 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {
     let listener = std::net::TcpListener::bind(address).map_err(wrong)?;
     listener.set_nonblocking(true).map_err(wrong)?;
     Ok(listener)
+}
+
+/// What a start does to runs that the last stop cut off, or that an older version left.
+async fn carry_on(store: &Store, engine: &Engine) -> Result<(), AppError> {
+    let now = engine.clock.now();
+    if !store.is_shared() {
+        // Nobody else can have them. Where somebody can, they go on when their leases end.
+        let recovered = store.recover(now).await?;
+        if recovered > 0 {
+            tracing::info!(runs = recovered, "runs that the last stop cut off go on");
+        }
+    }
+    let woken = store.wake_reporting_runs(now).await?;
+    if woken > 0 {
+        let runs = woken;
+        tracing::info!(
+            runs,
+            "runs of an older version that waited for the billing platform go on"
+        );
+    }
+    Ok(())
+}
+
+/// Starts telling the billing platforms what is in the outbox.
+fn attend(reports: &Arc<Reports>, stopping: &CancellationToken, running: &TaskTracker) {
+    for source in reports.sources() {
+        running.spawn(Arc::clone(reports).attend(source.to_owned(), stopping.clone()));
+    }
 }
 
 fn start_worker(

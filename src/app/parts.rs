@@ -14,6 +14,7 @@ use crate::domain::vault::Vault;
 use crate::execute::{Engine, Noted, Pauses};
 use crate::plan::{RetryRules, Rules};
 use crate::receive::{Receiver, Source};
+use crate::report::Reports;
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
 use crate::upstream::{
@@ -211,6 +212,17 @@ pub fn engine_in(
     })
 }
 
+/// What tells the billing platforms what became of services.
+pub fn reports(engine: &Engine) -> Reports {
+    Reports::new(
+        engine.store.clone(),
+        engine.upstreams.billing(),
+        Arc::clone(&engine.clock),
+        Arc::clone(&engine.entropy),
+        engine.alerts,
+    )
+}
+
 /// Who may send.
 pub fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
     let mut sources = BTreeMap::new();
@@ -234,6 +246,7 @@ pub fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
 pub(super) fn web(
     config: &Config,
     engine: &Arc<Engine>,
+    reports: &Arc<Reports>,
     ids: IdSource,
     stopping: &CancellationToken,
 ) -> Result<Web, AppError> {
@@ -251,6 +264,7 @@ pub(super) fn web(
     Ok(Web::new(
         receiver,
         Arc::clone(engine),
+        Arc::clone(reports),
         config.server.body_limit,
         &config.admin.token,
         stopping.clone(),

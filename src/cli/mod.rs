@@ -7,6 +7,7 @@ mod demo;
 mod list;
 mod rebuild;
 mod replay;
+mod reports;
 mod send;
 mod serve;
 mod setup;
@@ -49,6 +50,8 @@ enum Command {
     Services(list::Services),
     /// Look at customers
     Customers(list::Customers),
+    /// Look at what the billing platforms are told, and send it now
+    Reports(reports::Reports),
     /// Bring the store's tables up to date
     Migrate(ConfigFile),
     /// Write a copy of the store to a new file, while it is served
@@ -120,6 +123,7 @@ fn run(command: Command) -> Done {
             Command::Runs(runs) => runs.run().await,
             Command::Services(services) => services.run().await,
             Command::Customers(customers) => customers.run().await,
+            Command::Reports(reports) => reports.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Migrate(config) => setup::migrate(&config).await,
         }

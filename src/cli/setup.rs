@@ -139,7 +139,7 @@ impl Check {
             return Ok(());
         }
         let mut failed = 0;
-        for probe in app::upstreams(&config)?.probe().await {
+        for probe in app::upstreams(&config)?.probe(SystemClock.now()).await {
             let (mark, what) = match &probe.result {
                 Ok(what) => ("ok    ", what),
                 Err(why) => {

@@ -6,10 +6,13 @@ use crate::catalogue::{DeactivateClient, LicenceOnSuspend, Product, SubUserPer};
 use crate::domain::StepAction;
 use crate::domain::nearest::nearest;
 
+/// A kind of step of older versions; their settings may still name it, to no effect.
+const NO_STEP_ANY_MORE: &str = "billing.report";
+
 pub(super) fn policy(mut section: Section<'_>) -> Policy {
     let require_approval = section.items("require_approval").unwrap_or_default();
     for kind in &require_approval {
-        if !StepAction::KINDS.contains(&kind.as_str()) {
+        if !StepAction::KINDS.contains(&kind.as_str()) && kind != NO_STEP_ANY_MORE {
             let near = nearest(kind, StepAction::KINDS).unwrap_or_default();
             let shown: String = kind.chars().take(80).collect();
             let what = format!("{shown:?} is no kind of step; the nearest is {near:?}");

@@ -1,7 +1,7 @@
 //! Ids that grow with time, so that new rows are appended and lists sort by age.
 //!
 //! An id is 63 bits: milliseconds since 2024 (41), node (8), counter (14). Outside it is an
-//! opaque text, `dlv_…` or `run_…`.
+//! opaque text, `dlv_…`, `run_…` or `rep_…`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -158,6 +158,10 @@ id_type!(
 id_type!(
     /// One execution of a plan.
     RunId, "run_"
+);
+id_type!(
+    /// What the billing platform is told of one service.
+    ReportId, "rep_"
 );
 
 #[cfg(test)]

@@ -265,7 +265,8 @@ pub enum StepAction {
         /// Domain.
         portal_domain: String,
     },
-    /// Tell the billing platform how it went.
+    /// Tell the billing platform how it went: in journals of older versions. Runs pass over it; what
+    /// is told is in the outbox.
     #[serde(rename = "billing.report")]
     Report {
         /// The service's status to report.
@@ -311,8 +312,8 @@ impl StepAction {
         }
     }
 
-    /// Every kind that a policy may name.
-    pub const KINDS: [&'static str; 18] = [
+    /// Every kind that is planned, and that a policy may name.
+    pub const KINDS: [&'static str; 17] = [
         "hivelocity.create_client",
         "hivelocity.deploy_device",
         "hivelocity.await_device",
@@ -330,7 +331,6 @@ impl StepAction {
         "one_h.remove_license",
         "one_h.add_portal",
         "one_h.update_portal",
-        "billing.report",
     ];
 
     /// Which upstream it concerns: `hivelocity`, `one_h` or `billing`.

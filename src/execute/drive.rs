@@ -4,6 +4,7 @@ mod attempt;
 mod closed;
 mod dark;
 mod give_way;
+mod reports;
 
 use serde_json::{Value, json};
 
@@ -22,6 +23,10 @@ use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::Facts;
 use super::told::{log, log_notes};
+use reports::Reported;
+
+/// Why the step of an older version that reported to the billing platform is passed over.
+const REPORTED_OTHERWISE: &str = "the report went to the outbox: billhook reports list";
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -36,6 +41,7 @@ pub(super) struct Drive<'e> {
     was_paused: Option<(PauseReason, String)>,
     /// The service's orders at Hivelocity that the store has noted as its own.
     noted_orders: Vec<i64>,
+    reported: Reported,
 }
 
 /// What to do with the step that is next.
@@ -56,6 +62,7 @@ impl<'e> Drive<'e> {
             .is_some_and(|id| plan::is_protected(&engine.rules, &run.source, id));
         Self {
             noted_orders: run.service.order_ids(),
+            reported: Reported::nothing(run.service.ip.clone()),
             protected,
             engine,
             was_paused: run.paused.clone(),
@@ -275,6 +282,10 @@ impl<'e> Drive<'e> {
         let Some(step) = self.steps.get_mut(index) else {
             return Prepared::Settled;
         };
+        if matches!(step.action, StepAction::Report { .. }) {
+            // Planned by an older version, in which a run waited for the billing platform.
+            return self.skip(index, json!({"skipped": REPORTED_OTHERWISE}));
+        }
         let safe = plan::may_give_way(step);
         if step.status == StepStatus::Paused {
             *step = plan::retry(step.clone());
@@ -407,6 +418,8 @@ impl<'e> Drive<'e> {
         acquire: bool,
     ) -> Result<Advanced, StoreError> {
         self.note_known_orders();
+        let report = self.report(&stand);
+        self.pending.report(report);
         let pending = std::mem::take(&mut self.pending);
         let running_until = stand.running_until();
         let begins_touching = begins.as_ref().map(|(step, _)| step);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::domain::id::RunId;
 use crate::domain::pause::PauseReason;
+use crate::domain::report::NewReport;
 use crate::domain::run::RunStatus;
 use crate::domain::state::merge;
 use crate::domain::step::Step;
@@ -21,6 +22,7 @@ pub(super) struct Pending {
     customer: Value,
     at_end: Option<AtEnd>,
     alert: Option<String>,
+    report: Option<NewReport>,
     release_claim: bool,
     orders: Vec<i64>,
     built: Option<(i64, Duration)>,
@@ -109,6 +111,11 @@ impl Pending {
         self.alert = Some(alert);
     }
 
+    /// What the billing platform is told.
+    pub(super) fn report(&mut self, report: Option<NewReport>) {
+        self.report = report;
+    }
+
     /// An order at Hivelocity that is the service's.
     pub(super) fn order(&mut self, order: i64) {
         self.orders.push(order);
@@ -158,6 +165,7 @@ impl Pending {
             waiting_for: stand.waiting_for,
             error: stand.error,
             alert: self.alert,
+            report: self.report,
             pause_reason: stand.pause_reason.map(PauseReason::name),
             at_end: self.at_end,
             steps: self.steps,

@@ -3,9 +3,7 @@
 use crate::catalogue::{AccountModel, HivelocityProduct, Product, Variables};
 use crate::domain::hostname::mended;
 use crate::domain::step::{DEVICE_ID, DEVICE_IP};
-use crate::domain::{
-    Customer, OrderedService, PauseReason, ServiceState, ServiceStatus, StepAction,
-};
+use crate::domain::{Customer, OrderedService, PauseReason, ServiceState, ServiceStatus};
 
 use super::patch::Patch;
 use super::{Situation, Stop, marks};
@@ -179,15 +177,6 @@ impl<'a> Case<'a> {
             device_ip: ip,
             device_id: id,
         })
-    }
-
-    /// Adds the step that tells the billing platform, where it wants to be told.
-    pub(super) fn report(&self, steps: &mut Vec<StepAction>, status: ServiceStatus) {
-        if self.situation.rules.reports.contains(self.situation.source) {
-            steps.push(StepAction::Report {
-                status: status.name().to_owned(),
-            });
-        }
     }
 
     /// The patch that every lifecycle plan begins with.

@@ -35,6 +35,7 @@ mod package;
 mod paid;
 mod patch;
 mod progress;
+mod report;
 mod settle;
 mod superseded;
 mod suspend;
@@ -64,6 +65,7 @@ pub use looks::usual_build;
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use ordering::{inherit, may_leave, order_settled, request_leaves, settled_order};
 pub use progress::{may_give_way, touched};
+pub use report::{Standing, report};
 pub use settle::{
     Build, Moment, Next, RetryRules, Settled, begin, interrupted, permit, retry, settle,
     surely_absent, tell_slow,

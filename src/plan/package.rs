@@ -27,7 +27,6 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     if product.one_h.is_none() {
         end.remove("licenses_suspended");
     }
-    case.report(&mut steps, case.status());
     let mut now = Patch::default();
     now.set("package_settled", case.situation.order);
     if let Some(user) = user {

@@ -27,7 +27,6 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     if case.moved().is_none() {
         end_shared(case, product, &mut steps);
     }
-    case.report(&mut steps, ServiceStatus::Terminated);
     Ok(patches(case, steps))
 }
 

@@ -15,6 +15,7 @@ use crate::store::Intervention;
 
 use super::billing::lives;
 use super::control::{BEGINNING, Rates, Refusals};
+use super::platform::Mood;
 use super::settings::settings;
 use super::stage::{Happening, Stage};
 use super::wanted;
@@ -46,6 +47,7 @@ pub(super) fn live_through(seed: u64, told: bool) -> Ending {
     stage.control.inner().rates = rates;
     stage.come_to_rest();
     stage.control.inner().rates = Rates::default();
+    stage.control.inner().billing.mood = Mood::Takes;
     for _ in 0..PATIENCE {
         stage.come_to_rest();
         if !try_again(&mut stage) {
@@ -157,6 +159,27 @@ fn send(chance: &mut StdRng, stage: &mut Stage) {
         let moment = Duration::from_secs(chance.random_range(0..1_200));
         stage.at(BEGINNING.plus(moment), Happening::SetsClock);
     }
+    answer_reports(chance, stage);
+}
+
+/// The billing platform's own moods, until it takes reports in the end.
+fn answer_reports(chance: &mut StdRng, stage: &mut Stage) {
+    let mut moment = 0;
+    for _ in 0..chance.random_range(0..5) {
+        let moods = [
+            Mood::Refuses,
+            Mood::ShowsPage,
+            Mood::Away,
+            Mood::Hangs,
+            Mood::Takes,
+        ];
+        let mood = moods[chance.random_range(0..moods.len())];
+        moment += chance.random_range(0..900);
+        let at = BEGINNING.plus(Duration::from_secs(moment));
+        stage.at(at, Happening::Answers(mood));
+    }
+    let last = BEGINNING.plus(Duration::from_secs(moment + chance.random_range(1..1_800)));
+    stage.at(last, Happening::Answers(Mood::Takes));
 }
 
 /// A person tries again what is paused; whether there was anything.

@@ -10,6 +10,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::sandbox::Fault;
 
 use super::laws::Laws;
+use super::platform::Platform;
 use super::points::Script;
 use super::post::Flights;
 
@@ -84,6 +85,7 @@ pub(super) struct Inner {
     pub(super) laws: Laws,
     /// When suppliers refuse the account.
     pub(super) refusals: Vec<Refusals>,
+    pub(super) billing: Platform,
     /// Where to strike, instead of by chance.
     pub(super) script: Option<Script>,
     /// Processes to be killed when this turn ends.
@@ -107,6 +109,7 @@ impl Control {
             jumps: Vec::new(),
             laws: Laws::default(),
             refusals: Vec::new(),
+            billing: Platform::default(),
             script: None,
             doomed: Vec::new(),
             robbed: Vec::new(),

@@ -146,7 +146,8 @@ fn live(scenario: &Scenario, strike: Option<(usize, Blow)>, told: bool) -> Life 
     finish(&mut stage);
     let later = stage.control.now().plus(Duration::from_hours(1));
     stage.control.advance_to(later);
-    let broken = stage.control.inner().broken.take().or_else(|| {
+    let broken = stage.control.inner().broken.take();
+    let broken = broken.or_else(|| {
         let wrong = wanted::differences(&stage);
         (!wrong.is_empty()).then(|| wrong.join("\n"))
     });

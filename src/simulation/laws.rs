@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::event::EventType;
 use crate::domain::id::RunId;
 use crate::domain::run::{OrderKey, RunStatus};
+use crate::domain::step::{Step, StepAction};
 use crate::store::{Rows, RunRow};
 
 /// What was seen after the commit before.
@@ -28,6 +29,7 @@ impl Laws {
         let near: Vec<&RunRow> = rows.runs().filter(near).collect();
         let broken = one_run_a_lane(&near)
             .or_else(|| near.iter().find_map(|run| can_go_on(rows, run)))
+            .or_else(|| changed().find_map(|run| waits_for_no_report(rows, run)))
             .or_else(|| changed().find_map(|run| self.history_stays(what, run)));
         for run in changed() {
             self.seen.insert(run.id, run.clone());
@@ -132,6 +134,14 @@ fn needs_another(rows: &Rows, run: &RunRow) -> bool {
         EventType::ServicePackageChanged | EventType::ServiceRenewed | EventType::ServiceMoved
     );
     depends && rows.runs().any(order)
+}
+
+/// What the billing platform is told is no step of any run, and nothing that one waits for.
+fn waits_for_no_report(rows: &Rows, run: &RunRow) -> Option<String> {
+    let reports = |step: &Step| matches!(step.action, StepAction::Report { .. });
+    let waiting = run.waiting_for.as_deref().unwrap_or_default();
+    let waits = waiting.contains("billing") || rows.steps_of(run.id).any(reports);
+    waits.then(|| format!("{} waits for a report: {waiting}", run.id))
 }
 
 fn waits_for_a_claim(rows: &Rows, run: &RunRow) -> bool {

@@ -13,6 +13,7 @@
 //! | `turns` | tasks that take turns; pausing is how they let others go first |
 //! | `door` | before and after every commit |
 //! | `post` | requests on their way to the suppliers and back |
+//! | `platform` | what the billing platform answers to reports, and what it has heard |
 //! | `process` | one `billhook`, from its start to its crash |
 //! | `stage` | all of it together, one turn after the other |
 //! | `laws` | what must hold after every commit |
@@ -31,6 +32,7 @@ mod control;
 mod crash;
 mod door;
 mod laws;
+mod platform;
 mod points;
 mod post;
 mod process;

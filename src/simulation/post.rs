@@ -13,6 +13,7 @@ use crate::store::Memory;
 use crate::upstream::{Carry, Parcel, RateLimit, Raw, Received};
 
 use super::control::Control;
+use super::platform::Mood;
 use super::points::{Blow, Point};
 
 /// Where reports go to.
@@ -72,7 +73,7 @@ pub(super) fn land(control: &Control, suppliers: &Suppliers) {
     loop {
         let flight = control.inner().flights.take_landed(control.now());
         let Some(flight) = flight else { return };
-        let reply = answer(suppliers, &flight);
+        let reply = answer(control, suppliers, &flight);
         if flight.parcel.writes {
             control.tell(|| {
                 let operation = operation(&flight.parcel);
@@ -84,10 +85,13 @@ pub(super) fn land(control: &Control, suppliers: &Suppliers) {
     }
 }
 
-fn answer(suppliers: &Suppliers, flight: &Flight) -> Option<Reply> {
+fn answer(control: &Control, suppliers: &Suppliers, flight: &Flight) -> Option<Reply> {
     let parcel = &flight.parcel;
     if parcel.url.host_str() == Some(BILLING_HOST) {
-        return taken(flight.fault.as_ref());
+        return control
+            .inner()
+            .billing
+            .answer(flight.fault.as_ref(), &parcel.body);
     }
     let query = parcel.url.query().map(|query| format!("?{query}"));
     let target = format!("{}{}", parcel.url.path(), query.unwrap_or_default());
@@ -95,21 +99,6 @@ fn answer(suppliers: &Suppliers, flight: &Flight) -> Option<Reply> {
     match &flight.fault {
         Some(fault) => suppliers.suffer(fault, &parcel.method, &target, headers, body),
         None => Some(suppliers.perform(&parcel.method, &target, headers, body)),
-    }
-}
-
-/// What the billing platform's address answers to a report.
-fn taken(fault: Option<&Fault>) -> Option<Reply> {
-    let reply = Reply {
-        status: 200,
-        content_type: "application/json",
-        retry_after: None,
-        headers: Vec::new(),
-        body: b"{}".to_vec(),
-    };
-    match fault {
-        Some(fault) => fault.reply(),
-        None => Some(reply),
     }
 }
 
@@ -159,6 +148,7 @@ async fn carried(control: &Control, memory: &Memory, parcel: Parcel) -> Received
     check_recorded(control, memory, &parcel);
     let fate = match blow {
         Some(blow) => fate_of(blow, &parcel),
+        None if hangs(control, &parcel) => Fate::LostBefore,
         None => drawn(control, &parcel),
     };
     if parcel.writes {
@@ -172,6 +162,11 @@ async fn carried(control: &Control, memory: &Memory, parcel: Parcel) -> Received
     }
     control.pause(Duration::ZERO, "after a call").await;
     received
+}
+
+/// Whether it is a report to a billing platform that takes it and says nothing.
+fn hangs(control: &Control, parcel: &Parcel) -> bool {
+    parcel.url.host_str() == Some(BILLING_HOST) && control.inner().billing.mood == Mood::Hangs
 }
 
 async fn travel(control: &Control, parcel: Parcel, fate: Fate) -> Received {

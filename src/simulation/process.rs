@@ -14,6 +14,7 @@ use crate::domain::time::Clock as _;
 use crate::execute::Engine;
 use crate::normalise;
 use crate::receive::{Incoming, Receiver, Reception, Refused};
+use crate::report::Reports;
 use crate::store::{Claimed, Held, Intervention, Memory, Store};
 use crate::upstream::Carrier;
 use crate::verify::{self, Keys};
@@ -46,6 +47,7 @@ pub(super) struct Process {
     index: usize,
     control: Arc<Control>,
     pub(super) engine: Arc<Engine>,
+    pub(super) reports: Arc<Reports>,
     receiver: Arc<Receiver>,
     keys: Arc<Keys>,
     board: Board,
@@ -88,6 +90,7 @@ impl Process {
         Self {
             index,
             control: Arc::clone(control),
+            reports: Arc::new(app::reports(&engine)),
             engine: Arc::new(engine),
             receiver: Arc::new(receiver),
             keys: Arc::new(Keys::parse(secrets).unwrap()),
@@ -132,6 +135,11 @@ impl Process {
                 return;
             }
         }
+    }
+
+    /// Tells the billing platform something that is due.
+    pub(super) async fn report(self) {
+        self.reports.one_round(SOURCE).await;
     }
 
     /// Receives a message, signed in this moment.

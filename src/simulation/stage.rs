@@ -16,9 +16,10 @@ use crate::store::{Claimed, Intervention, Memory, Store};
 
 use super::billing::Mail;
 use super::control::{BEGINNING, Control, Turn};
+use super::platform::Mood;
 use super::post;
 use super::process::{Board, News, Process};
-use super::settings;
+use super::settings::{self, SOURCE};
 use super::turns::{Errand, Task};
 
 /// More turns than any simulation needs; who needs more never comes to rest.
@@ -42,6 +43,8 @@ pub(super) enum Happening {
     Replays(usize),
     /// Somebody sets the clock forward by an hour.
     SetsClock,
+    /// From now on the billing platform answers its reports like this.
+    Answers(Mood),
 }
 
 /// Room for one process.
@@ -57,6 +60,7 @@ struct Place {
 enum Choice {
     Task(usize),
     Round(usize),
+    Report(usize),
     Happening((Timestamp, u64)),
 }
 
@@ -167,6 +171,7 @@ impl Stage {
         match &choices[pick] {
             Choice::Task(index) => self.go_on(*index),
             Choice::Round(place) => self.round(*place),
+            Choice::Report(place) => self.report(*place),
             Choice::Happening(key) => {
                 let key = *key;
                 if let Some(happening) = self.happenings.remove(&key) {
@@ -210,12 +215,35 @@ impl Stage {
         drop(rows);
         if due {
             let able = self.able(now);
-            let idle = |place: &usize| !self.tasks.iter().any(|task| is_round(task, *place));
+            let idle = |place: &usize| !self.is_at(*place, Errand::Round);
             choices.extend(able.into_iter().filter(idle).map(Choice::Round));
         }
+        let reporting = self.reporting();
+        let ready = reporting.into_iter().filter(|(_, from)| *from <= now);
+        choices.extend(ready.map(|(place, _)| Choice::Report(place)));
         let due = self.happenings.range(..=(now, u64::MAX)).next();
         choices.extend(due.map(|(key, _)| Choice::Happening(*key)));
         choices
+    }
+
+    fn is_at(&self, place: usize, errand: Errand) -> bool {
+        let own = |task: &&Task| task.turn.process == place && task.errand == errand;
+        self.tasks.iter().any(|task| own(&task))
+    }
+
+    /// Who may tell the billing platform something, and from when on.
+    fn reporting(&self) -> Vec<(usize, Timestamp)> {
+        let now = self.control.now();
+        let Some(due) = self.memory.rows().next_report() else {
+            return Vec::new();
+        };
+        let idle = (0..self.places.len())
+            .filter(|place| self.works(*place, now) && !self.is_at(*place, Errand::Report));
+        idle.filter_map(|place| {
+            let process = self.places[place].up.as_ref()?;
+            Some((place, due.max(process.reports.ready_from(SOURCE))))
+        })
+        .collect()
     }
 
     /// When something can go on.
@@ -227,6 +255,9 @@ impl Stage {
         let some_work = !self.able(now).is_empty();
         let due = self.memory.rows().next_due().filter(|_| some_work);
         let waiting = due.is_some() || self.memory.rows().next_due().is_some();
+        let unheard = self.memory.rows().next_report().is_some();
+        let waiting = waiting || unheard;
+        let reports = self.reporting().into_iter().map(|(_, from)| from);
         let back = self.places.iter().filter_map(|place| {
             let back = if place.up.is_none() {
                 place.starts.max(place.stands)
@@ -237,7 +268,12 @@ impl Stage {
         });
         let happening = self.happenings.keys().next().map(|(moment, _)| *moment);
         let flight = self.control.inner().flights.next();
-        let moments = tasks.chain(due).chain(back).chain(happening).chain(flight);
+        let moments = tasks
+            .chain(due)
+            .chain(reports)
+            .chain(back)
+            .chain(happening)
+            .chain(flight);
         // What is due now and has no one to take it waits for the next who can.
         moments.filter(|moment| *moment > now).min()
     }
@@ -270,6 +306,13 @@ impl Stage {
             return;
         };
         self.spawn(nobodys(place), Errand::Round, process.take());
+    }
+
+    fn report(&mut self, place: usize) {
+        let Some(process) = self.places[place].up.clone() else {
+            return;
+        };
+        self.spawn(nobodys(place), Errand::Report, process.report());
     }
 
     fn go_on(&mut self, index: usize) {
@@ -344,6 +387,12 @@ impl Stage {
     }
 
     fn happens(&mut self, happening: Happening) {
+        if let Happening::Answers(mood) = happening {
+            self.control
+                .tell(|| format!("the billing platform: {mood:?}"));
+            self.control.inner().billing.mood = mood;
+            return;
+        }
         let Some((place, process)) = self.some_process() else {
             let later = self.control.now().plus(DOWN);
             return self.at(later, happening);
@@ -367,6 +416,8 @@ impl Stage {
                 }
             }
             Happening::Meddles => self.meddle(place, process),
+            // Seen to above: no process is needed for it.
+            Happening::Answers(_) => {}
             Happening::SetsClock => {
                 self.control.tell(|| "the clock is set forward".to_owned());
                 self.control.set_forward(Duration::from_hours(1));
@@ -466,8 +517,4 @@ impl Stage {
 
 fn nobodys(process: usize) -> Turn {
     Turn { process, run: None }
-}
-
-fn is_round(task: &Task, place: usize) -> bool {
-    task.turn.process == place && task.errand == Errand::Round
 }

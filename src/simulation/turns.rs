@@ -33,6 +33,8 @@ pub(super) enum Errand {
     Drive,
     /// Receiving a message of the billing platform.
     Receive(usize),
+    /// Telling the billing platform what became of a service.
+    Report,
     /// Doing what a person asked for.
     Person,
 }

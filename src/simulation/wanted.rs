@@ -3,13 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
+
 use crate::catalogue::SubUserPer;
 use crate::domain::event::{Action, EventType};
 use crate::domain::id::DeliveryId;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
+use crate::domain::{ServiceState, ServiceStatus};
 use crate::plan;
+use crate::report;
 use crate::sandbox::{DeviceSnapshot, SandboxSnapshot, SubUserSnapshot};
+use crate::store::Rows;
 
 use super::billing::{Event, Sold};
 use super::settings::SOURCE;
@@ -112,7 +117,54 @@ pub(super) fn differences(stage: &Stage) -> Vec<String> {
         one(service, &held, &mut wrong);
     }
     users(stage, &services, &held, &mut wrong);
+    reports(stage, &mut wrong);
     wrong
+}
+
+/// The billing platform has heard of the latest state of every service that somebody built.
+fn reports(stage: &Stage, wrong: &mut Vec<String>) {
+    let rows = stage.memory.rows();
+    let inner = stage.control.inner();
+    for report in rows.reports() {
+        let (id, seq) = (&report.service_id, report.seq);
+        let latest = inner.billing.latest(id);
+        if report.status() != "heard" || latest != Some(&report::body(report)) {
+            wrong.push(format!(
+                "report {seq} of service {id} is {}, the billing platform knows {latest:?}",
+                report.status()
+            ));
+        }
+    }
+    for (id, doc) in rows.service_docs() {
+        let known: ServiceState = serde_json::from_value(doc.clone()).unwrap_or_default();
+        if known.status == ServiceStatus::Unknown || has_paused(&rows, id) {
+            continue;
+        }
+        let latest = inner.billing.latest(id).cloned().unwrap_or_default();
+        for (field, is) in [
+            ("status", json!(known.status)),
+            ("ip", json!(known.ip)),
+            ("hostname", json!(known.hostname)),
+            ("error", Value::Null),
+        ] {
+            if latest[field] != is {
+                let told = &latest[field];
+                wrong.push(format!(
+                    "{field} of service {id} is {is}, the billing platform heard {told}"
+                ));
+            }
+        }
+    }
+}
+
+/// Whether a run of the service waits for a person, or a person ended one: then its state is not
+/// that of a run's end.
+fn has_paused(rows: &Rows, service: &str) -> bool {
+    let left = [RunStatus::Paused, RunStatus::Cancelled];
+    let mut own = rows
+        .runs()
+        .filter(|run| run.service_id.as_deref() == Some(service));
+    own.any(|run| left.contains(&run.status))
 }
 
 /// Nothing that leaves a mark was made twice.

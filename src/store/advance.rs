@@ -14,6 +14,7 @@ use super::claims;
 use super::counts::Counts;
 use super::lanes::{self, Because};
 use super::orders;
+use super::reports;
 use super::rows::{Advance, Advanced, AttemptRow, Held};
 use super::sql::{Bulk, Kind, Link, SqlError, statement};
 use super::states;
@@ -43,6 +44,7 @@ pub(super) async fn advance(
     states::write(link, &live).await?;
     orders::keep(link, &live).await?;
     alerts::keep(link, &live).await?;
+    reports::keep(link, &live).await?;
     claims::give_back(link, &live).await?;
     weaken(link, &live).await?;
     settle_lanes(link, &live).await?;

@@ -48,6 +48,20 @@ pub(super) async fn keep(link: &mut Link<'_>, live: &[&Advance]) -> Result<(), S
     Ok(())
 }
 
+/// Keeps an alert that is about no run, under an id that no run has.
+pub(super) async fn keep_other(
+    link: &mut Link<'_>,
+    id: i64,
+    now: Timestamp,
+    doc: &str,
+) -> Result<(), SqlError> {
+    KEEP.execute(link, &[()], |row, ()| {
+        row.push(id).push(now.micros()).push(doc);
+    })
+    .await
+    .map(drop)
+}
+
 /// Takes alerts that are due; until then nobody else takes them.
 pub(super) async fn take(
     link: &mut Link<'_>,

@@ -12,6 +12,7 @@ use super::claim::read_step;
 use super::claims::release;
 use super::counts::Counts;
 use super::lanes::{self, Because};
+use super::reports;
 use super::rows::{Held, Intervened, Intervention};
 use super::sql::{Link, SqlError, statement};
 
@@ -195,6 +196,7 @@ async fn cancel(
     }
     let steps: Vec<(i64, &Step)> = steps.iter().map(|step| (run.0, step)).collect();
     write_steps(link, &steps).await?;
+    reports::pause_is_over(link, run, now).await?;
     if let Some(customer_id) = &found.customer_id {
         release(link, &found.source, customer_id, run.0, now).await?;
     }
@@ -217,6 +219,7 @@ pub(super) async fn recover(
         return if link.pick(false, true) {
             Ok(0)
         } else {
+            reports::recover(link, now).await?;
             statement(all).with(now.micros()).execute(link).await
         };
     };

@@ -23,10 +23,14 @@ mod memory;
 mod node;
 mod open;
 mod orders;
+mod outbox;
 mod outcomes;
 mod paces;
 mod read;
 mod reads;
+mod report_outages;
+mod report_writes;
+mod reports;
 mod retain;
 mod rows;
 mod session;
@@ -43,6 +47,8 @@ mod tests_budgets;
 mod tests_claims;
 #[cfg(test)]
 mod tests_lanes;
+#[cfg(test)]
+mod tests_reports;
 #[cfg(test)]
 mod tests_scene;
 mod views;
@@ -66,6 +72,7 @@ pub use facade::Store;
 pub use memory::{Gate, Memory, Passing, Rows, RunRow};
 use node::Node;
 use open::WAITING_ROOM;
+pub use outbox::{Report, ReportFilter, Told};
 pub use outcomes::Outcomes;
 use reads::Reads;
 pub use retain::Retained;

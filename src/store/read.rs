@@ -340,7 +340,7 @@ async fn steps(link: &mut Link<'_>, id: RunId) -> Result<Vec<StepView>, StoreErr
     Ok(steps)
 }
 
-fn page<T>(
+pub(super) fn page<T>(
     rows: impl Iterator<Item = Result<T, SqlError>>,
     limit: i64,
     id: impl Fn(&T) -> i64,

@@ -11,6 +11,7 @@ use crate::domain::lane::Because;
 use crate::domain::lease::Lease;
 use crate::domain::outcome::Exchange;
 use crate::domain::pause::PauseReason;
+use crate::domain::report::NewReport;
 use crate::domain::run::{OrderKey, RunStatus};
 use crate::domain::state::{CustomerState, ServiceState, ServiceStatus};
 use crate::domain::step::Step;
@@ -258,6 +259,8 @@ pub struct Advance {
     pub pause_reason: Option<&'static str>,
     /// What people are to be told of it, as JSON text.
     pub alert: Option<String>,
+    /// What the billing platform is to be told.
+    pub report: Option<NewReport>,
     /// The patches for the end, where the plan is stored by this write.
     pub at_end: Option<AtEnd>,
     /// Steps as they are now.

@@ -1,16 +1,20 @@
 //! What the simulation learns from rows in memory is worth as much as these do the same as the
 //! database: random operations on both, and everything that can be read compared after each.
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::tests_scene::{Backend, Scene, advance, scene};
 use super::{
-    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, RunFilter,
+    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, Report,
+    ReportFilter, RunFilter, Told,
 };
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;
+use crate::domain::report::{NewReport, RUN_PAUSED, RUN_RESUMED, SERVICE_UPDATED};
 use crate::domain::run::RunStatus;
 use crate::domain::step::{Step, StepAction, StepStatus};
 
@@ -21,6 +25,8 @@ struct Twins {
     deliveries: Vec<NewDelivery>,
     /// What workers hold, or believe to hold.
     held: Vec<Claimed>,
+    /// Reports under way.
+    sending: Vec<Report>,
 }
 
 impl Twins {
@@ -35,14 +41,16 @@ impl Twins {
     async fn operate(&mut self) -> String {
         let seconds = self.chance.random_range(0..200);
         for scene in &mut self.scenes {
-            scene.now = scene.now.plus(std::time::Duration::from_secs(seconds));
+            scene.now = scene.now.plus(Duration::from_secs(seconds));
         }
-        match self.pick(12) {
+        match self.pick(14) {
             0 | 1 => self.accept().await,
             2..=4 => self.claim().await,
             5..=8 => self.advance().await,
             9 => self.replay().await,
             10 => self.intervene().await,
+            11 => self.take_report().await,
+            12 => self.report_told().await,
             _ => self.recover().await,
         }
     }
@@ -74,7 +82,7 @@ impl Twins {
 
     async fn claim(&mut self) -> String {
         let (limit, now) = (1 + self.pick(3), self.now());
-        let end = now.plus(std::time::Duration::from_secs(300));
+        let end = now.plus(Duration::from_secs(300));
         let [one, two] = &self.scenes;
         let mut claimed = one.store.claim(limit, now, end).await.unwrap();
         let mut other = two.store.claim(limit, now, end).await.unwrap();
@@ -114,7 +122,7 @@ impl Twins {
         let mut write = advance(run, status, now);
         write.planned = run.planned || self.chance.random_range(0..2) > 0;
         if matches!(status, RunStatus::Running | RunStatus::Waiting) {
-            write.due_at = Some(now.plus(std::time::Duration::from_secs(60)));
+            write.due_at = Some(now.plus(Duration::from_secs(60)));
         }
         let patches = [
             json!({"status": "active", "ip": null}),
@@ -124,6 +132,7 @@ impl Twins {
         write.service_patch = patches[self.pick(3)].clone();
         write.customer_patch = [json!({"email": "a@b.c"}), Value::Null][self.pick(2)].clone();
         write.steps = vec![self.step(1)];
+        write.report = self.report();
         if status == RunStatus::Running {
             write.claim = [ClaimChange::Keep, ClaimChange::Acquire][self.pick(2)];
             write.begins = Some((self.step(2), attempt(2, now)));
@@ -139,6 +148,56 @@ impl Twins {
         step.status = StepStatus::ALL[self.pick(StepStatus::ALL.len())];
         step.unknown_since = (self.pick(3) == 0).then(|| self.now());
         step
+    }
+
+    fn report(&mut self) -> Option<NewReport> {
+        let kind = [SERVICE_UPDATED, SERVICE_UPDATED, RUN_PAUSED, RUN_RESUMED][self.pick(4)];
+        let doc = json!({"status": self.pick(2), "error": "e"});
+        (self.pick(3) > 0).then_some(NewReport {
+            kind,
+            over_pause: kind == RUN_RESUMED,
+            doc,
+        })
+    }
+
+    async fn take_report(&mut self) -> String {
+        let (now, end) = (self.now(), self.now().plus(Duration::from_secs(100)));
+        let [one, two] = &self.scenes;
+        let taken = one.store.take_reports("whmcs", 9, now, end).await.unwrap();
+        let mut other = two.store.take_reports("whmcs", 9, now, end).await.unwrap();
+        self.sending.extend(taken.clone());
+        let mut taken = taken;
+        taken.sort_by_key(|report| report.id);
+        other.sort_by_key(|report| report.id);
+        alike(&taken, &other)
+    }
+
+    async fn report_told(&mut self) -> String {
+        if self.sending.is_empty() {
+            return String::new();
+        }
+        let pick = self.pick(self.sending.len());
+        let report = self.sending.swap_remove(pick);
+        let (now, heard) = (self.now(), self.pick(2) == 0);
+        let at = now.plus(Duration::from_secs(60));
+        let error = "no".to_owned();
+        let told = if heard {
+            Told::Heard
+        } else {
+            Told::Again { at, error }
+        };
+        for scene in &self.scenes {
+            let done = scene
+                .store
+                .report_told(report.id, report.seq, told.clone(), now);
+            done.await.unwrap();
+        }
+        if self.pick(4) == 0 {
+            for scene in &self.scenes {
+                assert!(scene.store.retry_report(report.id, now).await.unwrap());
+            }
+        }
+        format!("{told:?}")
     }
 
     async fn replay(&mut self) -> String {
@@ -233,6 +292,12 @@ async fn read(scene: &Scene) -> String {
         let view = store.run(run.id).await.unwrap();
         words.push(format!("{view:?}"));
     }
+    let filter_reports = ReportFilter {
+        limit: 1000,
+        ..ReportFilter::default()
+    };
+    let reports = store.reports(&filter_reports).await.unwrap();
+    words.push(format!("{:?}", reports.items));
     for customers in [true, false] {
         for (_, id, doc) in store.known(customers, &filter).await.unwrap() {
             // A first document may hold a null where another one lacks the key.
@@ -254,6 +319,7 @@ async fn rows_in_memory_do_what_the_database_does() {
             scenes: [scene(Backend::Database).await, scene(Backend::Memory).await],
             deliveries: Vec::new(),
             held: Vec::new(),
+            sending: Vec::new(),
         };
         let mut story = Vec::new();
         for _ in 0..90 {

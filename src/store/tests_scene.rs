@@ -245,6 +245,7 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         error: None,
         pause_reason: None,
         alert: None,
+        report: None,
         at_end: None,
         steps: Vec::new(),
         attempts: Vec::new(),

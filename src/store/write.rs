@@ -10,6 +10,7 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
 use super::counts::Counts;
+use super::report_writes::{ReportDone, ReportWrite};
 use super::retain::{self, Retained};
 use super::rows::{
     Advance, Advanced, Alert, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
@@ -82,6 +83,7 @@ pub(super) enum Write {
         now: Timestamp,
         answer: Answer<u64>,
     },
+    Reports(ReportWrite, Answer<ReportDone>),
     CountRequests {
         upstream: String,
         demand: Demand,
@@ -102,11 +104,15 @@ pub(super) enum Other {
     Alerts(Vec<Alert>),
     Told,
     Counted(Counted),
+    Reports(ReportDone),
 }
 
 impl Write {
     /// Whether it makes something due.
     pub(super) const fn makes_due(&self) -> bool {
+        if let Self::Reports(what, _) = self {
+            return what.makes_due();
+        }
         !matches!(
             self,
             Self::Claim { .. }
@@ -185,6 +191,7 @@ impl Write {
                 now,
                 ..
             } => Other::Counted(budgets::count(link, upstream, demand, *now).await?),
+            Self::Reports(what, _) => Other::Reports(what.perform(link, counts).await?),
             Self::Accept(..) | Self::Advance(..) => return Ok(None),
         }))
     }
@@ -221,6 +228,12 @@ impl Write {
             (Self::CountRequests { answer, .. }, Other::Counted(counted)) => {
                 let _ = answer.send(Ok(counted));
             }
+            (Self::Reports(what, answer), Other::Reports(done)) => {
+                let _ = answer.send(Ok(done));
+                if matches!(what, ReportWrite::Retry { .. }) {
+                    signals.report_written();
+                }
+            }
             _ => tracing::error!("a write was answered with another one's result"),
         }
     }
@@ -243,6 +256,7 @@ impl Write {
             }
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),
             Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
+            Self::Reports(_, answer) => drop(answer.send(Err(error))),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::domain::run::RunStatus;
 
@@ -30,6 +30,16 @@ pub(super) struct Signals {
     pub(super) others: Notify,
     /// Who waits for which run.
     pub(super) outcomes: Outcomes,
+    /// How often something was written that is to be told to a billing platform.
+    pub(super) reports: watch::Sender<u64>,
+}
+
+impl Signals {
+    /// Something may be there to be told to a billing platform.
+    pub(super) fn report_written(&self) {
+        self.reports
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 /// Where the writers find their work.
@@ -90,6 +100,7 @@ impl Batch {
             | Write::AlertTold { .. }
             | Write::NoteSupplier { .. }
             | Write::Recover { .. }
+            | Write::Reports(..)
             | Write::CountRequests { .. }) => self.others.push(other),
         }
     }
@@ -278,6 +289,9 @@ impl Batch {
 
     fn tell(self, results: Results, signals: &Signals) {
         let (due, settles) = (self.makes_due(), self.settles());
+        if self.advances.iter().any(|write| write.report.is_some()) {
+            signals.report_written();
+        }
         // Whoever asked may have gone away meanwhile (a closed connection): what was written
         // stays true, so a failed answer is no error.
         for (answer, receipt) in self.receipts.into_iter().zip(results.receipts) {

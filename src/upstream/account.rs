@@ -47,7 +47,7 @@ impl Upstreams {
         outcome: Result<Outcome, Setback>,
     ) -> Outcome {
         let (kind, run, now) = (action.kind(), talk.scene.run, talk.now());
-        let Some(gate) = self.gate(action, talk.scene.source) else {
+        let Some(gate) = self.gate(action) else {
             return outcome.unwrap_or_else(Outcome::from);
         };
         match outcome {

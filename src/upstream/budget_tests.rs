@@ -62,7 +62,7 @@ fn held(outcome: &Outcome) -> Option<&Away> {
 async fn admit(upstreams: &Upstreams, kind: &str, now: Timestamp) -> Option<Away> {
     let action = action(kind);
     upstreams
-        .admit((&action, Permit::Send), ("whmcs", 1), now, &Chance)
+        .admit((&action, Permit::Send), 1, now, &Chance)
         .await
 }
 

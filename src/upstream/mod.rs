@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use self::billing::Billing;
+pub use self::billing::{Billing, Fault, Told, Unheard};
 use self::breaker::Admission;
 use self::budget::Budget;
 pub use self::budget::{Counting, Hours, OwnHours};
@@ -56,16 +56,18 @@ pub use self::standing::{AccountRefused, Standing};
 use self::talk::Talk;
 pub use self::talk::{Learned, OrderLedger, Scene};
 use self::wire::Setback;
-use crate::domain::{Away, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
+use crate::domain::{Away, Done, Entropy, Exchange, Outcome, Permit, Rank, StepAction, Timestamp};
 
 /// The clients of all upstreams, with their pace; one for the process.
 pub struct Upstreams {
     hivelocity: Option<Hivelocity>,
     one_h: Option<OneH>,
-    billing: Billing,
+    billing: Arc<Billing>,
     /// The secrets of the configuration: no upstream may make another's known.
     secrets: Mask,
     step_timeout: Duration,
+    /// Whether time passes while a request is under way.
+    real_time: bool,
 }
 
 impl Upstreams {
@@ -107,9 +109,10 @@ impl Upstreams {
         Ok(Self {
             hivelocity: Hivelocity::new(&hivelocity, pace, hours, &carrier)?,
             one_h: OneH::new(&one_h, pace, &carrier)?,
-            billing: Billing::new(&reports, pace, &carrier)?,
+            billing: Arc::new(Billing::new(&reports, pace, &carrier, secrets.clone())?),
             secrets,
             step_timeout,
+            real_time: matches!(carrier, Carrier::Network),
         })
     }
 
@@ -119,11 +122,11 @@ impl Upstreams {
     pub async fn admit(
         &self,
         (action, permit): (&StepAction, Permit),
-        (source, run): (&str, i64),
+        run: i64,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Option<Away> {
-        let gate = self.gate(action, source)?;
+        let gate = self.gate(action)?;
         let began = Instant::now();
         let rank = Rank::of(action);
         if let Some(budget) = self.budget(action.upstream())
@@ -146,17 +149,31 @@ impl Upstreams {
             self.knock(action.upstream(), rank, now, entropy),
         )
         .await;
-        let now = now.plus(began.elapsed());
+        let now = now.plus(self.passed(began));
         match gate.admit(now) {
             Admission::Go | Admission::Knock => step(now),
             Admission::Wait(away) => Some(away),
         }
     }
 
+    /// How long that was ago; nothing where the carrier keeps a time of its own.
+    fn passed(&self, began: Instant) -> Duration {
+        if self.real_time {
+            began.elapsed()
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// That the step's upstream does not answer as a whole, if so: then an attempt that failed
     /// tells nothing of its step.
-    pub fn silent(&self, action: &StepAction, source: &str, now: Timestamp) -> Option<Away> {
-        self.gate(action, source)?.silent(now)
+    pub fn silent(&self, action: &StepAction, now: Timestamp) -> Option<Away> {
+        self.gate(action)?.silent(now)
+    }
+
+    /// The ways back to the billing platforms.
+    pub fn billing(&self) -> Arc<Billing> {
+        Arc::clone(&self.billing)
     }
 
     fn budget(&self, upstream: &str) -> Option<&Budget> {
@@ -167,11 +184,11 @@ impl Upstreams {
         hivelocity.and_then(Hivelocity::budget)
     }
 
-    fn gate(&self, action: &StepAction, source: &str) -> Option<&Gate> {
+    fn gate(&self, action: &StepAction) -> Option<&Gate> {
         match action.upstream() {
             "hivelocity" => self.hivelocity.as_ref().map(Hivelocity::gate),
             "one_h" => self.one_h.as_ref().map(OneH::gate),
-            _ => self.billing.gate(source),
+            _ => None,
         }
     }
 
@@ -200,8 +217,9 @@ impl Upstreams {
     }
 
     async fn attempt(&self, talk: &mut Talk<'_>, action: &StepAction) -> Result<Outcome, Setback> {
-        if let StepAction::Report { status } = action {
-            return self.billing.report(talk, status).await;
+        if let StepAction::Report { .. } = action {
+            // Of an older version; the outbox tells the billing platform.
+            return Ok(Outcome::AlreadySo(Done::default()));
         }
         let (missing, outcome) = match (action.upstream(), &self.hivelocity, &self.one_h) {
             ("hivelocity", Some(client), _) => ("", client.perform(talk, action).await),

@@ -87,10 +87,10 @@ impl OrderLedger for NoLedger {
 }
 
 impl Upstreams {
-    /// Asks every upstream that is configured something harmless.
-    pub async fn probe(&self) -> Vec<Probe> {
+    /// Asks every upstream that is configured something harmless. What is signed is signed now.
+    pub async fn probe(&self, now: Timestamp) -> Vec<Probe> {
         let nothing = Nothing::default();
-        let scene = nothing.scene(Timestamp::default(), &NoEntropy);
+        let scene = nothing.scene(now, &NoEntropy);
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
         let secrets = self.secrets.clone();
         let mut talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
@@ -141,7 +141,11 @@ impl Upstreams {
             )),
         }
         for (asked, result) in self.billing.probe(talk).await {
-            probes.push(probe(talk, "billing", asked, result));
+            probes.push(Probe {
+                upstream: "billing",
+                asked,
+                result,
+            });
         }
         probes
     }

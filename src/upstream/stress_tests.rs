@@ -98,7 +98,7 @@ async fn switched(up: Arc<AtomicBool>, status: u16) -> Stage {
 
 async fn admitted(upstreams: &Upstreams, action: &StepAction, now: Timestamp) -> bool {
     upstreams
-        .admit((action, Permit::Send), ("whmcs", 1), now, &Counting)
+        .admit((action, Permit::Send), 1, now, &Counting)
         .await
         .is_none()
 }
@@ -115,7 +115,7 @@ async fn a_supplier_that_fails_is_left_alone_and_asked_once_when_the_time_has_co
     }
     let asked = stage.heard().len();
     let away = upstreams
-        .admit((&step, Permit::Send), ("whmcs", 1), set.now, &Counting)
+        .admit((&step, Permit::Send), 1, set.now, &Counting)
         .await
         .unwrap();
     assert_eq!(away.because, Because::Silent);
@@ -224,16 +224,14 @@ async fn a_refused_order_holds_orders_and_nothing_else_and_looks_go_on() {
     assert!(admitted(&upstreams, &action("hivelocity.power"), set.now).await);
     let step = create_client();
     let looks = (&step, Permit::LookOnly);
-    let away = upstreams
-        .admit(looks, ("whmcs", 1), set.now, &Counting)
-        .await;
+    let away = upstreams.admit(looks, 1, set.now, &Counting).await;
     assert_eq!(away, None);
     // One run finds out, and may go on with that.
     let later = set.now.plus(Duration::from_secs(20));
     assert!(admitted(&upstreams, &step, later).await);
     assert!(admitted(&upstreams, &step, later).await);
     let sends = (&step, Permit::Send);
-    let other = upstreams.admit(sends, ("whmcs", 2), later, &Counting).await;
+    let other = upstreams.admit(sends, 2, later, &Counting).await;
     assert!(other.is_some());
 }
 
@@ -269,7 +267,7 @@ async fn patience_that_was_asked_for_holds_back_every_request_to_that_supplier()
     let second = set.outcome(&upstreams, &create_client()).await;
     assert!(matches!(second, Outcome::Held(_)), "{second:?}");
     let away = upstreams
-        .admit((&deploy(), Permit::Send), ("whmcs", 1), set.now, &Counting)
+        .admit((&deploy(), Permit::Send), 1, set.now, &Counting)
         .await;
     assert_eq!(away.unwrap().because, Because::Asked);
     // One that had begun already is not sent either, and says so.

@@ -15,9 +15,9 @@ const HISTORY: i64 = 50;
 /// How many characters of a person's reason are kept.
 const LONGEST_REASON: usize = 500;
 
-type Answer = Result<HttpResponse, Problem>;
+pub(super) type Answer = Result<HttpResponse, Problem>;
 
-fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
+pub(super) fn query(web: &Web, request: &HttpRequest) -> Result<Query, Problem> {
     web.check_admin(request)?;
     Ok(Query::read(request.query_string(), web.clock.now()))
 }
@@ -243,6 +243,8 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
         }),
     );
     tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
+    let unheard = web.reports.unheard().await?;
+    tables.insert("reports_unheard".to_owned(), json!(unheard));
     tables.insert(
         "waiting_writes".to_owned(),
         json!(web.store.waiting_writes()),

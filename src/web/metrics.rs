@@ -55,6 +55,12 @@ struct Away {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SentTo {
+    source: String,
+    outcome: &'static str,
+}
+
 /// What the process counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -107,6 +113,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     registry.register("runs_paused_now", help, paused);
     register_execution(&web, &mut registry);
     register_requests(&web, &mut registry).await;
+    register_reports(&web, &mut registry).await?;
     let waiting: Gauge = Gauge::default();
     waiting.set(i64::try_from(web.store.waiting_writes()).unwrap_or(i64::MAX));
     registry.register(
@@ -194,4 +201,25 @@ async fn register_requests(web: &Web, registry: &mut Registry) {
     registry.register("upstream_requests_used", help, used);
     let help = "Requests that are left of a supplier's present hour";
     registry.register("upstream_requests_left", help, left);
+}
+
+/// How it stands with the reports to the billing platforms.
+async fn register_reports(web: &Web, registry: &mut Registry) -> Result<(), Problem> {
+    let unheard = Family::<Source, Gauge>::default();
+    for (source, count) in web.reports.unheard().await? {
+        unheard.get_or_create(&Source { source }).set(count);
+    }
+    let help = "Services of whose latest state their billing platform has not heard yet";
+    registry.register("reports_unheard", help, unheard);
+    let sent = Family::<SentTo, Counter>::default();
+    for (source, counts) in web.reports.sent() {
+        for (outcome, count) in [("heard", counts.heard), ("failed", counts.failed)] {
+            let source = source.to_owned();
+            sent.get_or_create(&SentTo { source, outcome })
+                .inc_by(count);
+        }
+    }
+    let help = "Reports sent to billing platforms since the start, by whether they were taken";
+    registry.register("reports_sent", help, sent);
+    Ok(())
 }

@@ -9,6 +9,7 @@ mod problem;
 mod query;
 mod rebuild;
 mod replay;
+mod reports;
 mod shown;
 mod webhooks;
 
@@ -24,6 +25,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Clock;
 use crate::execute::Engine;
 use crate::receive::Receiver;
+use crate::report::Reports;
 use crate::store::Store;
 use body::Rooms;
 
@@ -39,6 +41,8 @@ pub struct Web {
     pub store: Store,
     /// Plans for dry runs.
     pub engine: Arc<Engine>,
+    /// The outbox to the billing platforms.
+    pub reports: Arc<Reports>,
     /// The largest body accepted, in bytes.
     pub body_limit: usize,
     /// SHA-256 of the admin token.
@@ -58,6 +62,7 @@ impl Web {
     pub fn new(
         receiver: Receiver,
         engine: Arc<Engine>,
+        reports: Arc<Reports>,
         body_limit: usize,
         admin_token: &Secret,
         stopping: CancellationToken,
@@ -65,6 +70,7 @@ impl Web {
         Self {
             receiver,
             store: engine.store.clone(),
+            reports,
             body_limit,
             admin_token: Sha256::digest(admin_token.reveal().as_bytes()).into(),
             rooms: Rooms::new(body_limit),
@@ -137,6 +143,9 @@ fn routes(app: &mut web::ServiceConfig) {
                 )
                 .route("/customers", web::get().to(admin::customers))
                 .route("/customers/{source}/{id}", web::get().to(admin::customer))
+                .route("/reports", web::get().to(reports::list))
+                .route("/reports/{id}", web::get().to(reports::show))
+                .route("/reports/{id}/retry", web::post().to(reports::retry))
                 .route("/upstreams", web::get().to(admin::upstreams))
                 .route("/stats", web::get().to(admin::stats))
                 .route("/openapi.json", web::get().to(health::openapi))

@@ -7,7 +7,7 @@ use crate::domain::event::EventType;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
-use crate::store::{DeliveryFilter, RunFilter};
+use crate::store::{DeliveryFilter, ReportFilter, RunFilter};
 
 use super::Problem;
 
@@ -108,6 +108,23 @@ impl Query {
             since: self.moment("since")?,
             until: self.moment("until")?,
             text: self.text("q"),
+            before: self.cursor()?,
+            limit: self.limit()?,
+        };
+        self.done()?;
+        Ok(filter)
+    }
+
+    pub(super) fn reports(mut self) -> Result<ReportFilter, Problem> {
+        let filter = ReportFilter {
+            source: self.text("source"),
+            status: self.checked("status", |text| {
+                ["waiting", "heard"]
+                    .contains(&text)
+                    .then(|| text.to_owned())
+                    .ok_or_else(|| "one of waiting, heard".to_owned())
+            })?,
+            service: self.text("service"),
             before: self.cursor()?,
             limit: self.limit()?,
         };

@@ -33,6 +33,7 @@ mod receiving;
 mod refusals;
 mod regressions;
 mod replays;
+mod reports;
 mod secrets;
 mod stress;
 mod upgrade;

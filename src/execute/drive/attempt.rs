@@ -25,12 +25,12 @@ impl Drive<'_> {
     /// so. No attempt is begun then, and none is counted.
     pub(super) async fn hold_back(&mut self, index: usize, permit: Permit) -> Option<Stand> {
         let step = self.steps.get(index)?.clone();
-        let (engine, source) = (self.engine, &self.run.source);
+        let engine = self.engine;
         let away = engine
             .upstreams
             .admit(
                 (&step.action, permit),
-                (source, self.run.id.0),
+                self.run.id.0,
                 self.now(),
                 &*engine.entropy,
             )
@@ -268,7 +268,7 @@ impl Drive<'_> {
         let (engine, now) = (self.engine, self.now());
         let away = match outcome {
             Outcome::Unavailable { .. } | Outcome::Ambiguous(_) => {
-                engine.upstreams.silent(&step.action, &self.run.source, now)
+                engine.upstreams.silent(&step.action, now)
             }
             Outcome::Done(_)
             | Outcome::AlreadySo(_)

@@ -57,7 +57,6 @@ fn other_licences_are_added_and_removed_to_match() {
             "remove_license:Hive@203.0.113.7",
             "add_user",
             "add_license:Guardian@203.0.113.7",
-            "report:active",
         ]
     );
     let plan = world.plan();
@@ -78,7 +77,7 @@ fn a_package_change_gives_a_dark_service_no_licences_before_it_is_back() {
         other.one_h.as_mut().unwrap().licenses = vec!["Guardian".into()];
     };
     let world = changed(other, Suspended, dark);
-    assert_eq!(world.steps(), ["report:suspended"]);
+    assert!(world.steps().is_empty());
     let expected = vec![Licence {
         product: "Guardian".into(),
         ip: "203.0.113.7".into(),
@@ -101,8 +100,7 @@ fn a_licence_moves_with_its_ip() {
         [
             "remove_license:Hive@203.0.113.7",
             "add_user",
-            "add_license:Hive@203.0.113.9",
-            "report:active"
+            "add_license:Hive@203.0.113.9"
         ]
     );
 }

@@ -27,6 +27,7 @@ impl Rows {
         self.write_journal(write, claimed);
         self.write_states(write);
         self.write_orders(write);
+        self.write_report(write);
         if write.claim == ClaimChange::Release || write.status.is_final() {
             self.release(customer_of(write), write.run, write.now);
         }

@@ -106,6 +106,7 @@ impl Rows {
         (run.claim_wait, run.waiting_for) = (None, None);
         run.updated_at = now;
         let (lane, customer) = (run.lane.clone(), run.customer());
+        self.pause_is_over(id, now);
         self.release(customer, id, now);
         self.settle(&lane, Because::RunEnded, now);
     }
@@ -120,6 +121,7 @@ impl Rows {
                     self.settle(&lane, Because::RunCame, now);
                 }
             }
+            self.recover_reports(now);
         }
         let mut count = 0;
         for (id, run) in &mut self.runs {

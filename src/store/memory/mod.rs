@@ -9,6 +9,7 @@ mod early;
 mod intervene;
 mod lanes;
 mod read;
+mod reports;
 mod rows;
 
 use std::collections::HashSet;

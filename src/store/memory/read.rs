@@ -340,7 +340,7 @@ fn fits(run: &RunRow, filter: &RunFilter) -> bool {
         && filter.before.is_none_or(|before| run.id.0 < before)
 }
 
-fn page<T>(all: impl Iterator<Item = T>, limit: i64, id: impl Fn(&T) -> i64) -> Page<T> {
+pub(super) fn page<T>(all: impl Iterator<Item = T>, limit: i64, id: impl Fn(&T) -> i64) -> Page<T> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut items: Vec<T> = all.take(limit.saturating_add(1)).collect();
     let more = items.len() > limit;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::reports::ReportRow;
 use crate::domain::budget::Hour;
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
@@ -35,6 +36,10 @@ pub struct Rows {
     /// How long a product's devices took, oldest first.
     pub(super) builds: BTreeMap<i64, Vec<(RunId, Duration)>>,
     pub(super) budgets: BTreeMap<String, Hour>,
+    /// What the billing platforms are told, by service.
+    pub(super) reports: BTreeMap<Named, ReportRow>,
+    /// The sources whose platforms take no reports.
+    pub(super) outages: BTreeSet<String>,
 }
 
 /// A request as it is kept.

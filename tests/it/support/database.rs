@@ -160,6 +160,7 @@ pub async fn every_row(folder: &Path) -> String {
         "services",
         "customers",
         "alerts",
+        "reports",
     ] {
         let all = format!("SELECT t::text FROM {table} t");
         let all: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(all))

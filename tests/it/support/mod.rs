@@ -6,6 +6,7 @@ pub mod binary;
 pub mod database;
 pub mod events;
 pub mod life;
+pub mod platform;
 pub mod reader;
 pub mod sender;
 pub mod settings;

@@ -21,7 +21,9 @@ async fn everything_sent() -> Vec<Heard> {
             settings.hivelocity.multi = multi;
             settings.hivelocity.act_as_token = act_as_token;
             let upstreams = Upstreams::new(settings).unwrap();
-            upstreams.probe().await;
+            upstreams
+                .probe(crate::domain::Timestamp::from_seconds(1_795_000_000))
+                .await;
             for action in steps() {
                 for (attempt, set) in [(1, Set::new()), (1, known()), (2, known())] {
                     Set { attempt, ..set }.outcome(&upstreams, &action).await;
