@@ -140,7 +140,7 @@ fn needs_another(rows: &Rows, run: &RunRow) -> bool {
 fn waits_for_no_report(rows: &Rows, run: &RunRow) -> Option<String> {
     let reports = |step: &Step| matches!(step.action, StepAction::Report { .. });
     let waiting = run.waiting_for.as_deref().unwrap_or_default();
-    let waits = waiting.contains("billing") || rows.steps_of(run.id).any(reports);
+    let waits = waiting.contains("the billing platform") || rows.steps_of(run.id).any(reports);
     waits.then(|| format!("{} waits for a report: {waiting}", run.id))
 }
 

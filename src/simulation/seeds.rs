@@ -23,6 +23,8 @@ pub(super) fn number(name: &str) -> Option<u64> {
 pub(super) fn in_a_runtime<T>(work: impl FnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
+        // Only the simulation's own clock goes on.
+        .start_paused(true)
         .build()
         .unwrap();
     let _inside = runtime.enter();

@@ -237,8 +237,8 @@ impl Stage {
         let Some(due) = self.memory.rows().next_report() else {
             return Vec::new();
         };
-        let idle = (0..self.places.len())
-            .filter(|place| self.works(*place, now) && !self.is_at(*place, Errand::Report));
+        let able = self.able(now).into_iter();
+        let idle = able.filter(|place| !self.is_at(*place, Errand::Report));
         idle.filter_map(|place| {
             let process = self.places[place].up.as_ref()?;
             Some((place, due.max(process.reports.ready_from(SOURCE))))

@@ -16,7 +16,9 @@ use super::control::{Control, Turn};
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        let built = Builder::new_current_thread().enable_time().build();
+        let mut builder = Builder::new_current_thread();
+        // Only the simulation's own clock goes on.
+        let built = builder.enable_time().start_paused(true).build();
         built.expect("a runtime can be made")
     })
 }

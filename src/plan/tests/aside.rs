@@ -30,7 +30,7 @@ fn an_option_that_misses_its_name_is_told_with_the_plan() {
         ["option 'Operating Systems' is not read; did you mean 'Operating System'?"]
     );
     assert_eq!(plan.aside, [Aside::Option]);
-    let [_, StepAction::DeployDevice { location, os, .. }, _, _] = plan.steps.as_slice() else {
+    let [_, StepAction::DeployDevice { location, os, .. }, _] = plan.steps.as_slice() else {
         panic!("{:?}", plan.steps)
     };
     assert_eq!((location.as_str(), os.as_str()), ("NYC1", "Ubuntu 22.04"));
@@ -93,7 +93,7 @@ fn a_package_change_says_what_the_device_keeps_and_keeps_it_in_the_state() {
         &[("Operating System", "Debian 12"), ("Location", "TPA1")],
     );
     world.ordered().hostname = "renamed.example.com".into();
-    assert_eq!(world.steps(), ["report:active"]);
+    assert!(world.steps().is_empty());
     let plan = world.plan();
     assert_eq!(
         plan.notes,
