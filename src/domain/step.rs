@@ -244,6 +244,9 @@ pub enum StepAction {
         ip: String,
         /// Whether a suspension takes it away, so that it is given back later.
         suspension: bool,
+        /// Whose it is, where that is not the sub-user that the service has by now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<String>,
     },
     /// Make the sub-user's portal.
     #[serde(rename = "one_h.add_portal")]

@@ -60,6 +60,7 @@ fn reason_to_skip(
             product,
             ip,
             suspension,
+            ..
         } => {
             let licence = Licence {
                 product: product.clone(),

@@ -63,6 +63,17 @@ pub(super) fn remove(licence: &Licence, suspension: bool) -> StepAction {
         product: licence.product.clone(),
         ip: licence.ip.clone(),
         suspension,
+        holder: None,
+    }
+}
+
+/// The step that takes a licence from a sub-user to whom the service does not belong any more.
+pub(super) fn take_from(licence: &Licence, holder: Option<&str>) -> StepAction {
+    StepAction::RemoveLicense {
+        product: licence.product.clone(),
+        ip: licence.ip.clone(),
+        suspension: false,
+        holder: holder.map(str::to_owned),
     }
 }
 

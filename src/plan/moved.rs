@@ -43,8 +43,10 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     now.set("customer_id", is)
         .set("moved", case.situation.order)
         .remove("said_customer_id");
+    // A licence is given up as the old sub-user's, so whose they are changes at the end.
+    let mut end = super::Patch::default();
     if let Some(heir) = heir.filter(|_| product.one_h.is_some()) {
-        now.set("one_h_user", heir);
+        end.set("one_h_user", &heir).set("one_h_user_made", heir);
     }
     let mut customer_now = super::Patch::default();
     customer_now
@@ -53,6 +55,7 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
         .set_text("company", &case.customer.company);
     Ok(Plan {
         customer_now: customer_now.done(),
+        service_end: end.done(),
         ..Plan::of(steps, now)
     })
 }
@@ -100,7 +103,10 @@ fn hand_over(
         });
     }
     for held in &case.service().licenses {
-        steps.push(licence::remove(held, false));
+        steps.push(licence::take_from(
+            held,
+            case.service().one_h_user.as_deref(),
+        ));
         steps.push(licence::add(held, Some(heir), label));
     }
     if dark && matches!(one_h.on_suspend, LicenceOnSuspend::SuspendUser) {

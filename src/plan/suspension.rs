@@ -31,6 +31,7 @@ pub fn begins(kind: EventType, action: &StepAction, service: &ServiceState) -> V
             product,
             ip,
             suspension: true,
+            ..
         } => {
             let (product, ip) = (product.clone(), ip.clone());
             let mut taken = service.licenses_suspended.clone();

@@ -206,12 +206,10 @@ fn twice(held: &SandboxSnapshot, wrong: &mut Vec<String>) {
 }
 
 /// Reasons for which a person is asked although nothing is broken.
-const HUMAN: [&str; 8] = [
+const HUMAN: [&str; 6] = [
     "changed on",
-    "would bring its device up",
-    "retry this run once it has one",
     "was refused",
-    "never ordered",
+    "hardware differs",
     "is not active",
     "cannot be told",
     "look at Hivelocity what it brought",

@@ -159,7 +159,17 @@ async fn killed_at_any_moment_of_its_lives_it_ends_as_if_nothing_had_happened() 
             killed_often(folder.path(), &setup, &suppliers, &messages, seed).await;
             let found = suppliers.snapshot();
             assert_eq!(bought_twice(&found), Vec::<String>::new(), "seed {seed}");
-            assert_eq!(activations(&found), activations(&wanted), "seed {seed}");
+            // A suspension that a newer event made pointless takes no licence, which then need not
+            // be given back.
+            let (found_times, wanted_times) = (activations(&found), activations(&wanted));
+            assert_eq!(found_times.len(), wanted_times.len(), "seed {seed}");
+            let pairs = found_times.iter().zip(&wanted_times);
+            for (found, wanted) in pairs {
+                assert!(
+                    (1..=*wanted).contains(found),
+                    "seed {seed}: {found_times:?}"
+                );
+            }
             assert_eq!(found.violations, Vec::<String>::new(), "seed {seed}");
             for story in [
                 Story::of("501", "77", "42"),

@@ -173,7 +173,10 @@ async fn runs_of_one_lane_never_overlap_and_start_in_order() {
     runs.reverse();
     let mut last = String::new();
     for run in &runs {
-        assert_eq!(run["status"], "succeeded");
+        // The suspension was over before its turn came.
+        let pointless = run["type"] == "service.suspended";
+        let wanted = if pointless { "superseded" } else { "succeeded" };
+        assert_eq!(run["status"], wanted);
         let attempts = run["steps"]
             .as_array()
             .unwrap()

@@ -54,9 +54,11 @@ async fn with_equal_times_the_order_of_arrival_counts() {
 async fn an_order_that_comes_after_its_termination_buys_nothing() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();
-    app.succeed(&story.at(4, "service.terminated")).await;
+    let early = app.accept_early(&story.at(4, "service.terminated")).await;
+    assert_eq!(early.text("/status"), "unknown_service");
     let run = app.carry_out(&story.paid()).await.remove(0);
     assert_eq!(run["status"], "superseded", "{}", shown(&run));
+    assert_eq!(app.api.service("501").await["status"], "terminated");
     let snapshot = app.suppliers.snapshot();
     assert_eq!(
         (
@@ -73,17 +75,21 @@ async fn an_order_that_comes_after_its_termination_buys_nothing() {
 async fn a_suspension_that_comes_before_its_order_takes_effect_after_it() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();
-    let early = app
-        .carry_out(&story.at(2, "service.suspended"))
-        .await
-        .remove(0);
-    assert_eq!(early["status"], "paused", "{}", shown(&early));
+    let early = app.accept_early(&story.at(2, "service.suspended")).await;
+    assert_eq!(early.status, 200);
+    assert_eq!(early.text("/status"), "unknown_service");
+    assert!(early.text("/reason").contains("never ordered"), "{early:?}");
     app.succeed(&story.paid()).await;
-    let early = app.api.run(early["id"].as_str().unwrap()).await;
-    assert_eq!(early["status"], "succeeded", "{}", shown(&early));
     assert_eq!(
         device(&app.suppliers.snapshot(), &story.tag()).power_status,
         "OFF"
+    );
+    let known = app.api.service("501").await;
+    assert_eq!(known["status"], "suspended", "{known}");
+    app.succeed(&story.at(3, "service.unsuspended")).await;
+    assert_eq!(
+        device(&app.suppliers.snapshot(), &story.tag()).power_status,
+        "ON"
     );
     app.finish().await;
 }
@@ -221,8 +227,8 @@ async fn paid_suspended_and_unsuspended_end_alike_in_whatever_order_they_come() 
             .map(|event| event["type"].to_string())
             .collect();
         for event in &events {
-            app.accept(event).await;
-            app.accept(event).await;
+            app.accept_early(event).await;
+            app.accept_early(event).await;
             tokio::time::sleep(Duration::from_millis(80)).await;
         }
         app.settle().await;
@@ -252,7 +258,7 @@ async fn a_life_sent_at_once_in_any_order_never_leaves_anything_that_costs_money
     for number in 0..count {
         let story = Story::of(&format!("6{number}"), &format!("8{number}"), "42");
         for event in permutations(&story.life()).swap_remove(number) {
-            app.accept(&event).await;
+            app.accept_early(&event).await;
         }
     }
     app.settle().await;

@@ -114,12 +114,22 @@ async fn a_termination_while_the_order_is_unclear_leaves_nothing_alive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_devices_with_one_mark_pause_the_run_and_an_approval_ends_the_surplus_one() {
-    // The order takes effect when it counts as lost: no look can guard against that. The build
-    // takes longer than that, so that it is seen while somebody looks.
-    let app = spawn_app(Setup::slow(Duration::from_secs(12))).await;
-    let late = Fault::LateEffect(Duration::from_secs(4));
-    app.suppliers.fail_next(BATCH, late, 1);
-    let paid = app.accept(&Story::of("501", "77", "46").paid()).await;
+    // The order takes effect when it counts as lost: no look can guard against that.
+    let app = spawn_app(Setup::default()).await;
+    app.suppliers
+        .fail_next(BATCH, Fault::LateEffect(Duration::from_secs(2)), 1);
+    // Both orders wait for people, so both devices are there when somebody looks.
+    let mut event = Story::of("501", "77", "42").paid();
+    event["services"][0]["options"] = json!({"Location": "VERIFICATION"});
+    let paid = app.accept(&event).await;
+    let ordered = || {
+        let effects = app.suppliers.snapshot().effects;
+        effects.devices.values().sum::<u64>()
+    };
+    while ordered() < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.suppliers.verify_orders();
     let run = app.until(&paid.runs()[0], &["paused"]).await;
     let error = run["error"].as_str().unwrap();
     for words in [

@@ -14,8 +14,7 @@ use crate::support::{Setup, Story, event, spawn_app};
 async fn ending_a_service_that_was_never_ordered_leaves_its_lane_and_all_others_working() {
     let app = spawn_app(Setup::default()).await;
     let never = Story::of("900", "77", "44");
-    let ended = app.accept(&never.at(4, "service.terminated")).await;
-    app.until(&ended.runs()[0], &["succeeded"]).await;
+    app.accept_early(&never.at(4, "service.terminated")).await;
     let late = app.accept(&never.paid()).await;
     let other = app.accept(&Story::of("501", "78", "44").paid()).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -91,26 +90,6 @@ async fn a_licence_that_two_services_share_stays_until_the_second_ends() {
     );
     app.succeed(&second.at(3, "service.terminated")).await;
     assert_eq!(app.suppliers.snapshot().licences.len(), 0);
-    app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_behind_a_suspension_that_nobody_can_carry_out_goes_on_once_that_is_cancelled() {
-    let app = spawn_app(Setup::default()).await;
-    let story = Story::new();
-    let early = app.accept(&story.at(1, "service.suspended")).await;
-    app.until(&early.runs()[0], &["paused"]).await;
-    let paid = app.accept(&story.at(2, "order.paid")).await;
-    app.settle_but(1).await;
-    app.api
-        .post(
-            &format!("/runs/{}/cancel", early.runs()[0]),
-            &json!({"reason": "never ordered"}),
-        )
-        .await;
-    app.settle().await;
-    let run = app.api.run(&paid.runs()[0]).await;
-    assert_eq!(run["status"], "succeeded", "{}", shown(&run));
     app.finish().await;
 }
 

@@ -363,11 +363,13 @@ pub(super) fn short(step: &StepAction) -> String {
             product,
             ip,
             suspension: false,
+            ..
         } => format!("remove_license:{product}@{ip}"),
         StepAction::RemoveLicense {
             product,
             ip,
             suspension: true,
+            ..
         } => format!("take_license:{product}@{ip}"),
         StepAction::SuspendUser {
             unless_shared: true,

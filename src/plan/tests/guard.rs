@@ -151,6 +151,7 @@ fn a_licence_that_another_service_holds_on_the_same_ip_stays() {
         product: hive().product,
         ip: hive().ip,
         suspension,
+        holder: None,
     };
     assert!(skipped(&remove(false), Terminated, &[state(Active, BOTH)]));
     assert!(skipped(

@@ -138,6 +138,7 @@ impl OneH {
         talk: &mut Talk<'_>,
         product: &str,
         ip: &str,
+        user: Option<&str>,
         suspension: bool,
     ) -> Found<Outcome> {
         let ip = filled_ip(talk, "licence", ip)?;
@@ -150,7 +151,6 @@ impl OneH {
             .filter(|l| l.active)
             .or_else(|| held.find(|l| l.active))
             .or(first);
-        let user = talk.scene.service.one_h_user.as_deref();
         let Some(holder) = holder else {
             return Ok(Outcome::AlreadySo(removed(
                 talk, product, &ip, suspension, None,

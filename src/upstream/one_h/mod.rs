@@ -109,7 +109,13 @@ impl OneH {
                 product,
                 ip,
                 suspension,
-            } => self.remove_license(talk, product, ip, *suspension).await,
+                holder,
+            } => {
+                let user = holder.as_ref().or(talk.scene.service.one_h_user.as_ref());
+                let user = user.cloned();
+                self.remove_license(talk, product, ip, user.as_deref(), *suspension)
+                    .await
+            }
             StepAction::AddPortal { .. } | StepAction::UpdatePortal { .. } => {
                 self.portal(talk, action).await
             }

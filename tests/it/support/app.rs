@@ -76,6 +76,20 @@ impl App {
         reply
     }
 
+    /// Sends an event that may come before its service was ordered.
+    pub async fn accept_early(&self, event: &Value) -> Reply {
+        let reply = self.send(&Message::of(event)).await;
+        let status = reply.text("/status").to_owned();
+        assert!(
+            matches!(
+                (reply.status, status.as_str()),
+                (202, "accepted") | (200, "unknown_service" | "duplicate")
+            ),
+            "{event}: {reply:?}"
+        );
+        reply
+    }
+
     /// Sends a message.
     pub async fn send(&self, message: &Message) -> Reply {
         message.send(&self.http, &self.base).await.unwrap()
