@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::reader::{shown, step};
 use crate::support::sender::Message;
+use crate::support::settings::HIVELOCITY_KEY;
 use crate::support::world::{acted, device, twice};
 use crate::support::{App, Setup, Story, spawn_app};
 
@@ -302,4 +303,44 @@ async fn a_termination_that_nobody_has_approved_ends_nothing_once_the_service_is
     assert_eq!(app.api.service("501").await["status"], "active");
     assert!(!device(&app.suppliers.snapshot(), &story.tag()).cancelled);
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_deactivated_elsewhere_is_named_and_the_next_order_gets_a_new_one() {
+    let app = spawn_app(Setup::default()).await;
+    app.succeed(&Story::new().paid()).await;
+    let client = app.suppliers.snapshot().clients[0].id;
+    let url = format!(
+        "{}/account/controlled-client",
+        app.suppliers.hivelocity_url()
+    );
+    let reply = reqwest::Client::new()
+        .put(url)
+        .header("X-API-KEY", HIVELOCITY_KEY)
+        .json(&json!({"clientId": client}))
+        .send()
+        .await
+        .unwrap();
+    assert!(reply.status().is_success(), "{reply:?}");
+    let other = Story::of("502", "77", "42");
+    let refused = app.carry_out(&other.at(2, "order.paid")).await.remove(0);
+    assert_eq!(refused["status"], "paused", "{}", shown(&refused));
+    let error = refused["error"].as_str().unwrap();
+    for words in [
+        &format!("controlled client {client} of customer 77"),
+        "send order.paid again",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    app.succeed(&other.at(3, "order.paid")).await;
+    let dark = app
+        .carry_out(&Story::new().at(4, "service.suspended"))
+        .await
+        .remove(0);
+    let error = dark["error"].as_str().unwrap();
+    assert!(
+        error.contains("ask Hivelocity what became of its devices"),
+        "{error}"
+    );
+    app.leave().await;
 }

@@ -84,6 +84,42 @@ impl Hivelocity {
         }))
     }
 
+    /// Says where a refusal comes of the client's having been deactivated by somebody else: it
+    /// does not come back, and so is forgotten where no device of the service is in it.
+    pub(super) async fn name_deactivated(&self, talk: &mut Talk<'_>, setback: Setback) -> Setback {
+        let (Setback::Rejected(error)
+        | Setback::KeyRefused(error)
+        | Setback::ClientRefused { error, .. }) = &setback
+        else {
+            return setback;
+        };
+        let owned = talk.scene.service.hivelocity_client_id;
+        let Some(client) = owned.or(talk.scene.customer.hivelocity_client_id) else {
+            return setback;
+        };
+        let error = error.clone();
+        let Ok(clients) = self.list(talk, &Acting::Primary, CLIENTS).await else {
+            return setback;
+        };
+        let here = |row: &&Value| id(row, "id") == Some(client) && is_active(row);
+        if !self.multi || clients.iter().any(|row| here(&row)) {
+            return setback;
+        }
+        let customer = talk.scene.customer_id.unwrap_or("(unknown)");
+        let what = if owned.is_some() {
+            "ask Hivelocity what became of its devices; end the service, or order it anew as another one"
+        } else {
+            let forgotten = ["hivelocity_client_id", "hivelocity_token"];
+            let forgotten = forgotten.map(|key| (key.to_owned(), Value::Null));
+            talk.learned.customer.extend(forgotten);
+            "it is forgotten: send order.paid again, and a new one is made"
+        };
+        Setback::Rejected(format!(
+            "controlled client {client} of customer {customer} is not active at Hivelocity any more, and not by \
+             Billhook; {what} ({error})"
+        ))
+    }
+
     /// Deactivates the customer's controlled client for ever.
     pub(super) async fn deactivate_client(&self, talk: &mut Talk<'_>) -> Found<Outcome> {
         let clients = self.list(talk, &Acting::Primary, CLIENTS).await?;

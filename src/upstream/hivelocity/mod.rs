@@ -178,12 +178,20 @@ impl Hivelocity {
         }))
     }
 
-    /// Does one of the Hivelocity steps; none for a step of another upstream.
+    /// Does one of the Hivelocity steps; none for a step of another upstream. What was refused in a
+    /// controlled client that is not active any more is told as that.
     pub(super) async fn perform(
         &self,
         talk: &mut Talk<'_>,
         action: &StepAction,
     ) -> Option<Found<Outcome>> {
+        Some(match self.one_step(talk, action).await? {
+            Err(setback) => Err(self.name_deactivated(talk, setback).await),
+            done => done,
+        })
+    }
+
+    async fn one_step(&self, talk: &mut Talk<'_>, action: &StepAction) -> Option<Found<Outcome>> {
         Some(match action {
             StepAction::CreateClient {
                 email,

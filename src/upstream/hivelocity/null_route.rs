@@ -40,6 +40,9 @@ impl Hivelocity {
     pub(super) async fn null_route(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
         let acting = self.acting_or_rejected(talk).await?;
         let ips = self.public_ips(talk, &acting, tag).await?;
+        if ips.is_empty() {
+            return Ok(Outcome::AlreadySo(nothing_to_route()));
+        }
         let listed = self.null_routes(talk, &acting).await?;
         let missing = missing(&ips, listed.as_deref());
         if missing.is_empty() {
@@ -91,6 +94,9 @@ impl Hivelocity {
     pub(super) async fn remove_null_route(&self, talk: &mut Talk<'_>, tag: &str) -> Found<Outcome> {
         let acting = self.acting_or_rejected(talk).await?;
         let ips = self.public_ips(talk, &acting, tag).await?;
+        if ips.is_empty() {
+            return Ok(Outcome::AlreadySo(nothing_to_route()));
+        }
         let listed = self.null_routes(talk, &acting).await?;
         let ours = removable(&ips, listed.as_deref());
         let left_alone = left_alone(&ips, listed.as_deref());
@@ -147,11 +153,6 @@ impl Hivelocity {
             .filter_map(|text| text.trim().parse().ok())
             .filter(|ip| is_public(*ip))
             .collect();
-        if ips.is_empty() {
-            return Err(Setback::Rejected(format!(
-                "device {id} has no public IPv4 at Hivelocity"
-            )));
-        }
         Ok(ips)
     }
 
@@ -240,6 +241,14 @@ fn waiting(waiting_for: String) -> Outcome {
     Outcome::NotYet {
         waiting_for,
         again: Again::Soon,
+    }
+}
+
+/// A null route takes a public IPv4. A device without one goes dark in another way.
+fn nothing_to_route() -> Done {
+    Done {
+        output: json!({"null_routed": [], "note": "the device has no public IPv4 at Hivelocity"}),
+        ..Done::default()
     }
 }
 
