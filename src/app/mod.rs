@@ -187,12 +187,10 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {
 /// What a start does to runs that the last stop cut off, or that an older version left.
 async fn carry_on(store: &Store, engine: &Engine) -> Result<(), AppError> {
     let now = engine.clock.now();
-    if !store.is_shared() {
-        // Nobody else can have them. Where somebody can, they go on when their leases end.
-        let recovered = store.recover(now).await?;
-        if recovered > 0 {
-            tracing::info!(runs = recovered, "runs that the last stop cut off go on");
-        }
+    // Where another process can have them, they go on when their leases end.
+    let recovered = store.recover(now).await?;
+    if recovered > 0 {
+        tracing::info!(runs = recovered, "runs that the last stop cut off go on");
     }
     let woken = store.wake_reporting_runs(now).await?;
     if woken > 0 {

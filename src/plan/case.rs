@@ -116,9 +116,7 @@ impl<'a> Case<'a> {
         let (was, is) = self.moved()?;
         Some(format!(
             "the event names customer {is}, service {} was built for customer {was} and is still known as its; \
-             if it was handed over, say so: billhook services move {} {} --customer {is}",
-            self.id(),
-            self.situation.source,
+             if it was handed over, say so with service.moved",
             self.id()
         ))
     }

@@ -154,12 +154,12 @@ fn refuse_handed_over(
         service.service_id,
         service.state.said_customer_id.as_deref(),
     );
-    let (source, owner) = (situation.source, owner.unwrap_or_default());
+    let owner = owner.unwrap_or_default();
     Err(Stop::Hold(
         PauseReason::Difference,
         format!(
             "customer {} was closed, but service {id} is customer {owner}'s by the newest event and still uses the \
-             same 1H sub-user; hand it over first: billhook services move {source} {id} --customer {owner} --reason …, \
+             same 1H sub-user; hand it over first (service.moved for customer {owner}), \
              then retry this run",
             customer.id
         ),

@@ -67,13 +67,13 @@ fn refuse_device(case: &Case<'_>, was: &str, is: &str) -> Result<(), Stop> {
     if stays || !case.multi() || !case.has_device() {
         return Ok(());
     }
-    let (source, id) = (case.situation.source, case.id());
+    let id = case.id();
     Err(Stop::Hold(
         PauseReason::Difference,
         format!(
             "service {id} goes from customer {was} to customer {is}, but Hivelocity cannot move a device between \
-             controlled clients. Either leave the device where it is and hand over the rest: billhook services move \
-             {source} {id} --customer {is} --reason …; or order it anew for customer {is} and terminate this one; \
+             controlled clients. Either leave the device where it is and hand over the rest: send service.moved again \
+             with \"keeps_device\": true; or order it anew for customer {is} and terminate this one; \
              then cancel this run"
         ),
     ))

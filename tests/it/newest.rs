@@ -152,10 +152,7 @@ async fn who_the_event_says_owns_a_service_keeps_nothing_bright_and_a_move_hands
     let moved = app.carry_out(&heir.at(3, "service.moved")).await.remove(0);
     assert_eq!(moved["status"], "paused", "{}", shown(&moved));
     let error = moved["error"].as_str().unwrap();
-    assert!(
-        error.contains("billhook services move whmcs 501 --customer 88"),
-        "{error}"
-    );
+    assert!(error.contains("keeps_device"), "{error}");
     let mut kept = heir.at(4, "service.moved");
     kept["keeps_device"] = json!(true);
     app.succeed(&kept).await;
