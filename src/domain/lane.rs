@@ -10,6 +10,7 @@ use super::time::Timestamp;
 
 /// One unfinished run of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a row's columns")]
 pub struct Member {
     /// The run.
     pub id: RunId,
@@ -82,7 +83,7 @@ impl Member {
         match (self.status, self.touched || self.waits_for_claim) {
             (RunStatus::Running, _) => Progress::Running,
             (RunStatus::Waiting, true) => Progress::Waiting,
-            (RunStatus::Waiting, false) | (RunStatus::Paused, false) => Progress::Held,
+            (RunStatus::Waiting | RunStatus::Paused, false) => Progress::Held,
             (RunStatus::Paused, true) => Progress::Stuck,
             (
                 RunStatus::Pending

@@ -97,7 +97,7 @@ impl<'e> Drive<'e> {
         {
             return self.stop(stand).await;
         }
-        self.step_by_step().await
+        Box::pin(self.step_by_step()).await
     }
 
     async fn step_by_step(mut self) -> Result<(), StoreError> {
@@ -425,8 +425,7 @@ impl<'e> Drive<'e> {
         let begins_touching = begins.as_ref().map(|(step, _)| step);
         let touched = plan::touched(self.steps.iter().chain(begins_touching));
         self.run.touched |= touched;
-        let touched = self.run.touched;
-        let write = pending.into_write(&self.run, touched, stand, begins, acquire, self.now());
+        let write = pending.into_write(&self.run, stand, begins, acquire, self.now());
         let advanced = self.engine.store.advance(write).await?;
         match running_until {
             Some(end) if advanced.applied => self.run.lease.extend(end),

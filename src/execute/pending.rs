@@ -139,7 +139,6 @@ impl Pending {
     pub(super) fn into_write(
         self,
         run: &Claimed,
-        touched: bool,
         stand: Stand,
         begins: Option<(Step, AttemptRow)>,
         acquire: bool,
@@ -160,7 +159,7 @@ impl Pending {
             status: stand.status,
             replay: run.replay && !run.at_end.dry_run,
             planned: run.planned,
-            touched,
+            touched: run.touched,
             due_at: stand.due_at,
             waiting_for: stand.waiting_for,
             error: stand.error,

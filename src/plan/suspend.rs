@@ -19,7 +19,7 @@ pub(super) fn suspended(case: &Case<'_>) -> Planned {
     let mut notes = Vec::new();
     let mut steps = Vec::new();
     if case.status() != ServiceStatus::Unknown {
-        steps = darken(case, case.known_product()?)?;
+        steps = darken(case, case.known_product()?);
     }
     if case.status() == ServiceStatus::Unknown || case.service().is_unbuilt() && !is_there(case) {
         notes.push(format!(
@@ -45,7 +45,7 @@ pub(super) fn suspended(case: &Case<'_>) -> Planned {
 }
 
 /// The steps that darken what is there.
-pub(super) fn darken(case: &Case<'_>, product: &Product) -> Result<Vec<StepAction>, Stop> {
+pub(super) fn darken(case: &Case<'_>, product: &Product) -> Vec<StepAction> {
     let mut steps = Vec::new();
     if let Some(hivelocity) = product.hivelocity.as_ref().filter(|_| is_there(case)) {
         device::darken(hivelocity.on_suspend, &case.tag(), &mut steps);
@@ -53,7 +53,7 @@ pub(super) fn darken(case: &Case<'_>, product: &Product) -> Result<Vec<StepActio
     if let Some(one_h) = &product.one_h {
         darken_one_h(case, one_h, &mut steps);
     }
-    Ok(steps)
+    steps
 }
 
 /// Whether there is a device to darken: one that is being built goes dark when it is up.

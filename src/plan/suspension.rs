@@ -111,10 +111,8 @@ pub fn darken_what_was_built(situation: &Situation<'_>) -> Vec<StepAction> {
         return Vec::new();
     }
     let case = Case::new(situation, ordered);
-    let darkened = case
-        .known_product()
-        .and_then(|product| suspend::darken(&case, product));
-    darkened.unwrap_or_default()
+    let product = case.known_product();
+    product.map_or_else(|_| Vec::new(), |product| suspend::darken(&case, product))
 }
 
 /// What an order leaves at its end: whether its service is up or dark is for a newer event to say.

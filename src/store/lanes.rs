@@ -92,10 +92,6 @@ pub(super) async fn settle_all(link: &mut Link<'_>, now: Timestamp) -> Result<()
     Ok(())
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "a row of a bulk comes as a reference"
-)]
 fn place<'v>(row: &mut Rows<'v>, member: &'v Member) {
     row.push(member.id.0)
         .push(member.due.map(Timestamp::micros))

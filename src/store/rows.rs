@@ -129,6 +129,7 @@ impl Receipt {
 
 /// A run that a worker took, with everything a decision needs.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row's columns")]
 pub struct Claimed {
     /// The run.
     pub id: RunId,

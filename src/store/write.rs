@@ -126,6 +126,7 @@ impl Write {
     }
 
     /// Carries it out.
+    #[expect(clippy::too_many_lines, reason = "one line or two for each kind")]
     pub(super) async fn perform(
         &self,
         link: &mut Link<'_>,

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::catalogue::AccountModel;
-use crate::domain::PendingOrder;
 use crate::domain::outcome::{Again, Done, Exchange, Outcome, Permit};
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
+use crate::domain::{PendingOrder, ServiceState};
 use crate::plan::{self, Build, Guard, Moment, Next, Settled};
 use crate::store::{AttemptRow, Store, StoreError};
 use crate::upstream::{Learned, OrderLedger, Scene};
@@ -84,12 +84,8 @@ impl Drive<'_> {
         let unclear = step.unknown_since.is_some();
         if self.overtaken.is_some() && !overtaken_before && (leaves || !unclear) {
             // A newer event came in the last moment: nothing is sent that it would undo.
-            row.duration_ms = Some(0);
             row.error = Some("not sent: a newer event came first".to_owned());
-            self.pending.attempt(row);
-            self.keep_suspension(&step.action, None, &before);
-            self.keep_pending_order(&step, false);
-            self.pending.release_claim();
+            self.not_made(row, &step, &before);
             return Ok(None);
         }
         // Licences are known by their IP alone, which another service may hold too.
@@ -97,11 +93,7 @@ impl Drive<'_> {
         let looks_for_order = unclear && matches!(step.action, StepAction::DeployDevice { .. });
         let guarded = guarded && !looks_for_order;
         if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {
-            row.duration_ms = Some(0);
-            self.pending.attempt(row);
-            self.keep_suspension(&step.action, None, &before);
-            self.keep_pending_order(&step, false);
-            self.pending.release_claim();
+            self.not_made(row, &step, &before);
             self.skip(index, json!({"skipped": reason}));
             return Ok(None);
         }
@@ -115,6 +107,15 @@ impl Drive<'_> {
         self.keep_suspension(&step.action, Some(&outcome), &before);
         let build = self.build_waited_for(&step, &outcome).await;
         Ok(self.settle(index, step, &outcome, build))
+    }
+
+    /// The attempt was written down and nothing was sent.
+    fn not_made(&mut self, mut row: AttemptRow, step: &Step, before: &ServiceState) {
+        row.duration_ms = Some(0);
+        self.pending.attempt(row);
+        self.keep_suspension(&step.action, None, before);
+        self.keep_pending_order(step, false);
+        self.pending.release_claim();
     }
 
     /// Whether the step begins only under the customer's claim. In one account for all a claim on

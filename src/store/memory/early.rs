@@ -70,7 +70,7 @@ impl Memory {
     }
 
     pub(in crate::store) async fn early_known(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.read("early_known", |rows| rows.early_known()).await
+        self.read("early_known", Rows::early_known).await
     }
 
     pub(in crate::store) async fn take_early(

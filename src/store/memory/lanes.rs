@@ -12,7 +12,7 @@ impl Rows {
         arrange(&mut members, because, now);
         for member in members {
             let same = |run: &&RunRow| run.due_at == member.due && run.overtaken == member.told;
-            if self.runs.get(&member.id).filter(same).is_some() {
+            if self.runs.get(&member.id).as_ref().is_some_and(same) {
                 continue;
             }
             if let Some(run) = self.run_mut(member.id) {

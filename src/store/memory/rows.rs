@@ -51,7 +51,7 @@ pub(super) struct DeliveryRow {
 
 /// A run as it is kept.
 #[derive(Clone, Debug, PartialEq)]
-
+#[expect(clippy::struct_excessive_bools, reason = "a row's columns")]
 pub struct RunRow {
     pub(crate) id: RunId,
     pub(crate) delivery: DeliveryId,
