@@ -93,16 +93,21 @@ impl Hivelocity {
         else {
             return setback;
         };
+        // Other refusals are about what was asked.
+        let of_the_client = !matches!(setback, Setback::Rejected(_)) || error.contains("403");
         let owned = talk.scene.service.hivelocity_client_id;
         let Some(client) = owned.or(talk.scene.customer.hivelocity_client_id) else {
             return setback;
         };
+        if !self.multi || !of_the_client {
+            return setback;
+        }
         let error = error.clone();
         let Ok(clients) = self.list(talk, &Acting::Primary, CLIENTS).await else {
             return setback;
         };
         let here = |row: &&Value| id(row, "id") == Some(client) && is_active(row);
-        if !self.multi || clients.iter().any(|row| here(&row)) {
+        if clients.iter().any(|row| here(&row)) {
             return setback;
         }
         let customer = talk.scene.customer_id.unwrap_or("(unknown)");
