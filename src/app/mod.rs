@@ -18,7 +18,7 @@ use crate::domain::id::IdSource;
 use crate::execute::Engine;
 use crate::report::Reports;
 use crate::sandbox::SandboxError;
-use crate::store::{Store, StoreError, StoreGuard};
+use crate::store::{Recovery, Store, StoreError, StoreGuard};
 use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
@@ -187,8 +187,12 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {
 /// What a start does to runs that the last stop cut off, or that an older version left.
 async fn carry_on(store: &Store, engine: &Engine) -> Result<(), AppError> {
     let now = engine.clock.now();
-    // Where another process can have them, they go on when their leases end.
-    let recovered = store.recover(now).await?;
+    let recovery = if store.is_shared() {
+        Recovery::StartBesideOthers
+    } else {
+        Recovery::StartAlone
+    };
+    let recovered = store.recover(recovery, now).await?;
     if recovered > 0 {
         tracing::info!(runs = recovered, "runs that the last stop cut off go on");
     }

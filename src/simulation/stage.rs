@@ -12,7 +12,7 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::{Clock as _, Timestamp};
 use crate::receive::{Reception, Refused};
 use crate::sandbox::Suppliers;
-use crate::store::{Claimed, Intervention, Memory, Store};
+use crate::store::{Claimed, Intervention, Memory, Recovery, Store};
 
 use super::billing::Mail;
 use super::control::{BEGINNING, Control, Turn};
@@ -286,7 +286,7 @@ impl Stage {
             }
             if self.recovers {
                 let store: Store = self.memory.clone().into();
-                let recovered = store.recover(now).now_or_never();
+                let recovered = store.recover(Recovery::StartAlone, now).now_or_never();
                 recovered.expect("nobody is in the way").expect("memory");
             }
             let (config, board) = (&self.config, &self.board);

@@ -18,8 +18,8 @@ use crate::domain::time::{Clock, Timestamp};
 use super::Memory;
 use super::{
     Advance, Advanced, Alert, Claimed, Database, DeliveryFilter, DeliveryView, Held, Intervened,
-    Intervention, NewDelivery, NewRun, Outcomes, Page, Receipt, Report, ReportFilter, Retained,
-    RunFilter, RunSummary, RunView, StateView, StoreError, StoreGuard, Told,
+    Intervention, NewDelivery, NewRun, Outcomes, Page, Receipt, Recovery, Report, ReportFilter,
+    Retained, RunFilter, RunSummary, RunView, StateView, StoreError, StoreGuard, Told,
 };
 
 /// The store: cheap to clone, closed by [`StoreGuard::closed`].
@@ -139,14 +139,14 @@ impl Store {
         handed!(self.intervene(run, what, now).await)
     }
 
-    /// Makes the runs that a stop cut off due at once; answers how many.
-    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        handed!(self.recover(now).await)
+    /// Puts the lanes in order at a start and makes runs due at once; answers how many of them.
+    pub async fn recover(&self, what: Recovery, now: Timestamp) -> Result<u64, StoreError> {
+        handed!(self.recover(what, now).await)
     }
 
     /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
     pub async fn give_back(&self, held: Held, now: Timestamp) -> Result<(), StoreError> {
-        handed!(self.give_back(held, now).await)
+        self.recover(Recovery::GivenBack(held), now).await.map(drop)
     }
 
     /// Extends the leases of these runs; answers which of them are still this worker's.

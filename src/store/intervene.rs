@@ -13,7 +13,7 @@ use super::claims::release;
 use super::counts::Counts;
 use super::lanes::{self, Because};
 use super::reports;
-use super::rows::{Held, Intervened, Intervention};
+use super::rows::{Intervened, Intervention, Recovery};
 use super::sql::{Link, SqlError, statement};
 
 struct Found {
@@ -203,25 +203,26 @@ async fn cancel(
     lanes::settle(link, &[&found.lane], Because::RunEnded, now).await
 }
 
-/// Makes the run due that its worker gives back. Without one, at a start: every lane is put in
-/// order, and every run that was under way when the process ended is due at once. The latter only
-/// where no other process can have it, i.e. on `SQLite`, whose file one process at a time may serve.
+/// Answers how many runs are due again.
 pub(super) async fn recover(
     link: &mut Link<'_>,
-    only: Option<Held>,
+    what: Recovery,
     now: Timestamp,
 ) -> Result<u64, SqlError> {
     let all = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1";
     let one = "UPDATE runs SET due_at = $1 WHERE status = 'running' AND due_at > $1 \
          AND id = $2 AND fence = $3";
-    let Some(held) = only else {
-        lanes::settle_all(link, now).await?;
-        return if link.pick(false, true) {
-            Ok(0)
-        } else {
+    let held = match what {
+        Recovery::GivenBack(held) => held,
+        Recovery::StartBesideOthers => {
+            lanes::settle_all(link, now).await?;
+            return Ok(0);
+        }
+        Recovery::StartAlone => {
+            lanes::settle_all(link, now).await?;
             reports::recover(link, now).await?;
-            statement(all).with(now.micros()).execute(link).await
-        };
+            return statement(all).with(now.micros()).execute(link).await;
+        }
     };
     statement(one)
         .with(now.micros())

@@ -78,7 +78,7 @@ use reads::Reads;
 pub use retain::Retained;
 pub use rows::{
     Advance, Advanced, Alert, AtEnd, AttemptRow, ClaimChange, Claimed, DedupeKey, DeliveryVerdict,
-    Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
+    Held, Intervened, Intervention, NewDelivery, NewRun, Receipt, Recovery,
 };
 use sql::SqlError;
 pub use views::{
@@ -345,15 +345,10 @@ impl Database {
         .await
     }
 
-    /// Puts the lanes in order at a start, and makes the runs that a stop cut off due at once where
-    /// nobody else can have them; answers how many.
-    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.ask(|answer| Write::Recover {
-            only: None,
-            now,
-            answer,
-        })
-        .await
+    /// Puts the lanes in order at a start and makes runs due at once; answers how many of them.
+    pub async fn recover(&self, what: Recovery, now: Timestamp) -> Result<u64, StoreError> {
+        self.ask(|answer| Write::Recover { what, now, answer })
+            .await
     }
 
     /// Extends the leases of these runs; answers which of them are still this worker's.
@@ -368,17 +363,6 @@ impl Database {
             answer,
         })
         .await
-    }
-
-    /// Makes one run due at once that a worker could not carry on, unless its claim changed hands.
-    pub async fn give_back(&self, held: Held, now: Timestamp) -> Result<(), StoreError> {
-        self.ask(|answer| Write::Recover {
-            only: Some(held),
-            now,
-            answer,
-        })
-        .await
-        .map(drop)
     }
 
     /// Resolves after a write that may have made something due.

@@ -323,6 +323,17 @@ pub struct Held {
     pub fence: i64,
 }
 
+/// Which runs go on at once though their leases have not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// None: another process may have them. A start puts the lanes in order only.
+    StartBesideOthers,
+    /// All that the last stop cut off: the store is this process's alone.
+    StartAlone,
+    /// The one that its worker cannot carry on.
+    GivenBack(Held),
+}
+
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advanced {

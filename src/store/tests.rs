@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::tests_scene::{Backend, advance, on_every_backend, scene};
-use super::{Intervened, Intervention, NewDelivery, Receipt, Store, StoreError};
+use super::{Intervened, Intervention, NewDelivery, Receipt, Recovery, Store, StoreError};
 use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::pause::PauseReason;
@@ -222,7 +222,14 @@ async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_t
     scene.write(wait).await;
     let mut scene = scene.reopen().await;
     assert_eq!(scene.due().await, [], "the lease still holds");
-    assert_eq!(scene.store.recover(scene.now).await.unwrap(), 1);
+    assert_eq!(
+        scene
+            .store
+            .recover(Recovery::StartAlone, scene.now)
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(scene.due().await, [cut_off]);
     scene.now = scene.now.plus(Duration::from_secs(51));
     assert_eq!(scene.due().await, [waiting]);

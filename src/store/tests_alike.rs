@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::tests_scene::{Backend, Scene, advance, scene};
 use super::{
-    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, Report,
-    ReportFilter, RunFilter, Told,
+    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, Recovery,
+    Report, ReportFilter, RunFilter, Told,
 };
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;
@@ -256,7 +256,13 @@ impl Twins {
             two.store.give_back(held, now).await.unwrap();
             return format!("given back {}", run.id);
         }
-        alike(&one.store.recover(now).await, &two.store.recover(now).await)
+        let start = if self.chance.random_range(0..2) == 0 {
+            Recovery::StartAlone
+        } else {
+            Recovery::StartBesideOthers
+        };
+        let recovered = one.store.recover(start, now).await;
+        alike(&recovered, &two.store.recover(start, now).await)
     }
 }
 

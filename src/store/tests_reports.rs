@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::sql::statement;
 use super::tests_scene::{Backend, Scene, advance, on_every_backend, scene};
-use super::{Claimed, Intervention, Report, ReportFilter, Told};
+use super::{Claimed, Intervention, Recovery, Report, ReportFilter, Told};
 use crate::domain::event::EventType as E;
 use crate::domain::report::{NewReport, RUN_PAUSED, RUN_RESUMED, SERVICE_UPDATED};
 use crate::domain::run::RunStatus;
@@ -145,7 +145,11 @@ async fn a_lease_that_ran_out_lets_another_send_it(on: Backend) {
     let again = scene.take().await;
     assert_eq!(again[0].attempts, 2);
     // A process alone need not wait that long for what its last stop cut off.
-    scene.store.recover(scene.now).await.unwrap();
+    scene
+        .store
+        .recover(Recovery::StartAlone, scene.now)
+        .await
+        .unwrap();
     assert_eq!(scene.take().await[0].attempts, 3);
 }
 

@@ -13,7 +13,8 @@ use super::counts::Counts;
 use super::report_writes::{ReportDone, ReportWrite};
 use super::retain::{self, Retained};
 use super::rows::{
-    Advance, Advanced, Alert, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun, Receipt,
+    Advance, Advanced, Alert, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun,
+    Receipt, Recovery,
 };
 use super::sql::{Link, SqlError};
 use super::writer::Signals;
@@ -79,7 +80,7 @@ pub(super) enum Write {
         answer: Answer<()>,
     },
     Recover {
-        only: Option<Held>,
+        what: Recovery,
         now: Timestamp,
         answer: Answer<u64>,
     },
@@ -183,8 +184,8 @@ impl Write {
                 }
                 Other::Told
             }
-            Self::Recover { only, now, .. } => {
-                Other::Recovered(intervene::recover(link, *only, *now).await?)
+            Self::Recover { what, now, .. } => {
+                Other::Recovered(intervene::recover(link, *what, *now).await?)
             }
             Self::CountRequests {
                 upstream,

@@ -7,7 +7,7 @@ use crate::domain::id::RunId;
 use crate::domain::run::RunStatus;
 use crate::domain::step::StepStatus;
 use crate::domain::time::Timestamp;
-use crate::store::{Intervened, Intervention};
+use crate::store::{Intervened, Intervention, Recovery};
 
 use super::rows::Rows;
 use crate::domain::lane::Because;
@@ -111,9 +111,9 @@ impl Rows {
         self.settle(&lane, Because::RunEnded, now);
     }
 
-    /// Makes every run that was under way due at once, or only the one that its worker gives back.
-    pub(super) fn recover(&mut self, only: Option<(RunId, i64)>, now: Timestamp) -> u64 {
-        if only.is_none() {
+    /// Answers how many runs are due again.
+    pub(super) fn recover(&mut self, what: Recovery, now: Timestamp) -> u64 {
+        if !matches!(what, Recovery::GivenBack(_)) {
             let open = self.runs.values().filter(|run| run.blocks);
             let lanes: BTreeSet<String> = open.map(|run| run.lane.clone()).collect();
             for lane in lanes {
@@ -121,11 +121,17 @@ impl Rows {
                     self.settle(&lane, Because::RunCame, now);
                 }
             }
+        }
+        if matches!(what, Recovery::StartAlone) {
             self.recover_reports(now);
         }
         let mut count = 0;
         for (id, run) in &mut self.runs {
-            let meant = only.is_none_or(|one| one == (run.id, run.fence));
+            let meant = match what {
+                Recovery::StartBesideOthers => false,
+                Recovery::StartAlone => true,
+                Recovery::GivenBack(held) => (held.run, held.fence) == (run.id, run.fence),
+            };
             let cut_off = run.status == RunStatus::Running && run.due_at > Some(now);
             if meant && cut_off {
                 run.due_at = Some(now);

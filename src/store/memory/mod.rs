@@ -24,7 +24,7 @@ use crate::domain::time::Timestamp;
 use super::writer::Signals;
 use super::{
     Advance, Advanced, Claimed, Held, Intervened, Intervention, NewDelivery, NewRun, Outcomes,
-    Receipt, Store, StoreError,
+    Receipt, Recovery, Store, StoreError,
 };
 pub use rows::{Rows, RunRow};
 
@@ -171,8 +171,8 @@ impl Memory {
         Ok(done)
     }
 
-    pub(super) async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.write("recover", |rows| rows.recover(None, now)).await
+    pub(super) async fn recover(&self, what: Recovery, now: Timestamp) -> Result<u64, StoreError> {
+        self.write("recover", |rows| rows.recover(what, now)).await
     }
 
     pub(super) async fn extend(
@@ -181,13 +181,6 @@ impl Memory {
         until: Timestamp,
     ) -> Result<HashSet<i64>, StoreError> {
         self.write("extend", |rows| rows.extend(&held, until)).await
-    }
-
-    pub(super) async fn give_back(&self, held: Held, now: Timestamp) -> Result<(), StoreError> {
-        let only = Some((held.run, held.fence));
-        self.write("give_back", |rows| rows.recover(only, now))
-            .await
-            .map(drop)
     }
 
     pub(super) async fn count_requests(
