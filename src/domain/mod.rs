@@ -3,6 +3,7 @@
 //! Everything here is plain data with its rules. No IO, no async, no clock: a time or a random
 //! number comes in as an argument.
 
+pub mod asked;
 pub mod away;
 pub mod budget;
 pub mod dead;
@@ -25,6 +26,7 @@ pub mod step;
 pub mod time;
 pub mod vault;
 
+pub use asked::Asked;
 pub use away::{Away, Because, Cause, Refusal};
 pub use budget::{Counted, Demand, Heard, Hour, Rank, RateLimit};
 pub use dead::Dead;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::asked::Asked;
 use super::order::PendingOrder;
 use super::run::OrderKey;
 
@@ -186,6 +187,9 @@ pub struct ServiceState {
     /// What its suspension did; none: it is not suspended, or by a version that did not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Suspension>,
+    /// What its device was last asked to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// The customer whose the service is by the newest event, where that is not the one that it
     /// was built for and nothing has said that it was moved.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -72,7 +72,7 @@ pub use settle::{
 };
 pub use superseded::superseded;
 pub use suspension::{
-    as_before, at_end, begins as suspension_begins, darken_what_was_built, undone,
+    as_before, asked, at_end, begins as suspension_begins, darken_what_was_built, undone,
 };
 pub use user::{after_a_closing, protector};
 

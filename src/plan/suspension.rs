@@ -70,16 +70,33 @@ pub fn undone(
     json!({"suspension": record})
 }
 
+/// The change after an attempt of what the device was asked for: what was seen is over, and what was
+/// surely not done was not asked for. A null route is one request per address, of which some may
+/// have been heard.
+pub fn asked(action: &StepAction, outcome: &Outcome, before: &ServiceState) -> Value {
+    let known = before.asked.clone().unwrap_or_default();
+    let asked = match (outcome, action) {
+        (Outcome::Done(_) | Outcome::AlreadySo(_), _) => known.seen(action),
+        (Outcome::Rejected(_) | Outcome::Unavailable { .. }, StepAction::Power { .. }) => {
+            before.asked.clone()
+        }
+        _ => return Value::Null,
+    };
+    asked.map_or(Value::Null, |asked| json!({"asked": asked}))
+}
+
 /// A step that was not carried out after all has noted nothing.
 pub fn as_before(before: &ServiceState, service: &ServiceState) -> Value {
     let same = before.suspension == service.suspension
-        && before.licenses_suspended == service.licenses_suspended;
+        && before.licenses_suspended == service.licenses_suspended
+        && before.asked == service.asked;
     if same {
         return Value::Null;
     }
     json!({
         "suspension": before.suspension,
         "licenses_suspended": before.licenses_suspended,
+        "asked": before.asked,
     })
 }
 

@@ -110,11 +110,18 @@ fn press(call: &mut Call<'_>, id: &str) -> Answer {
     if !device.is_in_use(now) {
         return Err(Refusal::of(400, "This device is still being provisioned."));
     }
-    let off = device.power_status(now) == PowerStatus::Off || device.is_switched_off();
-    if off && action != "boot" {
+    let status = device.power_status(now);
+    let going_off = status == PowerStatus::Pending && device.is_switched_off();
+    if (status == PowerStatus::Off || going_off) && action != "boot" {
         return Err(Refusal::of(
             400,
             "Can't do this while server is powered off.",
+        ));
+    }
+    if action == "boot" && device.power_status(now) == PowerStatus::On {
+        return Err(Refusal::of(
+            400,
+            "Can't do this while server is powered on.",
         ));
     }
     device.switch(action != "shutdown", action, now);

@@ -19,8 +19,10 @@ const FIRST_NETWORK: u32 = 0x2D00_0000;
 pub(super) struct Pace {
     /// From the order to its end.
     pub(super) build: Duration,
-    /// Of a power action.
+    /// Of a power action, once it shows.
     pub(super) power: Duration,
+    /// Before a power action shows at all.
+    pub(super) power_lag: Duration,
     /// Of a change in the network.
     pub(super) network: Duration,
 }
@@ -55,7 +57,7 @@ impl PowerStatus {
     }
 }
 
-/// What was last asked of the power button.
+/// What was asked of the power button.
 #[derive(Clone, Copy, Debug)]
 struct PowerRequest {
     on: bool,
@@ -78,7 +80,7 @@ pub(super) struct Device {
     /// How its order gets on.
     pub(super) progress: Progress,
     pace: Pace,
-    power: Option<PowerRequest>,
+    power: Vec<PowerRequest>,
     reloaded: Option<Duration>,
     cancelled: Option<Duration>,
 }
@@ -100,7 +102,7 @@ impl Device {
             events: vec![(now, "ordered".to_owned())],
             progress,
             pace,
-            power: None,
+            power: Vec::new(),
             reloaded: None,
             cancelled: None,
         }
@@ -208,8 +210,11 @@ impl Device {
         if !self.is_in_use(now) || self.is_gone(now) {
             return PowerStatus::Off;
         }
-        match self.power {
-            Some(request) if now < request.asked + self.pace.power => PowerStatus::Pending,
+        let shown = |request: &&PowerRequest| request.asked + self.pace.power_lag <= now;
+        match self.power.iter().rev().find(shown) {
+            Some(last) if now < last.asked + self.pace.power_lag + self.pace.power => {
+                PowerStatus::Pending
+            }
             Some(PowerRequest { on: false, .. }) => PowerStatus::Off,
             _ => PowerStatus::On,
         }
@@ -217,12 +222,12 @@ impl Device {
 
     /// Whether the button was last pressed to switch it off.
     pub(super) fn is_switched_off(&self) -> bool {
-        self.power.is_some_and(|request| !request.on)
+        self.power.last().is_some_and(|request| !request.on)
     }
 
     /// Presses the power button.
     pub(super) fn switch(&mut self, on: bool, action: &str, now: Duration) {
-        self.power = Some(PowerRequest { on, asked: now });
+        self.power.push(PowerRequest { on, asked: now });
         self.note(now, action);
     }
 

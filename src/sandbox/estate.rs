@@ -79,6 +79,7 @@ impl Estate {
             pace: Pace {
                 build: options.build_time,
                 power: options.power_time,
+                power_lag: options.power_lag,
                 network: options.network_time,
             },
             primary_key: options.hivelocity_api_key.clone(),

@@ -129,6 +129,9 @@ pub struct SandboxOptions {
     pub rate_window: Duration,
     /// For this long the power is `PENDING` after an action.
     pub power_time: Duration,
+    /// Before that, an accepted action does not show for this long, and the opposite one is refused
+    /// as needless.
+    pub power_lag: Duration,
     /// The chance of every request to meet a fault, 0 to 1; refusals with 400 and 403 never come
     /// by chance.
     pub faults: f64,
@@ -159,6 +162,7 @@ impl Default for SandboxOptions {
             requests_per_hour: Some(3_600),
             rate_window: Duration::from_hours(1),
             power_time: Duration::from_millis(300),
+            power_lag: Duration::ZERO,
             faults: 0.0,
             seed: 0,
             hivelocity_api_key: "sandbox-hivelocity-key".to_owned(),

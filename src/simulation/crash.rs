@@ -203,6 +203,7 @@ fn end(stage: &Stage) -> Value {
                 "ordered",
                 "moved",
                 "device_ordered_at",
+                "asked",
             ] {
                 doc[place] = Value::Null;
             }

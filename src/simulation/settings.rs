@@ -106,7 +106,12 @@ pub(super) fn suppliers(seed: u64) -> SandboxOptions {
     SandboxOptions {
         build_time: if seed % 8 < 5 { QUICK } else { SLOW },
         power_time: Duration::from_secs(2),
-        network_time: Duration::from_secs(2),
+        power_lag: if seed.is_multiple_of(2) {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(8)
+        },
+        network_time: Duration::from_secs(10),
         verification_time: Some(VERIFICATION),
         order_groups,
         groups_name_devices,

@@ -58,7 +58,7 @@ impl Drive<'_> {
             return Ok(None);
         };
         let began = self.now();
-        let before = self.note_suspension(&step.action);
+        let before = self.note_change(&step.action, began);
         let (step, leaves) = self.begin(step, permit, began);
         let mut row = AttemptRow {
             seq: step.seq,
@@ -104,7 +104,7 @@ impl Drive<'_> {
         row.duration_ms = Some(u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX));
         row.error = why(&outcome);
         self.pending.attempt(row);
-        self.keep_suspension(&step.action, Some(&outcome), &before);
+        self.keep_note(&step.action, Some(&outcome), &before);
         let build = self.build_waited_for(&step, &outcome).await;
         Ok(self.settle(index, step, &outcome, build))
     }
@@ -113,7 +113,7 @@ impl Drive<'_> {
     fn not_made(&mut self, mut row: AttemptRow, step: &Step, before: &ServiceState) {
         row.duration_ms = Some(0);
         self.pending.attempt(row);
-        self.keep_suspension(&step.action, None, before);
+        self.keep_note(&step.action, None, before);
         self.keep_pending_order(step, false);
         self.pending.release_claim();
     }

@@ -1,28 +1,34 @@
 //! What a suspension asks for beside its plan: it is noted before it is done, a build whose service
 //! was suspended meanwhile ends dark, and a device that cannot be null-routed is switched off.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::ServiceState;
 use crate::domain::event::EventType;
 use crate::domain::outcome::{Done, Outcome};
 use crate::domain::step::{PowerAction, Step, StepAction};
+use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::store::StoreError;
 
 use super::Drive;
 
 impl Drive<'_> {
-    /// Notes what the attempt that begins may darken; answers the state before.
-    pub(super) fn note_suspension(&mut self, action: &StepAction) -> ServiceState {
+    /// Notes what the attempt that begins may change at the device and darken; answers the state
+    /// before.
+    pub(super) fn note_change(&mut self, action: &StepAction, now: Timestamp) -> ServiceState {
         let before = self.run.service.clone();
+        let asked = before.asked.clone().unwrap_or_default();
+        if let Some(asked) = asked.begun(action, now) {
+            self.patch(&json!({"asked": asked}), &Value::Null);
+        }
         let begins = plan::suspension_begins(self.run.kind, action, &before);
         self.patch(&begins, &Value::Null);
         before
     }
 
     /// Sets the note right once the attempt has ended, or was not made after all.
-    pub(super) fn keep_suspension(
+    pub(super) fn keep_note(
         &mut self,
         action: &StepAction,
         outcome: Option<&Outcome>,
@@ -33,6 +39,9 @@ impl Drive<'_> {
             None => plan::as_before(before, &self.run.service),
         };
         self.patch(&patch, &Value::Null);
+        if let Some(outcome) = outcome {
+            self.patch(&plan::asked(action, outcome, before), &Value::Null);
+        }
     }
 
     /// A null route needs a public IPv4. A device without one is switched off instead.

@@ -46,6 +46,11 @@ impl Hivelocity {
         let listed = self.null_routes(talk, &acting).await?;
         let missing = missing(&ips, listed.as_deref());
         if missing.is_empty() {
+            let asked = talk.scene.service.asked.as_ref();
+            if asked.is_some_and(|asked| asked.may_remove_null_route(talk.scene.now)) {
+                let words = "the null routes to stay: their removal was asked before";
+                return Ok(waiting(words.to_owned()));
+            }
             return Ok(Outcome::AlreadySo(routed(&ips)));
         }
         let mut under_way = missing.len() > AT_ONCE;
@@ -100,21 +105,17 @@ impl Hivelocity {
         let listed = self.null_routes(talk, &acting).await?;
         let ours = removable(&ips, listed.as_deref());
         let left_alone = left_alone(&ips, listed.as_deref());
+        let asked = talk.scene.service.asked.as_ref();
+        let all_shown = ours.len() + left_alone.len() >= ips.len();
+        if !all_shown && asked.is_some_and(|asked| asked.may_null_route(talk.scene.now)) {
+            self.remove(talk, &acting, &ours).await?;
+            let words = "null routes that were asked for and do not show yet";
+            return Ok(waiting(words.to_owned()));
+        }
         if ours.is_empty() {
             return Ok(Outcome::AlreadySo(cleared(&ours, &left_alone)));
         }
-        let mut under_way = ours.len() > AT_ONCE;
-        for ip in ours.iter().take(AT_ONCE) {
-            let call = Call::delete(format!("{NULL_ROUTES}/{ip}")).meaning(&[404]);
-            let answer = self.call(talk, &acting, call).await?;
-            // A null route that is not there any more is one that was taken away.
-            let result = if answer.status == 404 {
-                Task::Done
-            } else {
-                task(*ip, &answer.body)?
-            };
-            under_way |= matches!(result, Task::UnderWay);
-        }
+        let under_way = self.remove(talk, &acting, &ours).await?;
         if !under_way || listed.is_none() && ours.len() <= AT_ONCE {
             return Ok(Outcome::Done(cleared(&ours, &left_alone)));
         }
@@ -124,6 +125,23 @@ impl Hivelocity {
             return Ok(Outcome::Done(cleared(&ours, &left_alone)));
         }
         Ok(waiting(format!("{left} null routes to be taken away")))
+    }
+
+    /// Takes these null routes away, a few at once; answers whether that is still under way.
+    async fn remove(&self, talk: &mut Talk<'_>, acting: &Acting, ours: &[Ipv4Addr]) -> Found<bool> {
+        let mut under_way = ours.len() > AT_ONCE;
+        for ip in ours.iter().take(AT_ONCE) {
+            let call = Call::delete(format!("{NULL_ROUTES}/{ip}")).meaning(&[404]);
+            let answer = self.call(talk, acting, call).await?;
+            // A null route that is not there any more is one that was taken away.
+            let result = if answer.status == 404 {
+                Task::Done
+            } else {
+                task(*ip, &answer.body)?
+            };
+            under_way |= matches!(result, Task::UnderWay);
+        }
+        Ok(under_way)
     }
 
     /// The device's public IPv4 addresses, the primary one included.

@@ -47,7 +47,7 @@ impl Hivelocity {
             // Ours, and asked a moment ago: its power is all that is left to see.
             return Ok(match self.power_status(talk, &acting, id).await? {
                 power if power == wanted => {
-                    self.forget(id);
+                    self.forget(id, action);
                     Outcome::Done(switched_to(id, wanted))
                 }
                 _ => waiting(id, wanted),
@@ -62,11 +62,10 @@ impl Hivelocity {
             shown
         };
         if power == wanted {
-            let done = switched_to(id, wanted);
-            return Ok(if self.forget(id) {
-                Outcome::Done(done)
+            return Ok(if self.forget(id, action) {
+                Outcome::Done(switched_to(id, wanted))
             } else {
-                Outcome::AlreadySo(done)
+                already(talk, id, action, wanted)
             });
         }
         if power == "PENDING" {
@@ -87,7 +86,7 @@ impl Hivelocity {
         let answer = self.call(talk, acting, call).await?;
         match answer.status {
             200..=299 if power_of(&answer.body) == wanted => {
-                self.forget(id);
+                self.forget(id, action);
                 Ok(Outcome::Done(switched_to(id, wanted)))
             }
             200..=299 => {
@@ -98,7 +97,7 @@ impl Hivelocity {
             status => {
                 let words = said(&answer.body);
                 if says_already(action, &words) {
-                    return Ok(Outcome::AlreadySo(switched_to(id, wanted)));
+                    return Ok(already(talk, id, action, wanted));
                 }
                 Err(refused(status, &words))
             }
@@ -154,13 +153,11 @@ impl Hivelocity {
         );
     }
 
-    /// What was asked of this device is over; whether anything was.
-    fn forget(&self, id: i64) -> bool {
-        self.accepted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id)
-            .is_some()
+    /// What was asked of this device is over; whether it was this.
+    fn forget(&self, id: i64, action: PowerAction) -> bool {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = accepted.remove(&id);
+        last.is_some_and(|last| last.action == action)
     }
 }
 
@@ -206,6 +203,20 @@ fn refused(status: u16, words: &str) -> Setback {
         words
     };
     Setback::Rejected(format!("Hivelocity answered {status}: {words}"))
+}
+
+/// It is as wanted, and stays so unless the opposite was asked a moment ago.
+fn already(talk: &Talk<'_>, id: i64, action: PowerAction, wanted: &str) -> Outcome {
+    let scene = talk.scene;
+    let asked = scene.service.asked.as_ref();
+    if asked.is_some_and(|asked| asked.may_undo_power(action, scene.now)) {
+        let wanted = wanted.to_ascii_lowercase();
+        return Outcome::NotYet {
+            waiting_for: format!("device {id} to stay {wanted}: the opposite was asked before"),
+            again: Again::Soon,
+        };
+    }
+    Outcome::AlreadySo(switched_to(id, wanted))
 }
 
 fn waiting(id: i64, wanted: &str) -> Outcome {

@@ -127,18 +127,6 @@ impl App {
         .await;
     }
 
-    /// Waits until this many runs are unsettled and stay so: those that wait behind a paused one.
-    pub async fn settle_but(&self, left: i64) {
-        self.eventually(
-            "all but the runs behind a paused one to be settled",
-            |unsettled, _| unsettled <= left,
-        )
-        .await;
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        let (now, _) = self.unsettled().await;
-        assert_eq!(now, left, "{}", self.unsettled_runs().await);
-    }
-
     /// Waits until a run has one of these statuses; answers it.
     pub async fn until(&self, run: &str, statuses: &[&str]) -> Value {
         let began = Instant::now();
