@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Table;
 use crate::domain::step::PowerAction;
-use crate::domain::{Again, Outcome, StepAction};
+use crate::domain::{Again, Asked, Outcome, StepAction};
 use crate::upstream::stage::{Heard, Set, TAG, action};
 
 const POWER: &str = "GET /device/9/power";
@@ -310,4 +310,82 @@ async fn only_our_own_null_routes_are_taken_away() {
     table.set(ROUTES, 200, json!([]));
     let outcome = set().outcome(&table.upstreams(), &step).await;
     assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
+}
+
+/// A scene in which each of these steps was asked a moment ago.
+fn asked(steps: &[StepAction]) -> Set {
+    let mut set = set();
+    let mut asked = Asked::default();
+    for step in steps {
+        asked = asked.begun(step, set.now).unwrap();
+    }
+    set.service.asked = Some(asked);
+    set
+}
+
+fn is_waited_for(outcome: &Outcome) {
+    assert!(matches!(outcome, Outcome::NotYet { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_looks_as_wanted_is_not_believed_while_the_opposite_may_still_come() {
+    for (wanted, opposite, now) in [
+        (PowerAction::Boot, PowerAction::Shutdown, "ON"),
+        (PowerAction::Shutdown, PowerAction::Boot, "OFF"),
+    ] {
+        let table = Table::new(&[(POWER, 200, status(now)), (SWITCH, 202, status(now))]).await;
+        let (upstreams, step) = (table.upstreams(), power(wanted));
+        is_waited_for(&asked(&[power(opposite)]).outcome(&upstreams, &step).await);
+        assert_eq!(table.stage.writes(), 0);
+        let mut later = asked(&[power(opposite)]);
+        later.now = later.now.plus(Duration::from_mins(1));
+        let outcome = later.outcome(&upstreams, &step).await;
+        assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
+        assert_eq!(table.stage.writes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_another_step_had_accepted_is_not_taken_for_the_opposite() {
+    let table = Table::new(&[(POWER, 200, status("ON")), (SWITCH, 202, status("ON"))]).await;
+    let (upstreams, off) = (table.upstreams(), power(PowerAction::Shutdown));
+    is_waited_for(&set().outcome(&upstreams, &off).await);
+    let on = power(PowerAction::Boot);
+    is_waited_for(&asked(&[off]).outcome(&upstreams, &on).await);
+}
+
+#[tokio::test]
+async fn a_null_route_that_was_asked_and_does_not_show_yet_is_waited_for_and_taken_away() {
+    let (set_it, remove) = (
+        action("hivelocity.null_route"),
+        action("hivelocity.remove_null_route"),
+    );
+    let ours = |ip| route(ip, "billhook: service 501 suspended", &Value::Null);
+    let taken = json!({"result": "Success"});
+    let delete = ("DELETE /network/null-route/192.0.2.5", 201, taken);
+    let table = Table::new(&[(IPS, 200, ips()), (ROUTES, 200, json!([])), delete]).await;
+    let upstreams = table.upstreams();
+    let mut scene = asked(&[set_it]);
+    is_waited_for(&scene.outcome(&upstreams, &remove).await);
+    table.set(ROUTES, 200, json!([ours("192.0.2.5")]));
+    is_waited_for(&scene.outcome(&upstreams, &remove).await);
+    assert_eq!(table.stage.writes(), 1, "the one that shows is taken away");
+    table.set(ROUTES, 200, json!([]));
+    scene.now = scene.now.plus(Duration::from_mins(1));
+    let outcome = scene.outcome(&upstreams, &remove).await;
+    assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn null_routes_that_may_still_be_taken_away_are_not_believed() {
+    let remove = action("hivelocity.remove_null_route");
+    let everything = ["192.0.2.5", "198.51.100.7", "203.0.113.9"]
+        .map(|ip| route(ip, "billhook: service 501 suspended", &Value::Null));
+    let rows = [(IPS, 200, ips()), (ROUTES, 200, json!(everything))];
+    let table = Table::new(&rows).await;
+    let upstreams = table.upstreams();
+    let set_it = action("hivelocity.null_route");
+    let outcome = set().outcome(&upstreams, &set_it).await;
+    assert!(matches!(outcome, Outcome::AlreadySo(_)), "{outcome:?}");
+    is_waited_for(&asked(&[remove]).outcome(&upstreams, &set_it).await);
 }
