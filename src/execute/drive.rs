@@ -102,6 +102,9 @@ impl<'e> Drive<'e> {
 
     async fn step_by_step(mut self) -> Result<(), StoreError> {
         loop {
+            if let Some(stand) = self.plan_anew().await? {
+                return self.stop(stand).await;
+            }
             let Some(index) = self.steps.iter().position(|step| !step.status.is_over()) else {
                 if self.ends_closed().await? || self.ends_dark().await? {
                     continue;
@@ -253,10 +256,8 @@ impl<'e> Drive<'e> {
         if !self.engine.dry_run {
             self.patch(&plan.service_now, &plan.customer_now);
         }
-        for (seq, action) in (1..).zip(plan.steps) {
-            let step = plan::inherit(Step::new(seq, action), &self.run.service);
-            self.pending.step(&step);
-            self.steps.push(step);
+        for action in plan.steps {
+            self.append(action);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A plan may be hours old when a step's turn comes: another service of the customer was
 //! ordered meanwhile, or a newer run of the lane has passed one that stood still.
 
-use crate::domain::step::PowerAction;
+use crate::domain::step::{DEVICE_IP, PowerAction};
 use crate::domain::{CustomerState, Licence, ServiceState, ServiceStatus, StepAction};
 
 use super::{Sibling, user};
@@ -39,9 +39,11 @@ fn reason_to_skip(
         StepAction::DeployDevice { .. }
         | StepAction::AwaitDevice { .. }
         | StepAction::AddUser { .. }
-        | StepAction::AddLicense { .. }
         | StepAction::AddPortal { .. }
         | StepAction::UpdatePortal { .. } => ended(service),
+        StepAction::AddLicense { product, ip, .. } => {
+            ended(service).or_else(|| kept_back(product, ip, service))
+        }
         StepAction::Power {
             action: PowerAction::Boot | PowerAction::Reboot,
             ..
@@ -91,6 +93,18 @@ fn client_known(customer: &CustomerState) -> Option<String> {
 fn ended(service: &ServiceState) -> Option<String> {
     (service.status == ServiceStatus::Terminated)
         .then(|| "the service was terminated meanwhile".to_owned())
+}
+
+/// A suspension took the licence; unsuspending gives it back.
+fn kept_back(product: &str, ip: &str, service: &ServiceState) -> Option<String> {
+    let device_ip = service.ip.as_deref().unwrap_or(DEVICE_IP);
+    let licence = Licence {
+        product: product.to_owned(),
+        ip: ip.replace(DEVICE_IP, device_ip),
+    };
+    let dark = service.status == ServiceStatus::Suspended;
+    (dark && service.licenses_suspended.contains(&licence))
+        .then(|| "the service is suspended meanwhile and gets it back with the rest".to_owned())
 }
 
 fn not_ended(service: &ServiceState) -> Option<String> {

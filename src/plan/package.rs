@@ -116,11 +116,17 @@ fn change(
 ) -> Result<(), Stop> {
     let spec = licence::spec(case, product, one_h)?;
     let wanted = licence::wanted(one_h, &spec.ip);
-    remove_except(case, &wanted, steps);
     let missing = missing(case, &wanted);
-    if kept_back(case, one_h) {
+    if case.status() == ServiceStatus::Suspended && goes_dark_without(one_h) {
+        remove_except(case, &[], steps);
+        end.set("licenses_suspended", wanted);
+    } else if case.status() == ServiceStatus::Suspended
+        && !case.service().licenses_suspended.is_empty()
+    {
+        remove_except(case, &wanted, steps);
         end.set("licenses_suspended", missing);
     } else {
+        remove_except(case, &wanted, steps);
         add(case, &missing, user, &spec, steps);
         end.remove("licenses_suspended");
     }
@@ -130,11 +136,10 @@ fn change(
     Ok(())
 }
 
-/// Whether the service is dark by having no licences, so that new ones wait until it is back.
-fn kept_back(case: &Case<'_>, one_h: &OneHProduct) -> bool {
-    let by_licence = matches!(one_h.on_suspend, LicenceOnSuspend::RemoveLicense);
-    case.status() == ServiceStatus::Suspended
-        && (by_licence || !case.service().licenses_suspended.is_empty())
+/// Whether a service of this product is dark by having no licences, so that all of them wait until
+/// it is back.
+fn goes_dark_without(one_h: &OneHProduct) -> bool {
+    matches!(one_h.on_suspend, LicenceOnSuspend::RemoveLicense)
 }
 
 fn remove_except(case: &Case<'_>, wanted: &[Licence], steps: &mut Vec<StepAction>) {

@@ -13,6 +13,7 @@ use super::laws::Laws;
 use super::platform::Platform;
 use super::points::Script;
 use super::post::Flights;
+use super::stage::Happening;
 
 /// When every simulation begins.
 pub(super) const BEGINNING: Timestamp = Timestamp::from_seconds(1_795_000_000);
@@ -88,6 +89,8 @@ pub(super) struct Inner {
     pub(super) billing: Platform,
     /// Where to strike, instead of by chance.
     pub(super) script: Option<Script>,
+    /// What the script lets happen from outside once its point was reached.
+    pub(super) called: Vec<(Timestamp, Happening)>,
     /// Processes to be killed when this turn ends.
     pub(super) doomed: Vec<usize>,
     /// Processes that lose the lease of this run when the turn ends, and stand still meanwhile.
@@ -111,6 +114,7 @@ impl Control {
             refusals: Vec::new(),
             billing: Platform::default(),
             script: None,
+            called: Vec::new(),
             doomed: Vec::new(),
             robbed: Vec::new(),
             story: told.then(Vec::new),

@@ -31,7 +31,7 @@ use super::wanted;
 /// One strike of so many is made unless more are asked for.
 const USUAL: u64 = 3;
 /// As many as CI's machines have cores.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 
 /// What happened before, and the event whose plan is struck.
 struct Scenario {
@@ -41,7 +41,7 @@ struct Scenario {
     struck: Event,
 }
 
-fn sold(product: &'static str) -> Sold {
+pub(super) fn sold(product: &'static str) -> Sold {
     Sold {
         id: "501".to_owned(),
         customer: "77".to_owned(),
@@ -50,11 +50,11 @@ fn sold(product: &'static str) -> Sold {
     }
 }
 
-fn event(kind: E, product: &'static str, second: i64) -> Event {
+pub(super) fn event(kind: E, product: &'static str, second: i64) -> Event {
     Event::of(&sold(product), kind, product, second)
 }
 
-fn action(action: Action, second: i64) -> Event {
+pub(super) fn action(action: Action, second: i64) -> Event {
     Event {
         action: Some(action),
         ..event(E::ServiceAction, "42", second)
@@ -134,7 +134,7 @@ fn live(scenario: &Scenario, strike: Option<(usize, Blow)>, told: bool) -> Life 
     }
     stage.control.inner().script = Some(Script {
         strike,
-        points: Vec::new(),
+        ..Script::default()
     });
     let letter = tell_of(&mut stage, &scenario.struck);
     let script = stage.control.inner().script.take().unwrap_or_default();
@@ -160,7 +160,7 @@ fn live(scenario: &Scenario, strike: Option<(usize, Blow)>, told: bool) -> Life 
     }
 }
 
-fn tell_of(stage: &mut Stage, event: &Event) -> usize {
+pub(super) fn tell_of(stage: &mut Stage, event: &Event) -> usize {
     let letter = stage.mail.write(event.clone());
     let moment = stage
         .control

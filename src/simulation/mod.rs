@@ -21,6 +21,7 @@
 //! | `wanted` | what the suppliers must hold in the end |
 //! | `chance` | one seed: random lives on a random stage |
 //! | `seeds` | many seeds |
+//! | `newer` | every plan interrupted at every point by what billing wants next |
 //! | `points`, `crash` | every point of every plan, struck one by one |
 //!
 //! `BILLHOOK_SEEDS=20000 cargo test --lib simulation::seeds` runs more of them,
@@ -32,6 +33,7 @@ mod control;
 mod crash;
 mod door;
 mod laws;
+mod newer;
 mod platform;
 mod points;
 mod post;

@@ -1,7 +1,13 @@
 //! The points of a plan at which something can go wrong, found by carrying the plan out, and what
 //! can go wrong there.
 
-use super::control::Control;
+use std::time::Duration;
+
+use crate::domain::time::{Clock as _, Timestamp};
+use crate::sandbox::Fault;
+
+use super::control::{Control, Refusals};
+use super::stage::Happening;
 
 /// A point that was passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,18 +102,68 @@ impl Point {
 
     /// Notes that the point was reached; answers what is to happen here by the script.
     pub(super) fn reached(self, control: &Control) -> Option<Blow> {
+        let now = control.now();
         let mut inner = control.inner();
         let script = inner.script.as_mut()?;
         let index = script.points.len();
         script.points.push(self);
+        if script
+            .interrupts
+            .as_ref()
+            .is_some_and(|one| one.at == index)
+            && let Some(interrupt) = script.interrupts.take()
+        {
+            inner.refusals = interrupt.refusals(now);
+            inner.called = interrupt.letters(now);
+            return None;
+        }
         let (at, blow) = script.strike?;
         (at == index).then_some(blow)
     }
 }
 
-/// Which point is struck, and the points that were passed.
+/// What comes in between at a point: letters, and suppliers that do not do what they are asked.
+#[derive(Clone, Debug)]
+pub(super) struct Interrupt {
+    pub(super) at: usize,
+    /// In which order they come, and how long after the point.
+    pub(super) letters: Vec<usize>,
+    pub(super) after: Duration,
+    /// How both suppliers answer for how long: Hivelocity, 1H.
+    pub(super) faults: Option<(Fault, Fault)>,
+    pub(super) lasts: Duration,
+    pub(super) only_writes: bool,
+}
+
+impl Interrupt {
+    fn refusals(&self, now: Timestamp) -> Vec<Refusals> {
+        let one = |hivelocity, fault: &Fault| Refusals {
+            from: now,
+            until: now.plus(self.lasts),
+            hivelocity,
+            only_writes: self.only_writes,
+            fault: fault.clone(),
+        };
+        let faults = self.faults.iter();
+        let both = faults.flat_map(|(first, second)| [one(true, first), one(false, second)]);
+        both.collect()
+    }
+
+    fn letters(&self, now: Timestamp) -> Vec<(Timestamp, Happening)> {
+        let first = now.plus(self.after);
+        let letters = self.letters.iter().enumerate();
+        let letters = letters.map(|(place, letter)| {
+            let moment = first.plus(Duration::from_millis(u64::try_from(place).unwrap_or(0)));
+            (moment, Happening::Sends(*letter))
+        });
+        letters.collect()
+    }
+}
+
+/// Which point is struck or interrupted, and the points that were passed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pub(super) strike: Option<(usize, Blow)>,
+    pub(super) interrupts: Option<Interrupt>,
     pub(super) points: Vec<Point>,
 }

@@ -10,9 +10,13 @@ const USUAL: u64 = 2_000;
 /// As many as CI's machines have cores.
 const THREADS: usize = 2;
 
-pub(super) fn number(name: &str) -> Option<u64> {
+pub(super) fn text(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
-    let text = std::env::var(name).ok()?;
+    std::env::var(name).ok()
+}
+
+pub(super) fn number(name: &str) -> Option<u64> {
+    let text = text(name)?;
     Some(
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is no number: {text}")),

@@ -454,11 +454,16 @@ impl Stage {
 
     /// What befalls processes after a turn: by script, or by chance.
     fn strike(&mut self) {
-        let (doomed, robbed, rates) = {
+        let (called, doomed, robbed, rates) = {
             let mut inner = self.control.inner();
             let doomed = std::mem::take(&mut inner.doomed);
-            (doomed, std::mem::take(&mut inner.robbed), inner.rates)
+            let called = std::mem::take(&mut inner.called);
+            let robbed = std::mem::take(&mut inner.robbed);
+            (called, doomed, robbed, inner.rates)
         };
+        for (moment, happening) in called {
+            self.at(moment, happening);
+        }
         for place in doomed {
             self.kill(place);
         }

@@ -34,6 +34,8 @@ struct Service {
     sold: Sold,
     wish: Wish,
     product: &'static str,
+    /// The delivery that said so.
+    said: DeliveryId,
     /// Whether a person has switched its device by hand, in whatever order.
     switched: bool,
     /// Whether its package changed, so that it may have gone dark in the way of another one.
@@ -42,7 +44,8 @@ struct Service {
 
 type Told<'e> = ((Timestamp, DeliveryId), &'e Event);
 
-fn services(stage: &Stage) -> Vec<Service> {
+/// `ended_for_good`: whether what was told after an end counts for nothing.
+fn services(stage: &Stage, ended_for_good: bool) -> Vec<Service> {
     let mut told: BTreeMap<String, Vec<Told<'_>>> = BTreeMap::new();
     for (event, delivery) in stage.mail.told() {
         for (sold, _) in &event.services {
@@ -55,26 +58,31 @@ fn services(stage: &Stage) -> Vec<Service> {
     told.into_iter()
         .filter_map(|(id, mut events)| {
             events.sort_by_key(|(place, _)| *place);
-            folded(&id, &events)
+            folded(&id, &events, ended_for_good)
         })
         .collect()
 }
 
-fn folded(id: &str, events: &[Told<'_>]) -> Option<Service> {
+fn folded(id: &str, events: &[Told<'_>], ended_for_good: bool) -> Option<Service> {
     let mut service: Option<Service> = None;
-    for (_, event) in events {
+    for ((_, delivery), event) in events {
         let (sold, product) = event.services.iter().find(|(sold, _)| sold.id == id)?;
         let known = service.get_or_insert_with(|| Service {
             sold: sold.clone(),
             wish: Wish::Up,
+            said: *delivery,
             product,
             switched: false,
             changed: false,
         });
+        if known.wish == Wish::Gone && ended_for_good {
+            continue;
+        }
+        let mut says = |wish| (known.wish, known.said) = (wish, *delivery);
         match event.kind {
-            EventType::OrderPaid | EventType::ServiceUnsuspended => known.wish = Wish::Up,
-            EventType::ServiceSuspended => known.wish = Wish::Dark,
-            EventType::ServiceTerminated => known.wish = Wish::Gone,
+            EventType::OrderPaid | EventType::ServiceUnsuspended => says(Wish::Up),
+            EventType::ServiceSuspended => says(Wish::Dark),
+            EventType::ServiceTerminated => says(Wish::Gone),
             EventType::ServicePackageChanged => (known.product, known.changed) = (product, true),
             EventType::ServiceAction => known.switched |= event.action == Some(Action::Shutdown),
             EventType::ServiceRenewed
@@ -89,8 +97,17 @@ fn folded(id: &str, events: &[Told<'_>]) -> Option<Service> {
     service
 }
 
-/// Everything that is not as it must be.
+/// Everything that is not as it must be. An end that was under way when something newer came may
+/// have been carried out.
 pub(super) fn differences(stage: &Stage) -> Vec<String> {
+    let wrong = differences_if(stage, false);
+    if wrong.is_empty() || differences_if(stage, true).is_empty() {
+        return Vec::new();
+    }
+    wrong
+}
+
+fn differences_if(stage: &Stage, ended_for_good: bool) -> Vec<String> {
     let held = stage.suppliers.snapshot();
     let mut wrong = Vec::new();
     for number in stage.mail.unheard() {
@@ -110,7 +127,10 @@ pub(super) fn differences(stage: &Stage) -> Vec<String> {
     }
     twice(&held, &mut wrong);
     let untouched = settled_by_themselves(stage, &mut wrong);
-    let mut services = services(stage);
+    let mut services = services(stage, ended_for_good);
+    for service in services.iter().filter(|one| said_and_done(stage, one)) {
+        switched(service, &held, &mut wrong);
+    }
     ended_users(&services, &untouched, &held, &mut wrong);
     services.retain(|service| untouched(&service.sold.id));
     for service in &services {
@@ -206,8 +226,10 @@ fn twice(held: &SandboxSnapshot, wrong: &mut Vec<String>) {
 }
 
 /// Reasons for which a person is asked although nothing is broken.
-const HUMAN: [&str; 6] = [
+const HUMAN: [&str; 8] = [
     "changed on",
+    "was terminated on",
+    "doing it twice would destroy data",
     "was refused",
     "hardware differs",
     "is not active",
@@ -234,7 +256,8 @@ fn settled_by_themselves(stage: &Stage, wrong: &mut Vec<String>) -> impl Fn(&str
         // That the account is refused is nobody's order, so it pauses none.
         let outage = OUTAGE.iter().any(|words| error.contains(words));
         let human = !outage && HUMAN.iter().any(|words| error.contains(words));
-        if held_back && human || run.status == RunStatus::Cancelled {
+        let cancelled = run.status == RunStatus::Cancelled && run.kind != EventType::ServiceAction;
+        if held_back && human || cancelled {
             touched.extend(run.service_id.clone());
         }
     }
@@ -255,26 +278,44 @@ fn settled_by_themselves(stage: &Stage, wrong: &mut Vec<String>) -> impl Fn(&str
     move |service| !touched.contains(service)
 }
 
+fn devices<'h>(id: &str, held: &'h SandboxSnapshot) -> impl Iterator<Item = &'h DeviceSnapshot> {
+    let tag = format!("billhook:{SOURCE}:{id}");
+    let all = held.devices.iter();
+    all.filter(move |device| device.tags.contains(&tag))
+}
+
+fn live<'h>(id: &str, held: &'h SandboxSnapshot) -> impl Iterator<Item = &'h DeviceSnapshot> {
+    devices(id, held).filter(|device| !device.cancelled && !device.gone)
+}
+
 fn one(service: &Service, held: &SandboxSnapshot, wrong: &mut Vec<String>) {
     let id = &service.sold.id;
-    let tag = format!("billhook:{SOURCE}:{id}");
-    let own: Vec<&DeviceSnapshot> = (held.devices.iter())
-        .filter(|device| device.tags.contains(&tag))
-        .collect();
-    let live: Vec<&&DeviceSnapshot> = own
-        .iter()
-        .filter(|device| !device.cancelled && !device.gone)
-        .collect();
+    let own: Vec<&DeviceSnapshot> = devices(id, held).collect();
+    let live = live(id, held).count();
+    licences(service, &own, held, wrong);
     let has_device = service.product != "44";
     let wanted = usize::from(has_device && service.wish != Wish::Gone);
-    if live.len() != wanted {
+    if live != wanted {
+        let wish = service.wish;
         wrong.push(format!(
-            "service {id} is to be {:?} and has {} devices",
-            service.wish,
-            live.len()
+            "service {id} is to be {wish:?} and has {live} devices"
         ));
     }
-    for device in live {
+}
+
+/// Whether the newest event about whether it is up was carried out.
+fn said_and_done(stage: &Stage, service: &Service) -> bool {
+    let rows = stage.memory.rows();
+    rows.runs().any(|run| {
+        let own = run.service_id.as_deref() == Some(service.sold.id.as_str());
+        own && run.delivery == service.said && run.status == RunStatus::Succeeded
+    })
+}
+
+/// Its device is on or off as the newest event says, whatever else of the service asks a person.
+fn switched(service: &Service, held: &SandboxSnapshot, wrong: &mut Vec<String>) {
+    let id = &service.sold.id;
+    for device in live(id, held) {
         let power = device.power_status.as_str();
         let fits = match service.wish {
             Wish::Up => (power == "ON" || service.switched) && device.null_routed.is_empty(),
@@ -289,7 +330,6 @@ fn one(service: &Service, held: &SandboxSnapshot, wrong: &mut Vec<String>) {
             ));
         }
     }
-    licences(service, &own, held, wrong);
 }
 
 fn licences(

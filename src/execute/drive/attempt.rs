@@ -10,7 +10,7 @@ use crate::catalogue::AccountModel;
 use crate::domain::outcome::{Again, Done, Exchange, Outcome, Permit};
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
-use crate::domain::{PendingOrder, ServiceState};
+use crate::domain::{PendingOrder, ServiceState, ServiceStatus};
 use crate::plan::{self, Build, Guard, Moment, Next, Settled};
 use crate::store::{AttemptRow, Store, StoreError};
 use crate::upstream::{Learned, OrderLedger, Scene};
@@ -88,8 +88,14 @@ impl Drive<'_> {
             self.not_made(row, &step, &before);
             return Ok(None);
         }
-        // Licences are known by their IP alone, which another service may hold too.
-        let guarded = claims || matches!(step.action, StepAction::RemoveLicense { .. });
+        // Licences are known by their IP alone, which another service may hold too, and a suspension
+        // may have taken what a run that it passed still adds.
+        let by_ip = match step.action {
+            StepAction::RemoveLicense { .. } => true,
+            StepAction::AddLicense { .. } => self.run.service.status == ServiceStatus::Suspended,
+            _ => false,
+        };
+        let guarded = claims || by_ip;
         let looks_for_order = unclear && matches!(step.action, StepAction::DeployDevice { .. });
         let guarded = guarded && !looks_for_order;
         if guarded && let Guard::Skip(reason) = self.guard(&step.action).await? {

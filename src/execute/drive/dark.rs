@@ -85,7 +85,7 @@ impl Drive<'_> {
 
     pub(super) fn append(&mut self, action: StepAction) {
         let seq = self.steps.last().map_or(1, |step| step.seq + 1);
-        let step = Step::new(seq, action);
+        let step = plan::inherit(Step::new(seq, action), &self.run.service);
         self.pending.step(&step);
         self.steps.push(step);
     }

@@ -8,7 +8,7 @@ use crate::domain::lane::Member;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::{DEVICE_IP, StepAction, StepStatus};
-use crate::plan;
+use crate::plan::{self, Verdict};
 use crate::store::StoreError;
 
 use super::super::pending::Stand;
@@ -81,13 +81,48 @@ impl Drive<'_> {
 
     /// What is left is not done any more.
     pub(super) fn give_way(&mut self, reason: String) -> Prepared {
-        self.keep_in_doubt();
         self.undo_status();
+        self.drop_what_is_left();
+        Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
+    }
+
+    fn drop_what_is_left(&mut self) {
+        self.keep_in_doubt();
         for step in self.steps.iter_mut().filter(|step| !step.status.is_over()) {
             step.status = StepStatus::Cancelled;
             self.pending.step(step);
         }
-        Prepared::Stop(Stand::ended(RunStatus::Superseded, Some(reason)))
+    }
+
+    /// Plans the rest of a package change anew whose service went dark, or came back, since it was
+    /// planned: another run passed it while it stood still. Answers where the run stops, if it does.
+    pub(super) async fn plan_anew(&mut self) -> Result<Option<Stand>, StoreError> {
+        let passed = self.run.at_end.before != Some(self.run.service.status);
+        let left = || self.steps.iter().filter(|step| !step.status.is_over());
+        let safe = left().all(plan::may_give_way);
+        let changes = self.run.kind == EventType::ServicePackageChanged;
+        let begun = self.run.at_end.before.is_some() && !self.run.at_end.dry_run;
+        if !(changes && begun && passed && safe) || self.overtaken.is_some() {
+            return Ok(None);
+        }
+        let event = match self.event() {
+            Ok(event) => event,
+            Err(reason) => return Ok(Some(Stand::paused(PauseReason::CannotRead, reason))),
+        };
+        self.keep_in_doubt();
+        let verdict = self.engine.verdict(&self.facts(&event)).await?;
+        Ok(match verdict {
+            Verdict::Do(plan) => {
+                self.drop_what_is_left();
+                self.lay_out(plan);
+                None
+            }
+            Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
+            Verdict::Superseded(reason) | Verdict::Refused(reason) | Verdict::Nothing(reason) => {
+                self.drop_what_is_left();
+                Some(Stand::ended(RunStatus::Superseded, Some(reason)))
+            }
+        })
     }
 
     /// A termination of which nothing was done has not ended the service.
