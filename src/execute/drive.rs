@@ -356,6 +356,10 @@ impl<'e> Drive<'e> {
         if let Some(step) = next.cloned() {
             self.give_up_preparation(&step);
         }
+        if stand.pause_reason.is_some() {
+            // A person may end the run where nobody can look any more.
+            self.keep_in_doubt();
+        }
         let told = stand.clone();
         if let Some(alert) = self.alert(&stand) {
             self.pending.alert(alert);

@@ -68,6 +68,14 @@ fn end_shared(case: &Case<'_>, product: Option<&Product>, steps: &mut Vec<StepAc
 fn patches(case: &Case<'_>, steps: Vec<StepAction>) -> Plan {
     let mut now = case.settled(ServiceStatus::Terminated);
     suspend::forget_unmade_user(case, &mut now);
+    let suspended = steps.iter().find_map(|step| match step {
+        StepAction::SuspendUser { username, .. } => Some(username),
+        _ => None,
+    });
+    if let Some(username) = suspended {
+        // Though this service may never have used it, it is why another one finds it suspended.
+        now.set_text("one_h_user", username);
+    }
     let mut end = Patch::default();
     end.remove("licenses_suspended");
     if steps

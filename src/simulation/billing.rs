@@ -221,6 +221,9 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
         };
         events.push(Event::of(&corrected, E::OrderPaid, product, second));
     }
+    if chance.random_range(0..12) == 0 {
+        storm(chance, sold, &mut second, events);
+    }
     for _ in 0..chance.random_range(0..5) {
         // Now and then two things happen in the same second.
         second += chance.random_range(1..=apart) * i64::from(chance.random_range(0..8) > 0);
@@ -259,6 +262,20 @@ fn life(chance: &mut StdRng, sold: &Sold, apart: i64, events: &mut Vec<Event>) {
     }
 }
 
+/// A customer who pays and does not pay, or a billing platform that cannot make up its mind.
+fn storm(chance: &mut StdRng, sold: &Sold, second: &mut i64, events: &mut Vec<Event>) {
+    let apart = [1, 5, 40][chance.random_range(0..3)];
+    for _ in 0..chance.random_range(6..30) {
+        *second += chance.random_range(1..=apart);
+        let kind = if chance.random_range(0..2) == 0 {
+            EventType::ServiceSuspended
+        } else {
+            EventType::ServiceUnsuspended
+        };
+        events.push(Event::of(sold, kind, sold.product, *second));
+    }
+}
+
 fn first_second(events: &[Event], sold: &Sold) -> Option<i64> {
     let own = |event: &&Event| event.services.iter().any(|(one, _)| one.id == sold.id);
     let first = events.iter().find(own)?;
@@ -270,6 +287,7 @@ fn of_customer(chance: &mut StdRng, customer: &str, apart: i64, events: &mut Vec
         (EventType::CustomerCreated, 3),
         (EventType::CustomerUpdated, 3),
         (EventType::CustomerClosed, 12),
+        (EventType::CustomerReopened, 12),
     ];
     for (kind, one_of) in odds {
         if chance.random_range(0..one_of) == 0 {

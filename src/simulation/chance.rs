@@ -63,6 +63,7 @@ pub(super) fn live_through(seed: u64, told: bool) -> Ending {
         let wrong = wanted::differences(&stage);
         (!wrong.is_empty()).then(|| wrong.join("\n"))
     });
+    stage.tell_ends();
     let story = stage.control.inner().story.take().unwrap_or_default();
     Ending {
         broken,

@@ -187,6 +187,7 @@ fn live(scenario: &Scenario, cut: Option<(usize, Hold)>, told: bool) -> Life {
     stage.control.advance_to(later);
     let broken = stage.control.inner().broken.take();
     let broken = broken.or_else(|| cut.and_then(|(_, hold)| wrong(&stage, hold)));
+    stage.tell_ends();
     Life {
         points: script.points,
         broken,

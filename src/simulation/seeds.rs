@@ -95,7 +95,7 @@ fn lived(
 
 #[test]
 fn a_seed_tells_the_same_story_twice() {
-    for seed in [3, 14, 15] {
+    for seed in [3, 14, 16] {
         let story = || in_a_runtime(|| live_through(seed, true)).story;
         let (one, two) = (story(), story());
         assert!(one.len() > 20, "seed {seed} tells nothing: {one:#?}");

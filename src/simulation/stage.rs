@@ -155,6 +155,17 @@ impl Stage {
         words.collect::<Vec<_>>().join("; ")
     }
 
+    /// Adds to the story how every run ended.
+    pub(super) fn tell_ends(&self) {
+        for run in self.memory.rows().runs() {
+            self.control.tell(|| {
+                let error = run.error.as_deref().unwrap_or_default();
+                let of = (&run.kind, &run.lane, run.status);
+                format!("{} {of:?} {error}", run.id)
+            });
+        }
+    }
+
     /// One turn; false when nothing is left to do.
     fn turn(&mut self) -> bool {
         let now = self.control.now();
@@ -394,8 +405,12 @@ impl Stage {
             return;
         }
         let Some((place, process)) = self.some_process() else {
+            let back = self
+                .places
+                .iter()
+                .map(|place| place.stands.max(place.starts));
             let later = self.control.now().plus(DOWN);
-            return self.at(later, happening);
+            return self.at(back.min().map_or(later, |back| back.max(later)), happening);
         };
         match happening {
             Happening::Sends(message) => {

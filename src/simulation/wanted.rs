@@ -315,7 +315,8 @@ fn said_and_done(stage: &Stage, service: &Service) -> bool {
 /// Its device is on or off as the newest event says, whatever else of the service asks a person.
 fn switched(service: &Service, held: &SandboxSnapshot, wrong: &mut Vec<String>) {
     let id = &service.sold.id;
-    for device in live(id, held) {
+    // One whose build failed is never on.
+    for device in live(id, held).filter(|device| device.location != "FAILED") {
         let power = device.power_status.as_str();
         let fits = match service.wish {
             Wish::Up => (power == "ON" || service.switched) && device.null_routed.is_empty(),
@@ -368,12 +369,16 @@ fn licences(
 
 /// A sub-user is usable as long as a service of it is up, unless its customer was closed.
 fn users(stage: &Stage, services: &[Service], held: &SandboxSnapshot, wrong: &mut Vec<String>) {
-    let closed: BTreeSet<&str> = stage
-        .mail
-        .told()
-        .filter(|(event, _)| event.kind == EventType::CustomerClosed)
-        .map(|(event, _)| event.customer.as_str())
-        .collect();
+    let mut told: Vec<(&Event, DeliveryId)> = stage.mail.told().collect();
+    told.sort_by_key(|(event, delivery)| (event.occurred, *delivery));
+    let mut closed: BTreeSet<&str> = BTreeSet::new();
+    for (event, _) in told {
+        match event.kind {
+            EventType::CustomerClosed => closed.insert(&event.customer),
+            EventType::CustomerReopened => closed.remove(event.customer.as_str()),
+            _ => false,
+        };
+    }
     let up = services.iter().filter(|service| service.wish == Wish::Up);
     for service in up.filter(|service| !closed.contains(service.sold.customer.as_str())) {
         if user(&service.sold.customer, held).is_some_and(|user| user.suspended) {

@@ -138,7 +138,7 @@ impl Drive<'_> {
 
     /// A licence that was asked for may yet be there, or hidden because its sub-user is suspended:
     /// it counts as held, so that a termination removes it, which looks first.
-    fn keep_in_doubt(&mut self) {
+    pub(super) fn keep_in_doubt(&mut self) {
         let Some(device_ip) = self.run.service.ip.clone() else {
             return;
         };
