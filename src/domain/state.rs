@@ -231,6 +231,9 @@ pub struct CustomerState {
     /// The event that last settled the customer's data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<OrderKey>,
+    /// The newest `customer.reopened`: an older closing that comes late closes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<OrderKey>,
     /// E-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

@@ -105,7 +105,8 @@ impl<'e> Drive<'e> {
             if let Some(stand) = self.plan_anew().await? {
                 return self.stop(stand).await;
             }
-            let Some(index) = self.steps.iter().position(|step| !step.status.is_over()) else {
+            self.darken_at_once().await?;
+            let Some(index) = self.next_step() else {
                 if self.ends_closed().await? || self.ends_dark().await? {
                     continue;
                 }
@@ -280,6 +281,9 @@ impl<'e> Drive<'e> {
 
     fn prepare(&mut self, index: usize) -> Prepared {
         let engine = self.engine;
+        if let Some(reason) = self.is_bright_again(index) {
+            return self.skip(index, json!({"skipped": reason}));
+        }
         let Some(step) = self.steps.get_mut(index) else {
             return Prepared::Settled;
         };

@@ -1,4 +1,4 @@
-//! `customer.created`, `customer.updated`, `customer.closed`. Pure.
+//! `customer.created`, `customer.updated`, `customer.closed`, `customer.reopened`. Pure.
 //!
 //! A customer has two things that events settle: its data, and whether it is closed. A late
 //! update must not undo a newer one, but no update, however new, makes a closing void; only a
@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalogue::{AccountModel, CreateClientOn};
-use crate::domain::{Customer, PauseReason, StepAction};
+use crate::domain::{Customer, OrderKey, PauseReason, StepAction};
 
 use super::patch::Patch;
 use super::{Plan, Planned, Situation, Stop, device, user};
@@ -88,6 +88,12 @@ pub(super) fn closed(situation: &Situation<'_>, customer: &Customer) -> Planned 
     if situation.customer.closed && is_older(situation) {
         return Err(superseded(situation));
     }
+    if let Some(reopened) = reopened_after(situation) {
+        return Err(Stop::Superseded(format!(
+            "by the customer's newer reopening of {}",
+            reopened.occurred_at
+        )));
+    }
     if let Some(service) = opened_since(situation) {
         return Err(Stop::Superseded(format!(
             "service {service} was ordered or brought back after that"
@@ -127,6 +133,9 @@ pub(super) fn reopened(situation: &Situation<'_>, customer: &Customer) -> Planne
     let steps = users.into_iter().map(back).collect();
     let mut now = Patch::default();
     now.set("closed", false).remove("closed_users");
+    if reopened_after(situation).is_none() {
+        now.set("reopened", situation.order);
+    }
     if !is_older(situation) {
         data(&mut now, customer).set("settled", situation.order);
     }
@@ -192,6 +201,11 @@ fn opened_since<'a>(situation: &Situation<'a>) -> Option<&'a str> {
                 .is_some_and(|settled| settled > situation.order)
     });
     newer.map(|sibling| sibling.service_id)
+}
+
+fn reopened_after(situation: &Situation<'_>) -> Option<OrderKey> {
+    let reopened = situation.customer.reopened;
+    reopened.filter(|reopened| *reopened > situation.order)
 }
 
 fn is_older(situation: &Situation<'_>) -> bool {

@@ -196,6 +196,9 @@ pub struct AtEnd {
     /// Whether the steps that darken what was built after its suspension are among the run's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub darkened: bool,
+    /// Whether those that darken its device are, which go first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_darkened: bool,
 }
 
 /// An attempt as it is written: first without, then with its end.

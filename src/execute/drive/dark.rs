@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::ServiceState;
 use crate::domain::event::EventType;
 use crate::domain::outcome::{Done, Outcome};
 use crate::domain::step::{PowerAction, Step, StepAction};
 use crate::domain::time::Timestamp;
+use crate::domain::{ServiceState, ServiceStatus};
 use crate::plan;
 use crate::store::StoreError;
 
@@ -62,6 +62,45 @@ impl Drive<'_> {
         }
     }
 
+    /// Adds the steps that darken a device that has just come up for a service that was suspended
+    /// meanwhile: what is left of its order may wait long, for 1H or for a person.
+    pub(super) async fn darken_at_once(&mut self) -> Result<(), StoreError> {
+        let service = &self.run.service;
+        let is_up = service.ip.is_some() && service.status == ServiceStatus::Suspended;
+        if self.run.kind != EventType::OrderPaid || self.run.at_end.device_darkened || !is_up {
+            return Ok(());
+        }
+        let Ok(event) = self.event() else {
+            return Ok(());
+        };
+        let steps = self.engine.darkening(&self.facts(&event)).await?;
+        self.run.at_end.device_darkened = true;
+        self.pending.at_end(self.run.at_end.clone());
+        for action in steps.into_iter().filter(is_of_device) {
+            self.append(action);
+        }
+        Ok(())
+    }
+
+    /// The step whose turn it is: what darkens a device goes first.
+    pub(super) fn next_step(&self) -> Option<usize> {
+        let open = |step: &Step| !step.status.is_over();
+        let order = self.run.kind == EventType::OrderPaid;
+        let darkens = |step: &Step| order && open(step) && is_of_device(&step.action);
+        let first = self.steps.iter().position(darkens);
+        first.or_else(|| self.steps.iter().position(open))
+    }
+
+    /// Why a step with which an order darkens the device is not wanted any more, if so: the service
+    /// was brought back while the order stood still.
+    pub(super) fn is_bright_again(&self, index: usize) -> Option<String> {
+        let step = self.steps.get(index)?;
+        let (kind, status) = (self.run.kind, self.run.service.status);
+        let own = kind == EventType::OrderPaid && is_of_device(&step.action);
+        (own && status != ServiceStatus::Suspended)
+            .then(|| format!("the service is {status} meanwhile"))
+    }
+
     /// Adds the steps that darken what was built for a service that was suspended meanwhile;
     /// answers whether there were any.
     pub(super) async fn ends_dark(&mut self) -> Result<bool, StoreError> {
@@ -89,4 +128,16 @@ impl Drive<'_> {
         self.pending.step(&step);
         self.steps.push(step);
     }
+}
+
+/// Whether the step darkens the device itself.
+const fn is_of_device(action: &StepAction) -> bool {
+    matches!(
+        action,
+        StepAction::NullRoute { .. }
+            | StepAction::Power {
+                action: PowerAction::Shutdown,
+                ..
+            }
+    )
 }

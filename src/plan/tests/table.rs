@@ -307,6 +307,7 @@ fn patches_hold_only_keys_that_the_states_have() {
                     let known = [
                         "closed",
                         "closed_users",
+                        "reopened",
                         "settled",
                         "email",
                         "name",
