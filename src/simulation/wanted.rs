@@ -128,7 +128,8 @@ fn differences_if(stage: &Stage, ended_for_good: bool) -> Vec<String> {
     twice(&held, &mut wrong);
     let untouched = settled_by_themselves(stage, &mut wrong);
     let mut services = services(stage, ended_for_good);
-    for service in services.iter().filter(|one| said_and_done(stage, one)) {
+    let is_wanted = |one: &&Service| untouched(&one.sold.id) || said_and_done(stage, one);
+    for service in services.iter().filter(is_wanted) {
         switched(service, &held, &mut wrong);
     }
     ended_users(&services, &untouched, &held, &mut wrong);

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::Licence;
 use crate::domain::event::EventType;
 use crate::domain::lane::Member;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::{DEVICE_IP, StepAction, StepStatus};
+use crate::domain::{Licence, ServiceState};
 use crate::plan::{self, Verdict};
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ impl Drive<'_> {
         }
         if self.run.planned {
             let (kind, order) = (self.run.kind, &self.run.order);
-            self.overtaken = plan::superseded(kind, order, &self.run.service);
+            self.overtaken = plan::superseded(kind, order, &self.without_own_word());
         }
         if !crowded || self.overtaken.is_some() {
             return Ok(());
@@ -35,6 +35,17 @@ impl Drive<'_> {
             self.give_way_to(newer);
         }
         Ok(())
+    }
+
+    /// The state as others left it: what this run itself made of a suspended service says nothing
+    /// about what is newer than its event.
+    fn without_own_word(&self) -> ServiceState {
+        let mut service = self.run.service.clone();
+        let own = service.settled == Some(self.run.order);
+        if let Some(before) = self.run.at_end.before.filter(|_| own) {
+            service.status = before;
+        }
+        service
     }
 
     /// Suspending and ending a protected service is for a person to allow: nothing gives way to it.
