@@ -2,7 +2,7 @@
 //! while the older run is stuck because a supplier refused what it asked, and while the suppliers
 //! are away. Once they answer and nobody intervenes, the service is as the newest event says.
 //!
-//! `BILLHOOK_STRIKES=1` interrupts at every point, `BILLHOOK_SCENARIO` names what to interrupt.
+//! `BILLHOOK_CUTS=1` interrupts at every point, `BILLHOOK_SCENARIO` names what to interrupt.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use super::stage::Stage;
 use super::wanted;
 
 /// One interruption of so many is made unless more are asked for.
-const USUAL: u64 = 6;
+const USUAL: u64 = 12;
 
 /// What keeps the older run up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ fn whenever_a_newer_event_comes_the_service_ends_as_it_says() {
             cuts.extend(holds.map(|hold| (number, at, hold)));
         }
     }
-    let every = number("BILLHOOK_STRIKES").map_or(USUAL, |every| every.max(1));
+    let every = number("BILLHOOK_CUTS").map_or(USUAL, |every| every.max(1));
     let every = usize::try_from(every).unwrap();
     let cuts: Vec<_> = cuts.into_iter().step_by(every).collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

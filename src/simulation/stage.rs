@@ -157,11 +157,15 @@ impl Stage {
 
     /// Adds to the story how every run ended.
     pub(super) fn tell_ends(&self) {
-        for run in self.memory.rows().runs() {
+        let rows = self.memory.rows();
+        for run in rows.runs() {
             self.control.tell(|| {
                 let error = run.error.as_deref().unwrap_or_default();
                 let of = (&run.kind, &run.lane, run.status);
-                format!("{} {of:?} {error}", run.id)
+                let steps = rows.steps_of(run.id);
+                let steps = steps.map(|step| format!("{} {}", step.action.kind(), step.status));
+                let steps: Vec<String> = steps.collect();
+                format!("{} {of:?} {steps:?} {error}", run.id)
             });
         }
     }

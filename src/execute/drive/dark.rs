@@ -65,9 +65,14 @@ impl Drive<'_> {
     /// Adds the steps that darken a device that has just come up for a service that was suspended
     /// meanwhile: what is left of its order may wait long, for 1H or for a person.
     pub(super) async fn darken_at_once(&mut self) -> Result<(), StoreError> {
-        let service = &self.run.service;
-        let is_up = service.ip.is_some() && service.status == ServiceStatus::Suspended;
-        if self.run.kind != EventType::OrderPaid || self.run.at_end.device_darkened || !is_up {
+        let dark = self.run.service.status == ServiceStatus::Suspended;
+        // One that has its address already may still be being built, and off for that reason.
+        let built = |step: &Step| {
+            step.status.is_over() || !matches!(step.action, StepAction::AwaitDevice { .. })
+        };
+        let is_up = self.run.service.ip.is_some() && self.steps.iter().all(built);
+        let order = self.run.kind == EventType::OrderPaid;
+        if !(order && dark && is_up) || self.run.at_end.device_darkened {
             return Ok(());
         }
         let Ok(event) = self.event() else {
