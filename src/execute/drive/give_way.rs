@@ -6,7 +6,7 @@ use crate::domain::event::EventType;
 use crate::domain::lane::Member;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
-use crate::domain::step::{DEVICE_IP, StepAction, StepStatus};
+use crate::domain::step::{DEVICE_IP, Step, StepAction, StepStatus};
 use crate::domain::{Licence, ServiceState};
 use crate::plan::{self, Verdict};
 use crate::store::StoreError;
@@ -154,8 +154,12 @@ impl Drive<'_> {
             return;
         };
         let mut held = self.run.service.licenses.clone();
-        let begun = self.steps.iter();
-        let begun = begun.filter(|step| !step.status.is_over() && step.attempts > 0);
+        // One that was refused at its only attempt is surely not there.
+        let refused = |step: &Step| {
+            step.status == StepStatus::Paused && step.attempts == 1 && step.unknown_since.is_none()
+        };
+        let begun = self.steps.iter().filter(|step| step.attempts > 0);
+        let begun = begun.filter(|step| !step.status.is_over() && !refused(step));
         for step in begun {
             if let StepAction::AddLicense { product, ip, .. } = &step.action {
                 held.push(Licence {
