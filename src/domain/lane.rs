@@ -116,6 +116,10 @@ impl Member {
 
 /// The table: what becomes of an older run, by how far it got and what the newer one asks.
 pub fn bearing(older: EventType, progress: Progress, newer: EventType) -> Bearing {
+    #[cfg(test)]
+    if let Some(wrong) = planted(older, newer) {
+        return wrong;
+    }
     if ends(older, progress, newer) {
         Bearing::Ends
     } else if progress.is_parked() && !needs(newer, older) {
@@ -123,6 +127,19 @@ pub fn bearing(older: EventType, progress: Progress, newer: EventType) -> Bearin
     } else {
         Bearing::Waits
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// A rule that is wrong on purpose in this thread: older, newer, and what the table then says.
+    pub static PLANTED: std::cell::Cell<Option<(EventType, EventType, Bearing)>> =
+        const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+fn planted(older: EventType, newer: EventType) -> Option<Bearing> {
+    let (of, by, wrong) = PLANTED.get()?;
+    ((older, newer) == (of, by)).then_some(wrong)
 }
 
 /// Whether the newer one answers the same question, or takes the older one's ground away.

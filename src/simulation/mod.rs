@@ -22,6 +22,7 @@
 //! | `chance` | one seed: random lives on a random stage |
 //! | `seeds` | many seeds |
 //! | `newer` | every plan interrupted at every point by what billing wants next |
+//! | `planted` | rules that are wrong on purpose, which `newer` must find |
 //! | `points`, `crash` | every point of every plan, struck one by one |
 //!
 //! `BILLHOOK_SEEDS=20000 cargo test --lib simulation::seeds` runs more of them,
@@ -34,6 +35,7 @@ mod crash;
 mod door;
 mod laws;
 mod newer;
+mod planted;
 mod platform;
 mod points;
 mod post;

@@ -12,6 +12,7 @@ use crate::domain::event::{Action, EventType as E};
 use crate::domain::run::RunStatus;
 use crate::domain::time::Clock as _;
 use crate::sandbox::Fault;
+use crate::store::RunRow;
 
 use super::billing::Event;
 use super::crash::{THREADS, action, event, sold, tell_of};
@@ -26,7 +27,7 @@ const USUAL: u64 = 12;
 
 /// What keeps the older run up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
+pub(super) enum Hold {
     /// Nothing.
     Nothing,
     /// What it asks is refused; it waits for a person when the newer event comes.
@@ -38,10 +39,10 @@ enum Hold {
 }
 
 impl Hold {
-    const ALL: [Self; 4] = [Self::Nothing, Self::Refused, Self::Away, Self::LongAway];
+    pub(super) const ALL: [Self; 4] = [Self::Nothing, Self::Refused, Self::Away, Self::LongAway];
 
     /// Whether it makes a difference at this point.
-    fn fits(self, point: &Point) -> bool {
+    pub(super) fn fits(self, point: &Point) -> bool {
         match self {
             Self::Nothing => true,
             Self::Refused => matches!(point, Point::Call { writes: true, .. }),
@@ -74,14 +75,14 @@ impl Hold {
 }
 
 /// What happened before, the event whose run is interrupted, and what comes then.
-struct Scenario {
+pub(super) struct Scenario {
     before: Vec<Event>,
-    older: Event,
-    newer: Vec<Event>,
+    pub(super) older: Event,
+    pub(super) newer: Vec<Event>,
 }
 
 impl Scenario {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let newer = self.newer.iter().map(|event| event.kind.name());
         let product = self
             .older
@@ -146,7 +147,7 @@ fn newer(product: &'static str) -> Vec<Vec<Event>> {
     all
 }
 
-fn scenarios() -> Vec<Scenario> {
+pub(super) fn scenarios() -> Vec<Scenario> {
     let of = |(before, older): (Vec<Event>, Event)| {
         let product = older.services.first().map_or("42", |(_, product)| *product);
         let newer = newer(product).into_iter();
@@ -160,13 +161,13 @@ fn scenarios() -> Vec<Scenario> {
 }
 
 /// How a life ended.
-struct Life {
-    points: Vec<Point>,
-    broken: Option<String>,
+pub(super) struct Life {
+    pub(super) points: Vec<Point>,
+    pub(super) broken: Option<String>,
     story: Vec<String>,
 }
 
-fn live(scenario: &Scenario, cut: Option<(usize, Hold)>, told: bool) -> Life {
+pub(super) fn live(scenario: &Scenario, cut: Option<(usize, Hold)>, told: bool) -> Life {
     let mut stage = Stage::with_a_spare(7, told, settings());
     for event in &scenario.before {
         tell_of(&mut stage, event);
@@ -211,7 +212,30 @@ fn wrong(stage: &Stage, hold: Hold) -> Option<String> {
         }
         wrong.push(format!("{} ({}) asks a person: {error}", run.id, run.kind));
     }
+    for run in rows.runs().filter(|run| !run.status.is_final()) {
+        let done = |newer: &&RunRow| newer.status == RunStatus::Succeeded;
+        let newer = rows.runs().filter(done);
+        if let Some(newer) = newer.into_iter().find(|newer| answers(newer, run)) {
+            wrong.push(format!(
+                "{} ({}) is {} though {} answered it",
+                run.id, run.kind, run.status, newer.kind
+            ));
+        }
+    }
     (!wrong.is_empty()).then(|| wrong.join("\n"))
+}
+
+/// Whether nobody wants the older run any more once the newer one is done.
+fn answers(newer: &RunRow, older: &RunRow) -> bool {
+    let switches = |kind| matches!(kind, E::ServiceSuspended | E::ServiceUnsuspended);
+    let same = newer.lane == older.lane && newer.order > older.order;
+    same && match newer.kind {
+        E::ServiceTerminated => true,
+        E::ServiceSuspended | E::ServiceUnsuspended => switches(older.kind),
+        E::OrderPaid => older.kind == E::OrderPaid || switches(older.kind),
+        E::ServicePackageChanged => older.kind == E::ServicePackageChanged,
+        _ => false,
+    }
 }
 
 /// What went wrong in an interrupted life, in words.
