@@ -212,7 +212,12 @@ fn wrong(stage: &Stage, hold: Hold) -> Option<String> {
         }
         wrong.push(format!("{} ({}) asks a person: {error}", run.id, run.kind));
     }
-    for run in rows.runs().filter(|run| !run.status.is_final()) {
+    let for_a_person = |run: &&RunRow| {
+        let error = run.error.as_deref().unwrap_or_default();
+        FOR_A_PERSON.iter().any(|words| error.contains(words))
+    };
+    let open = rows.runs().filter(|run| !run.status.is_final());
+    for run in open.filter(|run| !for_a_person(run)) {
         let done = |newer: &&RunRow| newer.status == RunStatus::Succeeded;
         let newer = rows.runs().filter(done);
         if let Some(newer) = newer.into_iter().find(|newer| answers(newer, run)) {
