@@ -6,11 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
+use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::receive::{Incoming, Reception, Refused, Source, Unmatched};
 
 use super::body::{self, NoBody};
-use super::{Problem, Web, outcome};
+use super::{Problem, Web, outcome, way_back};
 
 /// The longest wait that `Prefer: wait=N` may ask for, in seconds.
 const LONGEST_WAIT: u64 = 60;
@@ -46,7 +47,7 @@ pub(super) async fn receive(
     match received {
         Ok(reception) => {
             web.metrics.received(&reception);
-            Ok(answer(&web, reception, wait(&request)).await)
+            Ok(answer(&web, source, reception, wait(&request)).await)
         }
         Err(refused) => {
             web.metrics.refused(refused.cause());
@@ -112,7 +113,12 @@ struct Accepted {
     unknown_services: Vec<String>,
 }
 
-async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> HttpResponse {
+async fn answer(
+    web: &Web,
+    source: &Source,
+    reception: Reception,
+    wait: Option<Duration>,
+) -> HttpResponse {
     match reception {
         Reception::Accepted {
             delivery,
@@ -154,6 +160,7 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
         }
         Reception::Ignored {
             delivery,
+            kind,
             reason,
             unmatched,
             unknown,
@@ -163,8 +170,12 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
             } else {
                 "unknown_service"
             };
-            let ignored =
+            let mut ignored =
                 json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
+            // Whoever tests the connection and waits is told of both directions.
+            if let (Some(EventType::TestPing), Some(wait)) = (kind, wait) {
+                ignored["report"] = Box::pin(way_back::tried(web, &source.name, wait)).await;
+            }
             HttpResponse::Ok().json(with(&unmatched, &unknown, ignored))
         }
     }
