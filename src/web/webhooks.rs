@@ -165,20 +165,29 @@ async fn answer(
             unmatched,
             unknown,
         } => {
-            let status = if unknown.is_empty() {
-                "ignored"
-            } else {
-                "unknown_service"
-            };
-            let mut ignored =
-                json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
+            let mut ignored = ignored(delivery, &reason, &unmatched, &unknown);
             // Whoever tests the connection and waits is told of both directions.
             if let (Some(EventType::TestPing), Some(wait)) = (kind, wait) {
                 ignored["report"] = Box::pin(way_back::tried(web, &source.name, wait)).await;
             }
-            HttpResponse::Ok().json(with(&unmatched, &unknown, ignored))
+            HttpResponse::Ok().json(ignored)
         }
     }
+}
+
+fn ignored(
+    delivery: DeliveryId,
+    reason: &str,
+    unmatched: &[Unmatched],
+    unknown: &[String],
+) -> Value {
+    let status = if unknown.is_empty() {
+        "ignored"
+    } else {
+        "unknown_service"
+    };
+    let answer = json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
+    with(unmatched, unknown, answer)
 }
 
 /// Says beside the rest what was paid and is not built, and what was never ordered.

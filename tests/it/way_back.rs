@@ -28,7 +28,8 @@ async fn app_of(platform: &Platform) -> App {
 
 /// The sentence about a platform in this mood; it names no secret.
 async fn complaint(mood: Mood) -> String {
-    let app = app_of(&Platform::start(mood).await).await;
+    let platform = Platform::start(mood).await;
+    let app = app_of(&platform).await;
     let report = report(&app, 5).await;
     app.finish().await;
     let tried = (&report["configured"], &report["ok"]);
@@ -106,7 +107,8 @@ async fn only_a_verified_ping_that_waits_tries_the_way_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_that_hangs_is_waited_for_as_long_as_was_asked_and_delays_nothing() {
-    let app = app_of(&Platform::start(Mood::Hangs).await).await;
+    let platform = Platform::start(Mood::Hangs).await;
+    let app = app_of(&platform).await;
     let began = Instant::now();
     let short = report(&app, 1).await;
     assert!(began.elapsed() < Duration::from_secs(5));
@@ -125,6 +127,7 @@ async fn a_platform_that_hangs_is_waited_for_as_long_as_was_asked_and_delays_not
     assert!(began.elapsed() < Duration::from_secs(20), "at most ten");
     let error = long["error"].as_str().unwrap();
     assert!(error.contains("no answer within 10s"), "{error}");
+    platform.turn(Mood::Takes);
     app.finish().await;
 }
 
