@@ -40,6 +40,7 @@ impl Receiver {
             .as_ref()
             .map(|event| self.early(source, event, &parts, id, now));
         let unknown = event.as_ref().map(|event| unknown(event, &parts));
+        let kind = event.as_ref().map(|event| event.kind);
         let run_ids = runs.iter().map(|run| run.id).collect();
         let verdict = if reason.is_some() {
             DeliveryVerdict::Ignored
@@ -68,6 +69,7 @@ impl Receiver {
                 },
                 Some(reason) => Reception::Ignored {
                     delivery: id,
+                    kind,
                     reason,
                     unmatched: Vec::new(),
                     unknown,

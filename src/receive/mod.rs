@@ -87,6 +87,8 @@ pub enum Reception {
     Ignored {
         /// The delivery.
         delivery: DeliveryId,
+        /// What happened; none where the type is not one Billhook knows.
+        kind: Option<EventType>,
         /// Why.
         reason: String,
         /// What was paid and is not built.

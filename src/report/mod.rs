@@ -6,6 +6,7 @@
 
 mod attend;
 mod outage;
+mod probe;
 mod send;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::domain::{Clock, Entropy, Timestamp};
 use crate::store::{Report, Store, StoreError};
 use crate::upstream::Billing;
 use outage::Outage;
+pub use probe::WayBack;
 pub use send::body;
 
 /// The senders of all sources; one for the process.
@@ -43,6 +45,8 @@ struct Desk {
     outage: Mutex<Outage>,
     /// A person wants something to be sent now.
     wanted: Notify,
+    /// Held by whoever tries the way back: one at a time, so that reports keep their turns.
+    probing: tokio::sync::Mutex<()>,
     heard: AtomicU64,
     failed: AtomicU64,
 }
@@ -61,6 +65,7 @@ impl Desk {
         Self {
             outage: Mutex::new(Outage::new()),
             wanted: Notify::new(),
+            probing: tokio::sync::Mutex::new(()),
             heard: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }

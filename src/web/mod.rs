@@ -11,6 +11,7 @@ mod rebuild;
 mod replay;
 mod reports;
 mod shown;
+mod way_back;
 mod webhooks;
 
 use std::sync::Arc;

@@ -6,11 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
+use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::receive::{Incoming, Reception, Refused, Source, Unmatched};
 
 use super::body::{self, NoBody};
-use super::{Problem, Web, outcome};
+use super::{Problem, Web, outcome, way_back};
 
 /// The longest wait that `Prefer: wait=N` may ask for, in seconds.
 const LONGEST_WAIT: u64 = 60;
@@ -46,7 +47,7 @@ pub(super) async fn receive(
     match received {
         Ok(reception) => {
             web.metrics.received(&reception);
-            Ok(answer(&web, reception, wait(&request)).await)
+            Ok(answer(&web, source, reception, wait(&request)).await)
         }
         Err(refused) => {
             web.metrics.refused(refused.cause());
@@ -112,7 +113,12 @@ struct Accepted {
     unknown_services: Vec<String>,
 }
 
-async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> HttpResponse {
+async fn answer(
+    web: &Web,
+    source: &Source,
+    reception: Reception,
+    wait: Option<Duration>,
+) -> HttpResponse {
     match reception {
         Reception::Accepted {
             delivery,
@@ -154,20 +160,34 @@ async fn answer(web: &Web, reception: Reception, wait: Option<Duration>) -> Http
         }
         Reception::Ignored {
             delivery,
+            kind,
             reason,
             unmatched,
             unknown,
         } => {
-            let status = if unknown.is_empty() {
-                "ignored"
-            } else {
-                "unknown_service"
-            };
-            let ignored =
-                json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
-            HttpResponse::Ok().json(with(&unmatched, &unknown, ignored))
+            let mut ignored = ignored(delivery, &reason, &unmatched, &unknown);
+            // Whoever tests the connection and waits is told of both directions.
+            if let (Some(EventType::TestPing), Some(wait)) = (kind, wait) {
+                ignored["report"] = Box::pin(way_back::tried(web, &source.name, wait)).await;
+            }
+            HttpResponse::Ok().json(ignored)
         }
     }
+}
+
+fn ignored(
+    delivery: DeliveryId,
+    reason: &str,
+    unmatched: &[Unmatched],
+    unknown: &[String],
+) -> Value {
+    let status = if unknown.is_empty() {
+        "ignored"
+    } else {
+        "unknown_service"
+    };
+    let answer = json!({"delivery_id": delivery, "status": status, "reason": reason, "runs": []});
+    with(unmatched, unknown, answer)
 }
 
 /// Says beside the rest what was paid and is not built, and what was never ordered.

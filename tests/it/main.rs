@@ -38,3 +38,4 @@ mod reports;
 mod secrets;
 mod stress;
 mod upgrade;
+mod way_back;

@@ -19,7 +19,8 @@ const SIGNING: &str = "whsec_cmVwb3J0cy1hcmUtc2lnbmVkLXdpdGgtdGhpcy1rZXk=";
 /// What a step of a life may take; a report that was waited for would take far longer.
 const SOON: Duration = Duration::from_secs(8);
 
-fn reporting(setup: Setup, source: &str, platform: &Platform) -> Setup {
+/// With a report of this source to a WHMCS API.
+pub(crate) fn reporting(setup: Setup, source: &str, platform: &Platform) -> Setup {
     let key = |name: &str| format!("sources.{source}.report.{name}");
     setup
         .with(&key("kind"), "whmcs_api")
@@ -28,7 +29,8 @@ fn reporting(setup: Setup, source: &str, platform: &Platform) -> Setup {
         .with(&key("secret"), "secret-of-whmcs")
 }
 
-fn posting(setup: Setup, platform: &Platform) -> Setup {
+/// With a report of the source `whmcs` to a webhook.
+pub(crate) fn posting(setup: Setup, platform: &Platform) -> Setup {
     setup
         .with("sources.whmcs.report.kind", "webhook")
         .with("sources.whmcs.report.url", &platform.url)

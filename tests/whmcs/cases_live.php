@@ -149,6 +149,23 @@ test('live: the connection test succeeds', function () {
     same(['success' => true, 'error' => ''], billhook_TestConnection(Live::params(Live::id(), Live::id())));
 }, $sending);
 
+test('live: the connection test tries the way back', function () {
+    $tested = function ($mood) {
+        $params = Live::params(Live::id(), Live::id(), ['serverusername' => getenv('BILLHOOK_BACK') . $mood]);
+        return billhook_TestConnection($params);
+    };
+    same(['success' => true, 'error' => ''], $tested('takes'));
+    foreach ([
+        'refuses' => 'add 198.51.100.7 in WHMCS under General Settings', 'page' => 'report.url', 'hangs' => 'no answer within 10s',
+    ] as $mood => $words) {
+        $answer = $tested($mood);
+        same(false, $answer['success'], $mood);
+        contains('Billhook cannot report back to WHMCS: ', sentence($answer['error']));
+        contains($words, $answer['error']);
+        lacks('LEAK', $answer['error']);
+    }
+}, Live::lacks(['BILLHOOK_URL', 'BILLHOOK_SECRET', 'BILLHOOK_BACK']));
+
 test('live: a wrong secret is told without being shown', function () {
     $wrong = 'whsec_' . base64_encode(random_bytes(24));
     $params = Live::params(Live::id(), Live::id(), ['serveraccesshash' => $wrong]);

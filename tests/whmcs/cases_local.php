@@ -526,6 +526,24 @@ test('the connection test tells what is right and what is wrong', function () {
     contains('127.0.0.1:' . $port, sentence($answer['error']));
 });
 
+test('the connection test is right only where the way back works or is not wanted', function () {
+    Fake::requests();
+    same(['success' => true, 'error' => ''], billhook_TestConnection(params([], 'back')));
+    same('wait=10', onlyRequest()['headers']['prefer']);
+    same(['success' => true, 'error' => ''], billhook_TestConnection(params([], 'noback')));
+    foreach ([
+        'backrefused' => 'add 198.51.100.7 in WHMCS under General Settings → Security → API IP Access Restriction.',
+        'backpage' => 'a web page', 'backhangs' => 'no answer within 10s', 'backstops' => 'try again',
+        'backmute' => 'no reason', 'backecho' => '***',
+    ] as $source => $word) {
+        $answer = billhook_TestConnection(params([], $source));
+        same(false, $answer['success'], $source);
+        contains('Billhook cannot report back to WHMCS: ', sentence($answer['error']));
+        contains($word, $answer['error']);
+        lacks(substr(VECTOR_SECRET, 6), $answer['error']);
+    }
+});
+
 // Hooks
 
 test('a paid order tells only of services that other modules have', function () {

@@ -28,6 +28,14 @@ $problem = function ($status, $title, $detail) use ($json) {
     $json($status, $body, 'application/problem+json');
 };
 $delivery = ['delivery_id' => 'd_1'];
+// What Billhook says of its way back, by scenario.
+$look = 'look whether sources.whmcs.report.url is right and this machine can reach it';
+$report = function ($ok, $error) use ($json, $delivery, $headers) {
+    $told = isset($headers['prefer'])
+        ? ['report' => ['configured' => $ok !== null || $error !== null, 'ok' => $ok, 'error' => $error]]
+        : [];
+    return $json(200, $delivery + ['status' => 'ignored', 'reason' => 'test.ping: nothing to do', 'runs' => []] + $told);
+};
 
 switch ($scenario) {
     case 'whmcs':
@@ -56,6 +64,23 @@ switch ($scenario) {
         return $json(200, $delivery + [
             'status' => 'succeeded', 'runs' => [['id' => 'r_9', 'status' => 'cancelled', 'error' => null]],
         ]);
+    case 'back':
+        return $report(true, null);
+    case 'noback':
+        return $report(null, null);
+    case 'backrefused':
+        return $report(false, 'WHMCS refused: Invalid IP 198.51.100.7; add 198.51.100.7 in WHMCS under General Settings'
+            . ' → Security → API IP Access Restriction');
+    case 'backpage':
+        return $report(false, 'the billing platform answered 200 with <b>a web page</b>; ' . $look . '.');
+    case 'backhangs':
+        return $report(false, 'the billing platform gave no answer within 10s; ' . $look);
+    case 'backstops':
+        return $report(null, 'Billhook is stopping; try again');
+    case 'backmute':
+        return $report(false, null);
+    case 'backecho':
+        return $report(false, 'it said ' . getenv('FAKE_ECHO'));
     case 'novel':
         return $json(200, $delivery + ['status' => 'postponed']);
     case 'unsigned':

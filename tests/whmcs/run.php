@@ -12,6 +12,8 @@
  *     BILLHOOK_SECRET        the secret of the source
  *     BILLHOOK_SOURCE        the source; default: whmcs
  *     BILLHOOK_ADMIN_TOKEN   for reading /api/v1
+ *     BILLHOOK_BACK          with what the names of four sources begin that have the same secret and report to a WHMCS that
+ *                            takes, refuses, page (shows one) or hangs
  *     BILLHOOK_PATIENCE      how long a device may take in the sandbox, in seconds; default: 120
  *
  * The last line is `N passed, N failed`, with `, N skipped` where some were; the exit status is 1 when any failed.

@@ -98,8 +98,7 @@ impl Billing {
         entropy: &dyn Entropy,
     ) -> Result<(), Unheard> {
         let Some(way) = self.ways.get(source) else {
-            let error = format!("source {source} has no report in this configuration");
-            return Err(Unheard::new(Fault::Door, error, None));
+            return Err(Unheard::new(Fault::Door, not_told(source), None));
         };
         let nobody = Nothing::default();
         let scene = nobody.scene(now, entropy);
@@ -117,14 +116,32 @@ impl Billing {
     pub(super) async fn probe(&self, talk: &mut Talk<'_>) -> Vec<(String, Result<String, String>)> {
         let mut results = Vec::new();
         for (source, way) in &self.ways {
-            let (what, result) = match &way.protocol {
-                Protocol::Whmcs(key) => ("GetStats", way.probe_whmcs(talk, key).await),
-                Protocol::Webhook(keys) => ("test.ping", way.probe_webhook(talk, keys).await),
-            };
+            let (what, result) = way.probe(talk).await;
             let result = result.map_err(|unheard| self.masked(unheard).error);
             results.push((format!("{source}: {what}"), result));
         }
         results
+    }
+
+    /// The same to one source's platform: why it would take no report, without secrets.
+    pub async fn probe_one(
+        &self,
+        source: &str,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<(), String> {
+        let Some(way) = self.ways.get(source) else {
+            return Err(not_told(source));
+        };
+        let nobody = Nothing::default();
+        let scene = nobody.scene(now, entropy);
+        let (mut trace, mut learned) = (Vec::new(), Learned::default());
+        let secrets = self.secrets.clone();
+        let mut talk = Talk::new(&scene, Permit::LookOnly, &mut trace, &mut learned, secrets);
+        let (_, result) = way.probe(&mut talk).await;
+        result
+            .map(drop)
+            .map_err(|unheard| self.masked(unheard).error)
     }
 
     fn masked(&self, mut unheard: Unheard) -> Unheard {
@@ -161,6 +178,18 @@ impl Way {
             protocol,
         })
     }
+
+    /// Asks something harmless: what it was, and what it brought.
+    async fn probe(&self, talk: &mut Talk<'_>) -> (&'static str, Result<String, Unheard>) {
+        match &self.protocol {
+            Protocol::Whmcs(key) => ("GetStats", self.probe_whmcs(talk, key).await),
+            Protocol::Webhook(keys) => ("test.ping", self.probe_webhook(talk, keys).await),
+        }
+    }
+}
+
+fn not_told(source: &str) -> String {
+    format!("source {source} has no report in this configuration")
 }
 
 /// A line without a breaker: an outage of a billing platform is the outbox's to sit out.

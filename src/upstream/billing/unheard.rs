@@ -88,8 +88,8 @@ pub(super) fn of_whmcs(status: u16, said: &str, source: &str) -> Unheard {
         return Unheard::new(Fault::Door, error, Some(allow_address(said)));
     }
     if speaks_of(&["invalid permission", "not allowed", "permission denied"]) {
-        let remedy = "allow the action UpdateClientProduct to the credential's API role: WHMCS, \
-                      System Settings → Manage API Credentials → API Roles";
+        let remedy = "allow the actions UpdateClientProduct and GetStats to the credential's API \
+                      role: WHMCS, System Settings → Manage API Credentials → API Roles";
         return Unheard::new(Fault::Door, error, Some(remedy.to_owned()));
     }
     let locked = [

@@ -40,41 +40,41 @@ function billhook_ConfigOptions()
 
 function billhook_CreateAccount(array $params)
 {
-    return billhook_perform('order.paid', 'create', $params, false);
+    return billhook_perform('order.paid', 'create', $params, 0);
 }
 
 function billhook_SuspendAccount(array $params)
 {
-    return billhook_perform('service.suspended', 'suspend', $params, true);
+    return billhook_perform('service.suspended', 'suspend', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
 }
 
 function billhook_UnsuspendAccount(array $params)
 {
-    return billhook_perform('service.unsuspended', 'unsuspend', $params, true);
+    return billhook_perform('service.unsuspended', 'unsuspend', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
 }
 
 function billhook_TerminateAccount(array $params)
 {
-    return billhook_perform('service.terminated', 'terminate', $params, true);
+    return billhook_perform('service.terminated', 'terminate', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
 }
 
 function billhook_ChangePackage(array $params)
 {
-    return billhook_perform('service.package_changed', 'change the package of', $params, true);
+    return billhook_perform('service.package_changed', 'change the package of', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
 }
 
-/** Proves address, source and secret with an event that has no effect. */
+/**
+ * Proves address, source and secret with an event that has no effect, and that Billhook can report back where it is
+ * set up to: else nobody notices until an IP fails to appear.
+ */
 function billhook_TestConnection(array $params)
 {
     try {
         $client = \WHMCS\Module\Server\Billhook\Client::fromParams($params);
-        $reply = $client->send(\WHMCS\Module\Server\Billhook\Event::ping(), false);
-        $word = isset($reply['answer']['status']) ? $reply['answer']['status'] : '';
-        $taken = $reply['status'] >= 200 && $reply['status'] <= 299;
-        if ($taken && in_array($word, ['accepted', 'duplicate', 'ignored', 'succeeded'], true)) {
-            return ['success' => true, 'error' => ''];
-        }
-        return ['success' => false, 'error' => $client->outcome($reply, 'take a test event', true)];
+        $reply = $client->send(\WHMCS\Module\Server\Billhook\Event::ping(), $client::WAIT_TEST);
+        $result = $client->tested($reply);
+        $right = $result === $client::SUCCESS;
+        return ['success' => $right, 'error' => $right ? '' : $result];
     } catch (\Throwable $e) {
         return ['success' => false, 'error' => billhook_internalError($e)];
     }
@@ -82,7 +82,7 @@ function billhook_TestConnection(array $params)
 
 /**
  * @param string $verb what is done to the service, in words
- * @param bool   $wait whether the real outcome is asked for, or the receipt is enough
+ * @param int    $wait how long the real outcome is waited for, in seconds; 0: the receipt is enough
  *
  * @return string exactly `success`, or a sentence for staff
  */

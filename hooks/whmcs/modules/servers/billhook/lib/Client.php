@@ -23,6 +23,9 @@ final class Client
     /** How long Billhook is asked to hold its answer until the outcome is known, in seconds. */
     const WAIT = 20;
 
+    /** How long it may try its way back for a connection test, in seconds. */
+    const WAIT_TEST = 10;
+
     /** Longest time for the connection and for all of a call, in seconds; staff sit and watch. */
     const CONNECT = 5;
     const TOTAL = 30;
@@ -194,7 +197,7 @@ final class Client
      * Sends one event.
      *
      * @param array $event   from Event
-     * @param bool  $wait    ask for the outcome of the runs rather than for the receipt
+     * @param int   $wait    how long Billhook may hold its answer for the outcome, in seconds; 0: the receipt is enough
      * @param int   $connect longest time for the connection, in seconds
      * @param int   $total   longest time for all of it, in seconds
      *
@@ -226,8 +229,8 @@ final class Client
             'webhook-timestamp: ' . $timestamp,
             'webhook-signature: ' . $signature,
         ];
-        if ($wait) {
-            $headers[] = 'Prefer: wait=' . self::WAIT;
+        if ($wait > 0) {
+            $headers[] = 'Prefer: wait=' . $wait;
         }
 
         $text = '';
@@ -332,7 +335,7 @@ final class Client
      *
      * @param array  $reply from send()
      * @param string $what  the action in words, such as `suspend service 501`
-     * @param bool   $wait  whether the outcome was asked for; else the receipt is enough
+     * @param int    $wait  how long the outcome was waited for, in seconds; 0: the receipt is enough
      */
     public function outcome(array $reply, $what, $wait)
     {
@@ -357,14 +360,14 @@ final class Client
 
             case 'accepted':
             case 'duplicate':
-                if (!$wait) {
+                if ($wait <= 0) {
                     return self::SUCCESS;
                 }
                 if ($word === 'duplicate') {
                     return 'Billhook had this event before, so its outcome is not in this answer. Look at '
                         . $this->listOf([], $answer) . ' in Billhook.';
                 }
-                return 'Billhook took the order to ' . $what . ', but it is still in progress after ' . self::WAIT
+                return 'Billhook took the order to ' . $what . ', but it is still in progress after ' . $wait
                     . ' seconds: ' . $this->listOf($runs, $answer) . '. Billhook goes on with it; look at it in Billhook, or try'
                     . ' again in a few minutes.';
 
@@ -387,6 +390,26 @@ final class Client
                 return 'Billhook answered HTTP ' . $reply['status'] . ' with the status "' . $this->clean($word)
                     . '", which this module does not know. Look at ' . $this->listOf([], $answer) . ' in Billhook; the module may need an update.';
         }
+    }
+
+    /** `success` where Billhook took a test event and can report back or is not set up to; else a sentence. */
+    public function tested(array $reply)
+    {
+        $answer = is_array($reply['answer']) ? $reply['answer'] : [];
+        $word = isset($answer['status']) ? $answer['status'] : '';
+        $taken = $reply['status'] >= 200 && $reply['status'] <= 299
+            && in_array($word, ['accepted', 'duplicate', 'ignored', 'succeeded'], true);
+        if (!$taken || $reply['error'] !== null) {
+            return $this->outcome($reply, 'take a test event', self::WAIT_TEST);
+        }
+        // An older Billhook says nothing of its way back.
+        $report = isset($answer['report']) && is_array($answer['report']) ? $answer['report'] : [];
+        if (empty($report['configured']) || (isset($report['ok']) && $report['ok'] === true)) {
+            return self::SUCCESS;
+        }
+        $error = self::unstopped($this->word($report, 'error'));
+        return 'Billhook cannot report back to WHMCS: ' . ($error === '' ? 'it gave no reason' : $error)
+            . '. The other direction works: events reach Billhook.';
     }
 
     /** The sentence for an answer that is not Billhook's "taken". */

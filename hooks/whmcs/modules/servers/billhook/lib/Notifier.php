@@ -78,7 +78,7 @@ final class Notifier
             ];
         }
         $client = Client::fromServerRecord($record);
-        $reply = $client->send($event, false, self::CONNECT, self::TOTAL);
+        $reply = $client->send($event, 0, self::CONNECT, self::TOTAL);
         // Most orders and clients are no business of Billhook's; that it leaves them alone is no failure.
         if ($reply['error'] === null && $reply['status'] === 200 && isset($reply['answer']['status'])
             && $reply['answer']['status'] === 'ignored') {
