@@ -57,6 +57,8 @@ enum OfServices {
     Show(Show),
     /// Order a service afresh whose order or device is known to be over
     Rebuild(super::rebuild::Rebuild),
+    /// Hand a service over to another customer
+    Move(super::mv::Move),
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +135,7 @@ impl Services {
             OfServices::List(list) => list.run("/services", line).await,
             OfServices::Show(show) => show.run("/services").await,
             OfServices::Rebuild(rebuild) => rebuild.run().await,
+            OfServices::Move(handed) => handed.run().await,
         }
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod cast;
 mod demo;
 mod list;
+mod mv;
 mod rebuild;
 mod replay;
 mod reports;

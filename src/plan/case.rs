@@ -6,7 +6,7 @@ use crate::domain::step::{DEVICE_ID, DEVICE_IP};
 use crate::domain::{Customer, OrderedService, PauseReason, ServiceState, ServiceStatus};
 
 use super::patch::Patch;
-use super::{Situation, Stop, marks};
+use super::{Situation, Stop, marks, moved};
 
 /// A service event, ready to be planned.
 pub(super) struct Case<'a> {
@@ -116,8 +116,9 @@ impl<'a> Case<'a> {
         let (was, is) = self.moved()?;
         Some(format!(
             "the event names customer {is}, service {} was built for customer {was} and is still known as its; \
-             if it was handed over, say so with service.moved",
-            self.id()
+             if it was handed over, say so: {} (or service.moved)",
+            self.id(),
+            moved::command(self.situation.source, self.id(), is, "")
         ))
     }
 

@@ -10,7 +10,7 @@ use crate::catalogue::{AccountModel, CreateClientOn};
 use crate::domain::{Customer, OrderKey, PauseReason, StepAction};
 
 use super::patch::Patch;
-use super::{Plan, Planned, Situation, Stop, device, user};
+use super::{Plan, Planned, Situation, Stop, device, moved, user};
 
 /// A customer signed up. Ensuring a client is right however late the news comes, unless the
 /// customer was closed since.
@@ -168,9 +168,10 @@ fn refuse_handed_over(
         PauseReason::Difference,
         format!(
             "customer {} was closed, but service {id} is customer {owner}'s by the newest event and still uses the \
-             same 1H sub-user; hand it over first (service.moved for customer {owner}), \
+             same 1H sub-user; hand it over first: {} (or service.moved for customer {owner}), \
              then retry this run",
-            customer.id
+            customer.id,
+            moved::command(situation.source, id, owner, "")
         ),
     ))
 }

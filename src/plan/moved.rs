@@ -60,6 +60,11 @@ pub(super) fn plan(case: &Case<'_>) -> Planned {
     })
 }
 
+/// The command that hands a service over.
+pub(super) fn command(source: &str, id: &str, customer: &str, more: &str) -> String {
+    format!("`billhook services move {source} {id} --customer {customer}{more} --reason …`")
+}
+
 /// A device stays in the controlled client that it was ordered in: which of the ways out is taken
 /// is for a person to say.
 fn refuse_device(case: &Case<'_>, was: &str, is: &str) -> Result<(), Stop> {
@@ -72,9 +77,10 @@ fn refuse_device(case: &Case<'_>, was: &str, is: &str) -> Result<(), Stop> {
         PauseReason::Difference,
         format!(
             "service {id} goes from customer {was} to customer {is}, but Hivelocity cannot move a device between \
-             controlled clients. Either leave the device where it is and hand over the rest: send service.moved again \
-             with \"keeps_device\": true; or order it anew for customer {is} and terminate this one; \
-             then cancel this run"
+             controlled clients. Either leave the device where it is and hand over the rest: {} \
+             (or service.moved with \"keeps_device\": true); or order it anew for customer {is}, terminate this one \
+             and cancel whatever run is paused for this",
+            command(case.situation.source, id, is, " --keeps-device")
         ),
     ))
 }
@@ -87,12 +93,15 @@ fn hand_over(
     label: &str,
     steps: &mut Vec<StepAction>,
 ) -> Result<(), Stop> {
+    let is = &case.customer.id;
     if case.customer.email.trim().is_empty() {
         return Err(Stop::Hold(
             PauseReason::Event,
-            "the event names no e-mail address of the new customer, which 1H wants for a sub-user; send it again \
-             with customer.email, or cancel this run"
-                .to_owned(),
+            format!(
+                "no e-mail address of customer {is} is known, which 1H wants for a sub-user; say it with {} \
+                 (or service.moved with customer.email)",
+                command(case.situation.source, case.id(), is, " --email ADDRESS")
+            ),
         ));
     }
     steps.push(user::add(case, heir));

@@ -158,7 +158,7 @@ fn dedupe_key(source: &str, id: &str) -> DedupeKey {
     key
 }
 
-fn describe(new: &mut NewDelivery, event: Event) {
+pub(super) fn describe(new: &mut NewDelivery, event: Event) {
     new.kind = Some(event.kind.name());
     new.customer_id = event.customer.map(|customer| customer.id);
     new.service_ids = event
@@ -168,7 +168,7 @@ fn describe(new: &mut NewDelivery, event: Event) {
         .collect();
 }
 
-fn row(
+pub(super) fn row(
     id: DeliveryId,
     source: &Source,
     incoming: Incoming<'_>,

@@ -3,6 +3,7 @@
 //! The signature is checked over the raw bytes before anything is parsed or looked up. IO: the
 //! store alone.
 
+mod by_hand;
 mod keep;
 mod refused;
 mod unmatched;
@@ -25,6 +26,7 @@ use crate::normalise;
 use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreError};
 use crate::verify::{self, Keys, Verified};
 
+pub use by_hand::ByHand;
 pub use refused::Refused;
 pub use unmatched::{Unmatched, UnmatchedOrder, UnmatchedOrders};
 

@@ -4,6 +4,7 @@ mod admin;
 mod body;
 mod health;
 mod metrics;
+mod mv;
 mod outcome;
 mod problem;
 mod query;
@@ -141,6 +142,10 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route(
                     "/services/{source}/{id}/rebuild",
                     web::post().to(rebuild::rebuild),
+                )
+                .route(
+                    "/services/{source}/{id}/move",
+                    web::post().to(mv::hand_over),
                 )
                 .route("/customers", web::get().to(admin::customers))
                 .route("/customers/{source}/{id}", web::get().to(admin::customer))

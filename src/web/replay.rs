@@ -4,10 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventType};
 use crate::domain::id::DeliveryId;
+use crate::execute::Preview;
 use crate::normalise;
-use crate::store::DeliveryView;
+use crate::store::{DeliveryView, NewRun};
 
 use super::{Problem, Web};
 
@@ -118,13 +119,38 @@ async fn dry(
                 .await?,
         );
     }
-    Ok(HttpResponse::Ok().json(json!({
-        "delivery_id": delivery.id,
+    Ok(previewed(Some(delivery.id), event, &plans))
+}
+
+/// The answer that only shows plans; without a delivery where none was kept yet.
+pub(super) fn previewed(
+    delivery: Option<DeliveryId>,
+    event: &Event,
+    plans: &[Preview],
+) -> HttpResponse {
+    HttpResponse::Ok().json(json!({
+        "delivery_id": delivery,
         "dry_run": true,
         "type": event.kind,
         "runs": [],
         "plans": plans,
-    })))
+    }))
+}
+
+/// The answer that names the runs that were made.
+pub(super) fn begun(delivery: DeliveryId, kind: EventType, runs: &[NewRun]) -> HttpResponse {
+    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    let details: Vec<Value> = runs
+        .iter()
+        .map(|run| json!({"id": run.id, "service_id": run.service_id, "status": "pending"}))
+        .collect();
+    HttpResponse::Accepted().json(json!({
+        "delivery_id": delivery,
+        "dry_run": false,
+        "type": kind,
+        "runs": ids,
+        "details": details,
+    }))
 }
 
 async fn real(
@@ -144,22 +170,12 @@ async fn real(
             .find(|known| known.service_id == run.service_id);
         run.replay_of = Some(first.map_or(delivery.id.0, |run| run.id.0));
     }
-    let shown: Vec<Value> = runs
-        .iter()
-        .map(|run| json!({"id": run.id, "service_id": run.service_id, "status": "pending"}))
-        .collect();
-    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    let (answer, count) = (begun(delivery.id, event.kind, &runs), runs.len());
     if !runs.is_empty() {
         web.store
             .replay(delivery.id, delivery.source.clone(), runs, now)
             .await?;
     }
-    tracing::info!(delivery = %delivery.id, runs = ids.len(), "a delivery is replayed");
-    Ok(HttpResponse::Accepted().json(json!({
-        "delivery_id": delivery.id,
-        "dry_run": false,
-        "type": event.kind,
-        "runs": ids,
-        "details": shown,
-    })))
+    tracing::info!(delivery = %delivery.id, runs = count, "a delivery is replayed");
+    Ok(answer)
 }

@@ -26,6 +26,7 @@ mod faults;
 mod hostile;
 mod lives;
 mod lives_of_others;
+mod moves;
 mod newest;
 mod nodes;
 mod order;
