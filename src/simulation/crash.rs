@@ -7,8 +7,6 @@
 //! `BILLHOOK_STRIKES=1` strikes every point in every way, 3 (unless said) every third time.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,7 +20,7 @@ use crate::domain::time::Clock as _;
 use super::billing::{Event, Sold};
 use super::chance::try_again;
 use super::control::BEGINNING;
-use super::points::{Blow, Point, Script};
+use super::points::{Blow, Point, Script, each};
 use super::seeds::{in_a_runtime, number};
 use super::settings::settings;
 use super::stage::{Happening, Stage};
@@ -30,8 +28,6 @@ use super::wanted;
 
 /// One strike of so many is made unless more are asked for.
 const USUAL: u64 = 3;
-/// As many as CI's machines have cores.
-pub(super) const THREADS: usize = 2;
 
 /// What happened before, and the event whose plan is struck.
 struct Scenario {
@@ -263,25 +259,8 @@ fn however_any_point_of_any_plan_is_struck_the_end_is_the_same_and_nothing_is_ma
         .into_iter()
         .step_by(usize::try_from(every).unwrap())
         .collect();
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let began = std::time::Instant::now();
-    let strike = || {
-        while let Some((number, index, blow)) = strikes.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let failure = struck(&scenarios[*number], &unharmed[*number], *index, *blow);
-            failures.lock().unwrap().extend(failure);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| in_a_runtime(strike));
-        }
+    let broken = each(&strikes, |(number, index, blow)| {
+        struck(&scenarios[*number], &unharmed[*number], *index, *blow)
     });
-    println!("{} lives struck in {:?}", strikes.len(), began.elapsed());
-    let failures = failures.into_inner().unwrap();
-    let first = failures.first().map_or("", String::as_str);
-    let points: Vec<&str> = failures
-        .iter()
-        .filter_map(|text| text.lines().rfind(|line| line.contains(" at point ")))
-        .collect();
-    assert!(failures.is_empty(), "{first}\n\n{}", points.join("\n"));
+    assert!(broken.is_none(), "{}", broken.unwrap_or_default());
 }

@@ -4,8 +4,6 @@
 //!
 //! `BILLHOOK_CUTS=1` interrupts at every point, `BILLHOOK_SCENARIO` names what to interrupt.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::domain::event::{Action, EventType as E};
@@ -15,8 +13,8 @@ use crate::sandbox::Fault;
 use crate::store::RunRow;
 
 use super::billing::Event;
-use super::crash::{THREADS, action, event, sold, tell_of};
-use super::points::{Interrupt, Point, Script};
+use super::crash::{action, event, sold, tell_of};
+use super::points::{Interrupt, Point, Script, each};
 use super::seeds::{in_a_runtime, number, text};
 use super::settings::settings;
 use super::stage::Stage;
@@ -273,25 +271,8 @@ fn whenever_a_newer_event_comes_the_service_ends_as_it_says() {
     let every = number("BILLHOOK_CUTS").map_or(USUAL, |every| every.max(1));
     let every = usize::try_from(every).unwrap();
     let cuts: Vec<_> = cuts.into_iter().step_by(every).collect();
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let began = std::time::Instant::now();
-    let cut = || {
-        while let Some((number, at, hold)) = cuts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let failure = interrupted(&scenarios[*number], &unharmed[*number], *at, *hold);
-            failures.lock().unwrap().extend(failure);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| in_a_runtime(cut));
-        }
+    let broken = each(&cuts, |(number, at, hold)| {
+        interrupted(&scenarios[*number], &unharmed[*number], *at, *hold)
     });
-    println!("{} lives interrupted in {:?}", cuts.len(), began.elapsed());
-    let failures = failures.into_inner().unwrap();
-    let first = failures.first().map_or("", String::as_str);
-    let points: Vec<&str> = failures
-        .iter()
-        .filter_map(|text| text.lines().rfind(|line| line.contains(" at point ")))
-        .collect();
-    assert!(failures.is_empty(), "{first}\n\n{}", points.join("\n"));
+    assert!(broken.is_none(), "{}", broken.unwrap_or_default());
 }

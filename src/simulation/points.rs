@@ -1,12 +1,15 @@
 //! The points of a plan at which something can go wrong, found by carrying the plan out, and what
 //! can go wrong there.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::domain::time::{Clock as _, Timestamp};
 use crate::sandbox::Fault;
 
 use super::control::{Control, Refusals};
+use super::seeds::{THREADS, in_a_runtime};
 use super::stage::Happening;
 
 /// A point that was passed.
@@ -166,4 +169,32 @@ pub(super) struct Script {
     pub(super) strike: Option<(usize, Blow)>,
     pub(super) interrupts: Option<Interrupt>,
     pub(super) points: Vec<Point>,
+}
+
+/// Lives through every one of these, in as many threads as there are cores; what went wrong, the
+/// first with its story and the others by their points, if anything did.
+pub(super) fn each<T: Sync>(
+    cases: &[T],
+    live: impl Fn(&T) -> Option<String> + Sync,
+) -> Option<String> {
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let began = std::time::Instant::now();
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let failure = live(case);
+            failures.lock().unwrap().extend(failure);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| in_a_runtime(work));
+        }
+    });
+    println!("{} lives in {:?}", cases.len(), began.elapsed());
+    let failures: Vec<String> = failures.into_inner().unwrap();
+    let first = failures.first()?;
+    let named = failures.iter();
+    let named = named.filter_map(|text| text.lines().rfind(|words| words.contains(" at point ")));
+    let points: Vec<&str> = named.collect();
+    Some(format!("{first}\n\n{}", points.join("\n")))
 }

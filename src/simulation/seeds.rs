@@ -8,7 +8,7 @@ use super::chance::live_through;
 /// How many are lived through unless more are asked for.
 const USUAL: u64 = 2_000;
 /// As many as CI's machines have cores.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 
 pub(super) fn text(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
