@@ -11,7 +11,7 @@ use billhook::domain::id::{IdSource, RunId};
 use billhook::domain::secret::Secret;
 use billhook::domain::time::Clock as _;
 use billhook::execute::Engine;
-use billhook::receive::{Incoming, Receiver, Reception, Source};
+use billhook::receive::{Incoming, Installation, Receiver, Reception, Source};
 use billhook::store::Store;
 use billhook::verify::{self, Keys};
 use billhook::worker;
@@ -109,6 +109,7 @@ async fn receive(
         keys: keys.clone(),
         tolerance: Duration::from_secs(300),
         allow_ips: Vec::new(),
+        installation: Installation::default(),
     };
     let receiver = Receiver::new(
         BTreeMap::from([(SOURCE.to_owned(), source())]),

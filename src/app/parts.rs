@@ -13,7 +13,7 @@ use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::execute::{Engine, Noted, Pauses};
 use crate::plan::{RetryRules, Rules};
-use crate::receive::{Receiver, Source};
+use crate::receive::{Installation, Receiver, Source};
 use crate::report::Reports;
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::Store;
@@ -236,6 +236,7 @@ pub fn sources(config: &Config) -> Result<BTreeMap<String, Source>, AppError> {
             keys,
             tolerance: settings.tolerance,
             allow_ips: settings.allow_ips.clone(),
+            installation: Installation::configured(&settings.installation),
         };
         sources.insert(name.clone(), source);
     }

@@ -223,6 +223,8 @@ pub struct Source {
     pub tolerance: Duration,
     /// Who may send; empty: anyone.
     pub allow_ips: Vec<IpNet>,
+    /// The installation that it belongs to; empty: the first one heard.
+    pub installation: String,
     /// How outcomes go back.
     pub report: Option<Report>,
 }

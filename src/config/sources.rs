@@ -90,6 +90,7 @@ fn source(mut section: Section<'_>) -> Source {
         network
     });
     let allow_ips = allow_ips.collect();
+    let installation = section.text("installation").unwrap_or_default();
     let report = section.optional("report").map(report);
     section.finish();
     Source {
@@ -98,6 +99,7 @@ fn source(mut section: Section<'_>) -> Source {
         secrets,
         tolerance,
         allow_ips,
+        installation: installation.trim().to_owned(),
         report,
     }
 }

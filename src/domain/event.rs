@@ -193,6 +193,9 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventType,
+    /// Which copy of the billing platform says so, where it tells them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<String>,
     /// When it happened at the billing platform.
     pub occurred_at: Timestamp,
     /// The platform's id of the order, where there is one.

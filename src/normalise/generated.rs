@@ -101,6 +101,7 @@ prop_compose! {
             || matches!(kind, EventType::OrderPaid | EventType::ServiceMoved);
         let mut event = Event {
             kind,
+            installation: None,
             occurred_at: Timestamp::from_micros(micros),
             order_id: None,
             customer: None,

@@ -52,6 +52,7 @@ fn event(
     let occurred_at = occurred_at(kind, raw, now, signed_at)?;
     let mut event = Event {
         kind,
+        installation: field::id(raw.get("installation"), &root.member("installation"))?,
         occurred_at,
         order_id: None,
         customer: None,

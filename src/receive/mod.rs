@@ -4,6 +4,7 @@
 //! store alone.
 
 mod by_hand;
+mod installation;
 mod keep;
 mod refused;
 mod unmatched;
@@ -27,6 +28,7 @@ use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreEr
 use crate::verify::{self, Keys, Verified};
 
 pub use by_hand::ByHand;
+pub use installation::Installation;
 pub use refused::Refused;
 pub use unmatched::{Unmatched, UnmatchedOrder, UnmatchedOrders};
 
@@ -41,6 +43,8 @@ pub struct Source {
     pub tolerance: Duration,
     /// From where it may send; empty: from anywhere.
     pub allow_ips: Vec<IpNet>,
+    /// The installation that it belongs to.
+    pub installation: Installation,
 }
 
 impl Source {
@@ -215,6 +219,7 @@ impl Receiver {
                 });
             }
         };
+        self.check_installation(source, &event, now).await?;
         let parts = self.parts(&source.name, &event).await?;
         let reason = parts
             .to_do

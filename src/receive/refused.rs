@@ -47,6 +47,20 @@ pub enum Refused {
         /// The delivery that holds the id.
         of: DeliveryId,
     },
+    /// It comes from a copy of the billing platform that is not the source's.
+    #[error(
+        "this event comes from installation {theirs}, and the source {source_name} belongs to installation {ours}. A copy \
+         (staging, a restored backup) must have a source of its own, or none; if the installation really moved, write \
+         installation = \"{theirs}\" under [sources.{source_name}] in Billhook's configuration and restart it"
+    )]
+    OtherInstallation {
+        /// The source.
+        source_name: String,
+        /// What the event says.
+        theirs: String,
+        /// What the source belongs to.
+        ours: String,
+    },
     /// The store cannot take it now.
     #[error("{0}")]
     Store(StoreError),
@@ -65,6 +79,7 @@ impl Refused {
             Self::NotJson(_) => "not_json",
             Self::Wrong { .. } => "field_wrong",
             Self::Conflict { .. } => "id_reused",
+            Self::OtherInstallation { .. } => "other_installation",
             Self::Store(_) => "store",
         }
     }

@@ -16,6 +16,7 @@ mod counts;
 mod early;
 mod facade;
 mod filters;
+mod installations;
 mod intervene;
 mod lanes;
 #[cfg(test)]
@@ -322,6 +323,22 @@ impl Database {
         self.ask(|answer| Write::TakeEarly {
             source,
             service_id,
+            now,
+            answer,
+        })
+        .await
+    }
+
+    /// Which installation a source belongs to: the first one heard is kept.
+    pub async fn heard_installation(
+        &self,
+        source: String,
+        installation: String,
+        now: Timestamp,
+    ) -> Result<String, StoreError> {
+        self.ask(|answer| Write::HeardInstallation {
+            source,
+            installation,
             now,
             answer,
         })

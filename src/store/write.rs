@@ -18,7 +18,7 @@ use super::rows::{
 };
 use super::sql::{Link, SqlError};
 use super::writer::Signals;
-use super::{StoreError, accept, advance, alerts, budgets, claim, early, intervene};
+use super::{StoreError, accept, advance, alerts, budgets, claim, early, installations, intervene};
 
 /// Who waits for it.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -84,6 +84,12 @@ pub(super) enum Write {
         now: Timestamp,
         answer: Answer<u64>,
     },
+    HeardInstallation {
+        source: String,
+        installation: String,
+        now: Timestamp,
+        answer: Answer<String>,
+    },
     Reports(ReportWrite, Answer<ReportDone>),
     CountRequests {
         upstream: String,
@@ -105,6 +111,7 @@ pub(super) enum Other {
     Alerts(Vec<Alert>),
     Told,
     Counted(Counted),
+    Installation(String),
     Reports(ReportDone),
 }
 
@@ -123,6 +130,7 @@ impl Write {
                 | Self::AlertTold { .. }
                 | Self::NoteSupplier { .. }
                 | Self::CountRequests { .. }
+                | Self::HeardInstallation { .. }
         )
     }
 
@@ -187,6 +195,15 @@ impl Write {
             Self::Recover { what, now, .. } => {
                 Other::Recovered(intervene::recover(link, *what, *now).await?)
             }
+            Self::HeardInstallation {
+                source,
+                installation,
+                now,
+                ..
+            } => {
+                let kept = installations::heard(link, source, installation, *now).await?;
+                Other::Installation(kept)
+            }
             Self::CountRequests {
                 upstream,
                 demand,
@@ -227,6 +244,9 @@ impl Write {
             (Self::Recover { answer, .. }, Other::Recovered(count)) => {
                 let _ = answer.send(Ok(count));
             }
+            (Self::HeardInstallation { answer, .. }, Other::Installation(kept)) => {
+                let _ = answer.send(Ok(kept));
+            }
             (Self::CountRequests { answer, .. }, Other::Counted(counted)) => {
                 let _ = answer.send(Ok(counted));
             }
@@ -258,6 +278,7 @@ impl Write {
             }
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),
             Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
+            Self::HeardInstallation { answer, .. } => drop(answer.send(Err(error))),
             Self::Reports(_, answer) => drop(answer.send(Err(error))),
         }
     }

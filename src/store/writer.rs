@@ -101,6 +101,7 @@ impl Batch {
             | Write::NoteSupplier { .. }
             | Write::Recover { .. }
             | Write::Reports(..)
+            | Write::HeardInstallation { .. }
             | Write::CountRequests { .. }) => self.others.push(other),
         }
     }

@@ -15,6 +15,8 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     pointer: Option<String>,
+    /// A refused delivery's cause, in the word that lists and metrics have for it.
+    cause: Option<&'static str>,
     retry_after: Option<u32>,
 }
 
@@ -26,6 +28,7 @@ impl Problem {
             title,
             detail: detail.into(),
             pointer: None,
+            cause: None,
             retry_after: None,
         }
     }
@@ -72,12 +75,12 @@ impl Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        if let (Some(pointer), Some(object)) = (&self.pointer, body.as_object_mut()) {
-            object.insert("pointer".to_owned(), json!(pointer));
-            object.insert(
-                "errors".to_owned(),
-                json!([{"pointer": pointer, "detail": self.detail}]),
-            );
+        if let Some(cause) = self.cause {
+            body["cause"] = json!(cause);
+        }
+        if let Some(pointer) = &self.pointer {
+            body["pointer"] = json!(pointer);
+            body["errors"] = json!([{"pointer": pointer, "detail": self.detail}]);
         }
         body
     }
@@ -125,7 +128,7 @@ impl From<StoreError> for Problem {
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
-        let detail = refused.to_string();
+        let (detail, cause) = (refused.to_string(), refused.cause());
         let (status, title) = match refused {
             Refused::Store(error) => return error.into(),
             Refused::Signature(Refusal::MissingHeader(_)) => {
@@ -142,6 +145,7 @@ impl From<Refused> for Problem {
             Refused::NotJson(_) => (StatusCode::BAD_REQUEST, "Not JSON"),
             Refused::Truncated => (StatusCode::BAD_REQUEST, "Body cut off"),
             Refused::Conflict { .. } => (StatusCode::CONFLICT, "Id used before"),
+            Refused::OtherInstallation { .. } => (StatusCode::CONFLICT, "Another installation"),
             Refused::Wrong { pointer, detail } => {
                 let mut problem = Self::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
@@ -149,9 +153,12 @@ impl From<Refused> for Problem {
                     detail,
                 );
                 problem.pointer = Some(pointer);
+                problem.cause = Some(cause);
                 return problem;
             }
         };
-        Self::new(status, title, detail)
+        let mut problem = Self::new(status, title, detail);
+        problem.cause = Some(cause);
+        problem
     }
 }

@@ -24,6 +24,7 @@ mod crowds;
 mod dead_orders;
 mod faults;
 mod hostile;
+mod installations;
 mod lives;
 mod lives_of_others;
 mod moves;

@@ -233,6 +233,7 @@ impl World {
             rules: rules(AccountModel::Multi),
             event: Event {
                 kind,
+                installation: None,
                 occurred_at: at(10).occurred_at,
                 order_id: Some("1001".into()),
                 customer: Some(ann()),

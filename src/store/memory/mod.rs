@@ -147,6 +147,19 @@ impl Memory {
         Ok(advanced)
     }
 
+    pub(super) async fn heard_installation(
+        &self,
+        source: String,
+        installation: String,
+        _now: Timestamp,
+    ) -> Result<String, StoreError> {
+        let keep = |rows: &mut Rows| {
+            let kept = rows.installations.entry(source).or_insert(installation);
+            kept.clone()
+        };
+        self.write("heard_installation", keep).await
+    }
+
     pub(super) async fn replay(
         &self,
         delivery: DeliveryId,

@@ -38,6 +38,8 @@ pub struct Rows {
     pub(super) budgets: BTreeMap<String, Hour>,
     /// What the billing platforms are told, by service.
     pub(super) reports: BTreeMap<Named, ReportRow>,
+    /// Which installation a source belongs to.
+    pub(super) installations: BTreeMap<String, String>,
     /// The sources whose platforms take no reports.
     pub(super) outages: BTreeSet<String>,
 }
