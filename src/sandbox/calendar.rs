@@ -5,6 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// The real clock.
+pub(super) fn now() -> crate::domain::Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the stand-ins live in real time")]
+    let now = Timestamp::now();
+    crate::domain::Timestamp::from_micros(now.as_microsecond())
+}
+
 /// Turns moments since the beginning into dates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calendar(Timestamp);
@@ -12,8 +19,7 @@ pub(super) struct Calendar(Timestamp);
 impl Calendar {
     /// A calendar that begins now.
     pub(super) fn beginning_now() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the stand-ins live in real time")]
-        Self(Timestamp::now())
+        Self::beginning(now())
     }
 
     /// A calendar that begins at this moment.

@@ -273,7 +273,8 @@ impl FaultPlan {
     }
 }
 
-fn changes_something(operation: &str) -> bool {
+/// Whether an operation may change something.
+pub(super) fn changes_something(operation: &str) -> bool {
     !operation.starts_with("GET ") && !operation.starts_with("one_h get_")
 }
 

@@ -13,6 +13,7 @@
 //! | `rate_limit` | how many requests it takes in an hour |
 //! | `estate`, `device`, `order` | what Hivelocity holds |
 //! | `one_h`, `registry` | 1H's calls, and what it holds |
+//! | `journal` | what they were asked, in a file, for one that outlives its process |
 //! | `snapshot`, `calendar` | what is held at a moment; dates |
 
 mod account;
@@ -32,6 +33,9 @@ mod hivelocity;
 mod hivelocity_tests;
 mod in_process;
 mod inventory;
+mod journal;
+#[cfg(test)]
+mod journal_tests;
 #[cfg(test)]
 mod manners_tests;
 mod null_route;
@@ -53,6 +57,7 @@ mod world;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -147,6 +152,8 @@ pub struct SandboxOptions {
     pub token_shows_last_four: bool,
     /// Threads that serve, at least one.
     pub workers: usize,
+    /// The file in which they are kept beyond the end of the process; none: they are gone with it.
+    pub kept_in: Option<PathBuf>,
 }
 
 impl Default for SandboxOptions {
@@ -170,6 +177,7 @@ impl Default for SandboxOptions {
             one_h_api_key: "sandbox-1h-key".to_owned(),
             token_shows_last_four: true,
             workers: 1,
+            kept_in: None,
         }
     }
 }
@@ -197,6 +205,17 @@ pub enum SandboxError {
     /// A serving thread could not be started.
     #[error("the sandbox cannot start a thread")]
     Thread(#[source] io::Error),
+    /// What an earlier one was asked cannot be read or carried on.
+    #[error(
+        "the sandbox's suppliers are kept in {} and that {what}; to begin another trial, delete the folder that it is in",
+        path.display()
+    )]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 /// Both suppliers, running. They stop with it; [`Sandbox::stop`] also waits until they have.
@@ -220,7 +239,7 @@ impl Sandbox {
             .set_nonblocking(true)
             .map_err(SandboxError::Listen)?;
         let address = listener.local_addr().map_err(SandboxError::Listen)?;
-        let world = Arc::new(World::new(&options));
+        let world = Arc::new(World::new(&options)?);
         let mut sandbox = Self {
             address,
             world,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::wire::Response;
 
 /// What is left of the window.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RateLimit {
     /// How many are let through in a window; none: all.
     limit: Option<u32>,

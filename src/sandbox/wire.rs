@@ -5,6 +5,7 @@
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -12,7 +13,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A request, fully read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Request {
     /// `GET`, `POST` and so on, in capitals as received.
     pub(super) method: String,
@@ -23,6 +24,7 @@ pub(super) struct Request {
     /// Names in lower case with their values.
     headers: Vec<(String, String)>,
     /// The body, out of its chunks.
+    #[serde(with = "text")]
     pub(super) body: Vec<u8>,
 }
 
@@ -73,6 +75,19 @@ impl Request {
     pub(super) fn closes(&self) -> bool {
         self.header("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}
+
+/// A body as the text that it is: both suppliers take nothing else.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(body: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&String::from_utf8_lossy(body))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(from).map(String::into_bytes)
     }
 }
 

@@ -2,19 +2,21 @@
 //! waits and knows no sockets.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::SandboxOptions;
-use super::calendar::Calendar;
+use super::calendar::{self, Calendar};
 use super::estate::Estate;
-use super::fault::{Fault, FaultPlan};
+use super::fault::{Fault, FaultPlan, changes_something};
 use super::hivelocity;
+use super::journal::{Journal, Record};
 use super::one_h::{self, Credentials, Office};
 use super::rate_limit::RateLimit;
 use super::registry::Registry;
 use super::snapshot::{Ledger, SandboxSnapshot};
 use super::wire::{Request, Response};
+use super::{SandboxError, SandboxOptions};
 
 /// Where the hardware supplier's API begins.
 pub(super) const HIVELOCITY_BASE: &str = "/api/v2";
@@ -39,6 +41,8 @@ struct State {
     ledger: Ledger,
     faults: FaultPlan,
     rate_limit: RateLimit,
+    /// Where it is written down, if it outlives the process.
+    journal: Option<Journal>,
     /// Requests that take effect later although nobody waits for them, and when.
     late: Vec<(Duration, Request)>,
     requests: u64,
@@ -52,11 +56,72 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    /// A world in which nothing has been ordered yet, in real time.
-    pub(super) fn new(options: &SandboxOptions) -> Self {
-        let began = Instant::now();
-        let watch = Box::new(move || began.elapsed());
-        Self::timed(options, Calendar::beginning_now(), watch)
+    /// A world in real time in which nothing has been ordered yet, or what an earlier process left of
+    /// it.
+    pub(super) fn new(options: &SandboxOptions) -> Result<Self, SandboxError> {
+        match &options.kept_in {
+            Some(path) => Self::kept(options, path),
+            None => Ok(Self::since(
+                Duration::ZERO,
+                options,
+                Calendar::beginning_now(),
+            )),
+        }
+    }
+
+    /// A world of which so much time is over.
+    fn since(over: Duration, options: &SandboxOptions, calendar: Calendar) -> Self {
+        let started = Instant::now();
+        let watch = Box::new(move || over + started.elapsed());
+        Self::timed(options, calendar, watch)
+    }
+
+    /// The world of this journal: everything it says is done again, each at its own moment.
+    fn kept(options: &SandboxOptions, path: &Path) -> Result<Self, SandboxError> {
+        let (mut journal, records) = Journal::open(path)?;
+        let wrong = |error: std::io::Error| SandboxError::Journal {
+            path: path.to_owned(),
+            what: format!("cannot be written: {error}"),
+        };
+        let now = calendar::now();
+        let mut options = options.clone();
+        let began = if let Some(Record::Began { at, seed }) = records.first() {
+            options.seed = *seed;
+            *at
+        } else {
+            let seed = options.seed;
+            journal
+                .note(&Record::Began { at: now, seed })
+                .map_err(wrong)?;
+            now
+        };
+        let last = records.iter().filter_map(Record::done_at).max();
+        let over = now.since(began).max(last.unwrap_or_default());
+        let world = Self::since(over, &options, Calendar::beginning(began));
+        let mut state = world.state();
+        for record in records {
+            world.repeat(&mut state, record);
+        }
+        let time = options.build_time;
+        journal.note(&Record::Build { time }).map_err(wrong)?;
+        state.estate.pace.build = time;
+        state.journal = Some(journal);
+        drop(state);
+        Ok(world)
+    }
+
+    /// Does what a record of the journal says.
+    fn repeat(&self, state: &mut State, record: Record) {
+        match record {
+            Record::Began { .. } => {}
+            Record::Build { time } => state.estate.pace.build = time,
+            Record::Done { at, request } => {
+                self.catch_up(state, at);
+                self.carry_out(state, &request, at);
+            }
+            Record::Late { at, request } => state.late.push((at, request)),
+            Record::Verified { at } => state.estate.verify_orders(at),
+        }
     }
 
     /// The same in a time that the watch tells.
@@ -67,6 +132,7 @@ impl World {
             ledger: Ledger::default(),
             faults: FaultPlan::new(options.faults, options.seed),
             rate_limit: RateLimit::new(options.requests_per_hour, options.rate_window),
+            journal: None,
             late: Vec::new(),
             requests: 0,
             faults_met: 0,
@@ -98,15 +164,26 @@ impl World {
         let now = (self.watch)();
         let mut state = self.state();
         self.catch_up(&mut state, now);
-        self.act(&mut state, request, now)
+        let noted = Record::Done {
+            at: now,
+            request: request.clone(),
+        };
+        self.act(&mut state, request, now, Some(&noted))
     }
 
     /// Lets the request meet this fault; none where no answer comes. A stall is lived through by
     /// whoever has the connection.
     pub(super) fn suffer(&self, request: &Request, fault: &Fault) -> Option<Response> {
         if let Fault::LateEffect(after) = fault {
-            let moment = (self.watch)() + *after;
-            self.state().late.push((moment, request.clone()));
+            let at = (self.watch)() + *after;
+            let mut state = self.state();
+            let noted = Record::Late {
+                at,
+                request: request.clone(),
+            };
+            if state.note(&noted) {
+                state.late.push((at, request.clone()));
+            }
             return None;
         }
         if fault.takes_effect_unheard() {
@@ -127,7 +204,9 @@ impl World {
         let now = (self.watch)();
         let mut state = self.state();
         self.catch_up(&mut state, now);
-        state.estate.verify_orders(now);
+        if state.note(&Record::Verified { at: now }) {
+            state.estate.verify_orders(now);
+        }
     }
 
     /// What was to take effect later and is due takes effect, each at its own moment.
@@ -138,23 +217,45 @@ impl World {
             let first = due.min_by_key(|(index, (moment, _))| (*moment, *index));
             let Some((index, _)) = first else { return };
             let (moment, request) = state.late.remove(index);
-            self.act(state, &request, moment);
+            self.act(state, &request, moment, None);
         }
     }
 
-    fn act(&self, state: &mut State, request: &Request, now: Duration) -> Response {
+    /// Takes a request as far as the supplier's limit lets it, and writes it down before it has an
+    /// effect.
+    fn act(
+        &self,
+        state: &mut State,
+        request: &Request,
+        now: Duration,
+        noted: Option<&Record>,
+    ) -> Response {
+        let carry_out = |state: &mut State| {
+            let noted = noted.filter(|_| changes_something(&operation_of(request)));
+            if noted.is_some_and(|record| !state.note(record)) {
+                return Response::refusal(500, "The sandbox cannot write down what it was asked.");
+            }
+            self.carry_out(state, request, now)
+        };
+        if hivelocity_path(request).is_none() {
+            return carry_out(state);
+        }
+        let mut limit = std::mem::take(&mut state.rate_limit);
+        let response = limit.admit(now, || carry_out(state));
+        state.rate_limit = limit;
+        response
+    }
+
+    fn carry_out(&self, state: &mut State, request: &Request, now: Duration) -> Response {
         let State {
             estate,
             registry,
             ledger,
-            rate_limit,
             ..
         } = state;
         let calendar = self.calendar;
         if let Some(path) = hivelocity_path(request) {
-            return rate_limit.admit(now, || {
-                hivelocity::answer(estate, ledger, request, path, (now, calendar))
-            });
+            return hivelocity::answer(estate, ledger, request, path, (now, calendar));
         }
         if request.path == ONE_H_PATH {
             let office = Office {
@@ -212,6 +313,17 @@ impl World {
     /// A thread that broke off leaves whole state behind: nothing here is changed in two parts.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether a record is in the journal, where there is one.
+    fn note(&mut self, record: &Record) -> bool {
+        let noted = self.journal.as_mut().map(|journal| journal.note(record));
+        if let Some(Err(error)) = &noted {
+            tracing::error!(%error, "the sandbox cannot write down what its suppliers were asked");
+        }
+        !matches!(noted, Some(Err(_)))
     }
 }
 
