@@ -18,7 +18,7 @@ use crate::domain::id::IdSource;
 use crate::execute::Engine;
 use crate::report::Reports;
 use crate::sandbox::SandboxError;
-use crate::store::{Recovery, Store, StoreError, StoreGuard};
+use crate::store::{Recovery, Store, StoreError, StoreGuard, location};
 use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
@@ -88,7 +88,13 @@ impl std::fmt::Debug for Application {
 impl Application {
     /// Opens the store and the socket and starts working.
     pub async fn build(config: Config, options: Options) -> Result<Self, AppError> {
-        let (store, guard) = Store::open(config.store.url.reveal()).await?;
+        let url = config.store.url.reveal();
+        let found = location::file(url).is_none_or(|file| file.exists());
+        let (store, guard) = Store::open(url).await?;
+        introduce(&config, found);
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         let listener = listen(config.server.listen)?;
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
@@ -174,6 +180,18 @@ impl Application {
         {
             tracing::warn!("the store did not close in time");
         }
+    }
+}
+
+/// The first lines: whether what is said to be done is done, and with which store.
+fn introduce(config: &Config, found: bool) {
+    let mode = parts::mode(config);
+    tracing::info!("{}: {}", mode.name(), mode.meaning());
+    let store = location::shown(config.store.url.reveal());
+    if found {
+        tracing::info!("store: {store}");
+    } else {
+        tracing::info!("store: {store} (new: there was none, it is empty)");
     }
 }
 

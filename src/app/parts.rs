@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::id::IdSource;
+use crate::domain::mode::Mode;
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::execute::{Engine, Noted, Pauses};
@@ -45,6 +46,7 @@ pub async fn with_sandbox(
     config.one_h.auth_code = crate::domain::secret::Secret::new(&options.one_h_auth_code);
     config.one_h.api_key = crate::domain::secret::Secret::new(&options.one_h_api_key);
     let sandbox = Sandbox::start(options).await?;
+    config.sandbox = true;
     config.hivelocity.base_url = sandbox.hivelocity_url();
     config.one_h.base_url = sandbox.one_h_url();
     if config.hivelocity.owner_email.is_empty() {
@@ -197,7 +199,7 @@ pub fn engine_in(
         lease: config.execution.lease,
         alerts: config.alerts.is_some(),
         require_approval: config.policy.require_approval.iter().cloned().collect(),
-        dry_run: config.policy.dry_run,
+        mode: mode(config),
         vault: Vault::new(config.admin.encryption_key),
         // Processes that share a database must agree on the time: there it is the database's.
         clock: match store.clock() {
@@ -210,6 +212,14 @@ pub fn engine_in(
         pauses: Pauses::default(),
         noted: Noted::default(),
     })
+}
+
+/// How much of what is planned becomes true.
+pub(super) const fn mode(config: &Config) -> Mode {
+    Mode {
+        sandbox: config.sandbox,
+        dry_run: config.policy.dry_run,
+    }
 }
 
 /// What tells the billing platforms what became of services.

@@ -13,6 +13,7 @@ mod send;
 mod serve;
 mod setup;
 mod step_in;
+mod store_place;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -154,7 +155,17 @@ impl ConfigFile {
     /// The configuration, checked.
     pub(crate) fn load(&self, sandbox: bool) -> Result<crate::config::Config, Failure> {
         let environment = crate::config::process_environment();
-        crate::config::load(self.path().as_deref(), environment, sandbox)
-            .map_err(|wrong| Failure::Usage(wrong.to_string()))
+        let file = self.path();
+        let mut config = crate::config::load(file.as_deref(), environment, sandbox)
+            .map_err(|wrong| Failure::Usage(wrong.to_string()))?;
+        store_place::settle(&mut config, file.as_deref())?;
+        Ok(config)
+    }
+
+    /// The same for a trial in the sandbox, and the folder of that trial.
+    pub(crate) fn load_trial(&self) -> Result<(crate::config::Config, PathBuf), Failure> {
+        let mut config = self.load(true)?;
+        let folder = store_place::try_out(&mut config, self.path().as_deref())?;
+        Ok((config, folder))
     }
 }

@@ -1,6 +1,7 @@
 //! `billhook serve`: the service, until SIGTERM or Ctrl-C.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,13 +12,14 @@ use crate::app::{Application, Options, SystemEntropy, with_sandbox};
 use crate::domain::entropy::Entropy as _;
 use crate::sandbox::SandboxOptions;
 
+use super::store_place::SUPPLIERS;
 use super::{ConfigFile, Done};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     config: ConfigFile,
-    /// Stand-ins for both suppliers in this process
+    /// Stand-ins for both suppliers in this process, and a store of its own beside the configured one
     #[arg(long)]
     sandbox: bool,
     /// How often the stand-ins misbehave, 0 to 1
@@ -45,23 +47,15 @@ fn time(text: &str) -> Result<Duration, String> {
 impl Serve {
     pub(crate) async fn run(self) -> Done {
         start_log(self.log_json);
-        let mut config = self.config.load(self.sandbox)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        let sandbox = if self.sandbox {
-            let options = SandboxOptions {
-                faults: self.sandbox_faults,
-                build_time: self.sandbox_build_time,
-                seed: SystemEntropy.next(),
-                ..SandboxOptions::default()
-            };
-            Some(with_sandbox(&mut config, options).await?)
+        let (config, sandbox) = if self.sandbox {
+            let (mut config, folder) = self.config.load_trial()?;
+            let sandbox = with_sandbox(&mut config, self.suppliers(&folder)).await?;
+            (config, Some(sandbox))
         } else {
-            None
+            (self.config.load(false)?, None)
         };
         let application = Application::build(config, Options::default()).await?;
-        tracing::info!(address = %application.address(), sandbox = self.sandbox, "billhook listens");
+        tracing::info!(address = %application.address(), "billhook listens");
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         application
@@ -77,6 +71,19 @@ impl Serve {
         }
         tracing::info!("billhook has stopped; nothing is lost");
         Ok(())
+    }
+}
+
+impl Serve {
+    /// Stand-ins that are kept with the trial's store.
+    fn suppliers(&self, folder: &Path) -> SandboxOptions {
+        SandboxOptions {
+            faults: self.sandbox_faults,
+            build_time: self.sandbox_build_time,
+            seed: SystemEntropy.next(),
+            kept_in: Some(folder.join(SUPPLIERS)),
+            ..SandboxOptions::default()
+        }
     }
 }
 

@@ -85,6 +85,7 @@ fn checked(mut root: Section<'_>, problems: &Problems) -> Config {
         sources,
         catalogue,
         policy,
+        sandbox: false,
         warnings: Vec::new(),
     };
     config.warnings = policy::warnings(&config);

@@ -37,6 +37,8 @@ pub struct Config {
     pub catalogue: Catalogue,
     /// `[policy]`
     pub policy: Policy,
+    /// Whether the suppliers are stand-ins in this process.
+    pub sandbox: bool,
     /// What is allowed but probably not meant, one line each.
     pub warnings: Vec<String>,
 }

@@ -63,7 +63,7 @@ fn the_shipped_file_has_every_key() {
         ),
         (
             "[sources.whmcs]",
-            "platform scheme secrets tolerance allow_ips",
+            "platform scheme secrets tolerance allow_ips installation",
         ),
         ("[sources.whmcs.report]", "kind url identifier secret"),
         ("[[products]]", "source id"),

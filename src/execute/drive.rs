@@ -28,6 +28,9 @@ use reports::Reported;
 /// Why the step of an older version that reported to the billing platform is passed over.
 const REPORTED_OTHERWISE: &str = "the report went to the outbox: billhook reports list";
 
+/// What is said of every run that was only planned.
+const DRY_RUN: &str = "dry run (policy.dry_run): nothing of this was sent to a supplier";
+
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
     engine: &'e Engine,
@@ -190,7 +193,7 @@ impl<'e> Drive<'e> {
                 None
             }
             // A dry run keeps no state, so what the state lacks says nothing.
-            Verdict::Hold(PauseReason::WrongState, reason) if self.engine.dry_run => {
+            Verdict::Hold(PauseReason::WrongState, reason) if self.engine.mode.dry_run => {
                 Some(self.nothing_to_do(format!("dry run; otherwise it would pause: {reason}")))
             }
             Verdict::Hold(why, reason) => Some(Stand::paused(why, reason)),
@@ -245,16 +248,21 @@ impl<'e> Drive<'e> {
         self.run.planned = true;
         self.engine.noted.count(&self.run.source, &plan.aside);
         log_notes(&self.run, &plan);
+        let dry = self.engine.mode.dry_run.then_some(DRY_RUN);
+        let notes: Vec<&str> = dry
+            .into_iter()
+            .chain(plan.notes.iter().map(String::as_str))
+            .collect();
         self.run.at_end = AtEnd {
             service: plan.service_end,
             customer: plan.customer_end,
-            dry_run: self.engine.dry_run,
-            note: (!plan.notes.is_empty()).then(|| plan.notes.join("; ")),
+            dry_run: self.engine.mode.dry_run,
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
             before: Some(self.run.service.status),
             ..AtEnd::default()
         };
         self.pending.at_end(self.run.at_end.clone());
-        if !self.engine.dry_run {
+        if !self.engine.mode.dry_run {
             self.patch(&plan.service_now, &plan.customer_now);
         }
         for action in plan.steps {
@@ -298,7 +306,7 @@ impl<'e> Drive<'e> {
         if safe && let Some(reason) = self.overtaken.clone() {
             return self.give_way(reason);
         }
-        if engine.dry_run || self.run.at_end.dry_run {
+        if engine.mode.dry_run || self.run.at_end.dry_run {
             if self.run.at_end.dry_run {
                 return self.skip(index, json!({"dry_run": true}));
             }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::domain::entropy::Entropy;
+use crate::domain::mode::Mode;
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::plan::{RetryRules, Rules};
@@ -51,8 +52,8 @@ pub struct Engine {
     pub alerts: bool,
     /// Step kinds that wait for a person.
     pub require_approval: BTreeSet<String>,
-    /// Plan and record, but send nothing that changes anything.
-    pub dry_run: bool,
+    /// How much of what is planned becomes true.
+    pub mode: Mode,
     /// Seals what must not be kept in clear.
     pub vault: Vault,
     /// The present moment.
@@ -70,7 +71,7 @@ pub struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("dry_run", &self.dry_run)
+            .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
 }

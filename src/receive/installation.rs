@@ -36,13 +36,12 @@ impl Receiver {
             return Ok(());
         };
         let known = &source.installation.0;
-        let ours = match known.get() {
-            Some(ours) => ours,
-            None => {
-                let (name, heard) = (source.name.to_string(), theirs.clone());
-                let kept = Box::pin(self.store.heard_installation(name, heard, now)).await?;
-                known.get_or_init(|| kept)
-            }
+        let ours = if let Some(ours) = known.get() {
+            ours
+        } else {
+            let (name, heard) = (source.name.to_string(), theirs.clone());
+            let kept = Box::pin(self.store.heard_installation(name, heard, now)).await?;
+            known.get_or_init(|| kept)
         };
         if ours == theirs {
             return Ok(());

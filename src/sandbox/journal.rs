@@ -3,7 +3,7 @@
 //! A record is a line of JSON. IO.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,11 +51,13 @@ impl Journal {
             path: PathBuf::from(path),
             what: format!("{what}: {error}"),
         };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(wrong("cannot be read", &error)),
-        };
+        let mut file = private(path).map_err(|error| wrong("cannot be opened", &error))?;
+        // Two processes would each write down what only one of them did.
+        file.try_lock()
+            .map_err(|error| wrong("is used by another process", &error))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .map_err(|error| wrong("cannot be read", &error))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let kept = text.get(..whole).unwrap_or_default();
         let mut records = Vec::new();
@@ -64,7 +66,6 @@ impl Journal {
             let record = record.map_err(|error| wrong(&format!("line {}", number + 1), &error));
             records.push(record?);
         }
-        let file = private(path).map_err(|error| wrong("cannot be written", &error))?;
         file.set_len(whole as u64)
             .map_err(|error| wrong("cannot be written", &error))?;
         Ok((Self(file), records))
@@ -82,5 +83,10 @@ impl Journal {
 fn private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = File::options();
-    options.append(true).create(true).mode(0o600).open(path)
+    options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }

@@ -19,6 +19,7 @@ mod filters;
 mod installations;
 mod intervene;
 mod lanes;
+pub mod location;
 #[cfg(test)]
 mod memory;
 mod node;

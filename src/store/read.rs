@@ -24,7 +24,8 @@ use super::{Database, StoreError};
 
 const RUN_COLUMNS: &str = "SELECT id, delivery_id, origin, occurred_at, lane, source, type, \
      customer_id, service_id, status, planned, due_at, waiting_for, error, replay_of, created_at, \
-     updated_at, note, pause_reason FROM runs";
+     updated_at, note, pause_reason, \
+     CASE WHEN at_end LIKE '%\"dry_run\":true%' THEN 1 ELSE 0 END AS dry_run FROM runs";
 const DELIVERY_COLUMNS: &str = "SELECT id, received_at, source, verdict, cause, type, \
      duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, ";
 
@@ -399,6 +400,7 @@ fn run(row: &Row) -> Result<RunSummary, SqlError> {
         error: row.maybe_text("error")?,
         note: row.maybe_text("note")?,
         pause_reason: row.maybe_text("pause_reason")?,
+        dry_run: row.flag("dry_run")?,
         replay_of: row.maybe_int("replay_of")?,
         created_at: Timestamp::from_micros(row.int("created_at")?),
         updated_at: Timestamp::from_micros(row.int("updated_at")?),

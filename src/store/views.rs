@@ -138,6 +138,8 @@ pub struct RunSummary {
     pub note: Option<String>,
     /// Why it is paused, as one fixed word.
     pub pause_reason: Option<String>,
+    /// Whether nothing of it was sent (`policy.dry_run`).
+    pub dry_run: bool,
     /// What it repeats: a run's number or a delivery's.
     pub replay_of: Option<i64>,
     /// When it was made.

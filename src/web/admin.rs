@@ -224,6 +224,7 @@ pub(super) async fn customer(
 pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
     web.check_admin(&request)?;
     let mut tables: Map<String, Value> = Map::new();
+    tables.insert("mode".to_owned(), json!(web.engine.mode.name()));
     for (table, name, count) in web.store.counts().await? {
         let counts = tables.entry(table).or_insert_with(|| json!({}));
         if let Some(counts) = counts.as_object_mut() {

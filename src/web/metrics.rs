@@ -97,6 +97,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
         "Requests to webhook targets since the start, by verdict and cause of refusal",
         web.metrics.deliveries.clone(),
     );
+    register_mode(&web, &mut registry);
     register_unmatched(&web, &mut registry);
     let runs = Family::<Status, Gauge>::default();
     for (table, status, count) in web.store.counts().await? {
@@ -127,6 +128,20 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(text))
+}
+
+/// Whether what is said to be done is done.
+fn register_mode(web: &Web, registry: &mut Registry) {
+    let mode = web.engine.mode;
+    let gauge = |is: bool| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::from(is));
+        gauge
+    };
+    let help = "1 while policy.dry_run is on: nothing that changes anything is sent to a supplier";
+    registry.register("dry_run", help, gauge(mode.dry_run));
+    let help = "1 while the suppliers are stand-ins in the process";
+    registry.register("sandbox", help, gauge(mode.sandbox));
 }
 
 /// What the engine counts, and how it stands with its suppliers.

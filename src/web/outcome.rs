@@ -58,6 +58,9 @@ fn shown(run: &RunSummary) -> Value {
     if let Some(note) = &run.note {
         shown["note"] = note.as_str().into();
     }
+    if run.dry_run {
+        shown["dry_run"] = true.into();
+    }
     shown
 }
 

@@ -79,6 +79,7 @@ pub(super) fn run(run: &RunSummary) -> Value {
         "error": run.error,
         "note": run.note,
         "pause_reason": run.pause_reason,
+        "dry_run": run.dry_run,
         "next": outcome::next(run),
         "replay_of": replayed(run),
     })

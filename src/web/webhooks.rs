@@ -111,6 +111,9 @@ struct Accepted {
     blocked_by: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_services: Vec<String>,
+    /// Whether nothing of it will be sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 async fn answer(
@@ -119,6 +122,7 @@ async fn answer(
     reception: Reception,
     wait: Option<Duration>,
 ) -> HttpResponse {
+    let dry_run = web.engine.mode.dry_run;
     match reception {
         Reception::Accepted {
             delivery,
@@ -132,7 +136,10 @@ async fn answer(
                 None => None,
             };
             if let Some(shown) = settled {
-                let shown = with(&unmatched, &unknown, outcome::waited(delivery, &shown));
+                let mut shown = with(&unmatched, &unknown, outcome::waited(delivery, &shown));
+                if dry_run {
+                    shown["dry_run"] = json!(true);
+                }
                 return HttpResponse::Ok().json(shown);
             }
             let blocked_by = if crowded {
@@ -147,6 +154,7 @@ async fn answer(
                 unmatched,
                 blocked_by,
                 unknown_services: unknown,
+                dry_run,
             })
         }
         Reception::Duplicate { of, runs } => {

@@ -39,5 +39,6 @@ mod replays;
 mod reports;
 mod secrets;
 mod stress;
+mod trials;
 mod upgrade;
 mod way_back;

@@ -26,7 +26,7 @@ impl Drive<'_> {
     /// What the next write tells, where the source wants to be told. A dry run tells nothing.
     pub(super) fn report(&mut self, stand: &Stand) -> Option<NewReport> {
         let (engine, run) = (self.engine, &self.run);
-        let dry = engine.dry_run || run.at_end.dry_run;
+        let dry = engine.mode.dry_run || run.at_end.dry_run;
         if dry || !engine.rules.reports.contains(&run.source) {
             return None;
         }

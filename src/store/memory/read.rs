@@ -388,6 +388,7 @@ fn summary(run: &RunRow) -> RunSummary {
         error: run.error.clone(),
         note: run.at_end.as_ref().and_then(|end| end.note.clone()),
         pause_reason: run.pause_reason.map(str::to_owned),
+        dry_run: run.at_end.as_ref().is_some_and(|end| end.dry_run),
         replay_of: run.replay_of,
         created_at: run.created_at,
         updated_at: run.updated_at,

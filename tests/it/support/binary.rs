@@ -53,6 +53,8 @@ pub fn printed(output: &Output) -> String {
 pub struct Serving {
     child: Child,
     log: mpsc::Receiver<String>,
+    /// What it logged before it listened.
+    pub opening: String,
     /// Where it listens.
     pub base: String,
     /// Its admin API.
@@ -61,9 +63,15 @@ pub struct Serving {
 
 impl Serving {
     /// Starts it and waits until it listens.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_with(command, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(mut command: Command, arguments: &[&str]) -> Self {
         command
             .args(["serve", "--log-json"])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -75,8 +83,8 @@ impl Serving {
                 let _ = sender.send(line);
             }
         });
-        let base = match address(&log) {
-            Ok(base) => base,
+        let (base, opening) = match address(&log) {
+            Ok(found) => found,
             Err(log) => {
                 let _ = child.kill();
                 let status = child.wait();
@@ -87,6 +95,7 @@ impl Serving {
         Self {
             child,
             log,
+            opening,
             base,
             api,
         }
@@ -128,7 +137,8 @@ impl Drop for Serving {
     }
 }
 
-fn address(log: &mpsc::Receiver<String>) -> Result<String, String> {
+/// The address, and what was logged before it.
+fn address(log: &mpsc::Receiver<String>) -> Result<(String, String), String> {
     let mut seen = String::new();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(30) {
@@ -136,10 +146,8 @@ fn address(log: &mpsc::Receiver<String>) -> Result<String, String> {
             Ok(line) => {
                 let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if entry["fields"]["message"] == "billhook listens" {
-                    return Ok(format!(
-                        "http://{}",
-                        entry["fields"]["address"].as_str().unwrap()
-                    ));
+                    let address = entry["fields"]["address"].as_str().unwrap();
+                    return Ok((format!("http://{address}"), seen));
                 }
                 seen.push_str(&line);
                 seen.push('\n');
