@@ -19,11 +19,16 @@ use super::wire::{Body, Expect, Intent, Setback};
 use crate::domain::{Entropy, Permit, Secret, Timestamp};
 use crate::verify::Keys;
 
+/// A part of an address that is shorter is a word rather than what allows to post.
+const SHORTEST_TOKEN: usize = 9;
+
 /// Where alerts go.
 pub struct Herald {
     line: Line,
     url: Url,
     keys: Keys,
+    /// What the receiver may repeat and nobody is to read.
+    secrets: Mask,
 }
 
 impl Herald {
@@ -43,7 +48,13 @@ impl Herald {
             &pace,
             &Carrier::Network,
         )?;
-        Ok(Self { line, url, keys })
+        let secrets = secrets(&url, secret);
+        Ok(Self {
+            line,
+            url,
+            keys,
+            secrets,
+        })
     }
 
     /// Posts it once; any 2xx means that it was heard.
@@ -56,7 +67,7 @@ impl Herald {
         let nobody = Nothing::default();
         let scene = nobody.scene(now, entropy);
         let (mut trace, mut learned) = (Vec::new(), Learned::default());
-        let mask = Mask::default();
+        let mask = self.secrets.clone();
         let mut talk = Talk::new(&scene, Permit::Send, &mut trace, &mut learned, mask);
         let ask = Ask {
             method: Method::POST,
@@ -82,9 +93,44 @@ impl Herald {
                 | Setback::Rejected(error)
                 | Setback::Ambiguous(error)
                 | Setback::Unavailable { error, .. },
-            ) => Err(error),
-            Err(Setback::Held(away)) => Err(away.error.unwrap_or_default()),
+            ) => Err(self.secrets.text(&error)),
+            Err(Setback::Held(away)) => Err(self.secrets.text(&away.error.unwrap_or_default())),
             Err(Setback::Withheld | Setback::NeedsPerson(_)) => Err("not sent".to_owned()),
         }
+    }
+}
+
+/// Besides the signing secret: chat services put what allows to post into the address.
+fn secrets(url: &Url, secret: &Secret) -> Mask {
+    let mut mask = Mask::default();
+    mask.add(secret);
+    let segments = url.path_segments().into_iter().flatten();
+    let values: Vec<String> = url
+        .query_pairs()
+        .map(|(_, value)| value.into_owned())
+        .collect();
+    let parts = segments
+        .chain(values.iter().map(String::as_str))
+        .chain(url.password())
+        .filter(|part| part.len() >= SHORTEST_TOKEN);
+    for part in parts {
+        mask.add(&Secret::new(part));
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_address_allows_is_not_repeated() {
+        let url = Url::parse(
+            "https://u:passwords@hooks.example/services/T0AB12CD34/xyzxyzxyz?key=abcdefgh1",
+        )
+        .unwrap();
+        let mask = secrets(&url, &Secret::new("whsec_c2VjcmV0"));
+        let said = "no_team T0AB12CD34 xyzxyzxyz abcdefgh1 passwords whsec_c2VjcmV0 at /services";
+        assert_eq!(mask.text(said), "no_team *** *** *** *** *** at /services");
     }
 }
