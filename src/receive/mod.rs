@@ -187,6 +187,14 @@ impl Receiver {
         }
     }
 
+    /// Refuses by its headers what cannot verify whatever its body is.
+    pub fn glance(&self, source: &Source, incoming: &Incoming<'_>) -> Result<(), Refused> {
+        let now = self.clock.now();
+        signed_headers(incoming, |headers| {
+            verify::claimed(headers, now, source.tolerance).map(drop)
+        })
+    }
+
     /// Keeps a request that was refused before its bytes could be judged (too large, address).
     pub async fn keep_refused(&self, source: &Source, incoming: Incoming<'_>, refused: &Refused) {
         let now = self.clock.now();
@@ -414,6 +422,16 @@ fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Option<&'a [u8]> {
 }
 
 fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Verified, Refused> {
+    signed_headers(incoming, |headers| {
+        verify::verify(&source.keys, headers, &incoming.body, now, source.tolerance)
+    })
+}
+
+/// Hands on what a request says of its signature.
+fn signed_headers<T>(
+    incoming: &Incoming<'_>,
+    judge: impl FnOnce(&verify::Headers<'_>) -> Result<T, verify::Refusal>,
+) -> Result<T, Refused> {
     // A repeated id or timestamp header would leave open which one was signed.
     for name in ["webhook-id", "webhook-timestamp"] {
         let count = incoming
@@ -445,14 +463,7 @@ fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Ver
         timestamp: header(incoming, "webhook-timestamp"),
         signature,
     };
-    verify::verify(
-        &source.keys,
-        &headers,
-        &incoming.body,
-        now,
-        source.tolerance,
-    )
-    .map_err(Refused::Signature)
+    judge(&headers).map_err(Refused::Signature)
 }
 
 fn check_content(incoming: &Incoming<'_>) -> Result<(), Refused> {

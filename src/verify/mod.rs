@@ -15,7 +15,7 @@ mod window;
 pub use keys::{KeyError, Keys};
 pub use refusal::Refusal;
 pub use standard_webhooks::{
-    Headers, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Verified, sign, verify,
+    Headers, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, Verified, claimed, sign, verify,
 };
 
 #[cfg(test)]

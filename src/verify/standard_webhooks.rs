@@ -60,25 +60,48 @@ pub fn verify(
     now: Timestamp,
     tolerance: Duration,
 ) -> Result<Verified, Refusal> {
-    let id = present(headers.id, ID_HEADER)?;
-    let timestamp_text = present(headers.timestamp, TIMESTAMP_HEADER)?;
-    let signatures = present(headers.signature, SIGNATURE_HEADER)?;
-    let id_text = id_text(id)?;
-    let timestamp = window::seconds(timestamp_text)?;
-    window::check(timestamp, now, tolerance)?;
-    let candidates = Candidates::read(signatures)?;
+    let claimed = claimed(headers, now, tolerance)?;
+    let (id, timestamp) = (claimed.id.as_bytes(), claimed.timestamp_text);
     for (key_index, key) in keys.each().enumerate() {
         // The bytes as they came are what was signed, not our reading of them.
-        let mac = digest(key, id, timestamp_text, body);
-        if candidates.any_fits(&mac) {
+        let mac = digest(key, id, timestamp, body);
+        if claimed.candidates.any_fits(&mac) {
             return Ok(Verified {
-                id: id_text.to_owned(),
-                timestamp,
+                id: claimed.id.to_owned(),
+                timestamp: claimed.timestamp,
                 key_index,
             });
         }
     }
     Err(Refusal::WrongSignature)
+}
+
+/// What a request's headers claim, which its body has yet to bear out.
+pub struct Claimed<'a> {
+    id: &'a str,
+    timestamp_text: &'a [u8],
+    timestamp: Timestamp,
+    candidates: Candidates,
+}
+
+/// Reads the headers; refused is what no body could make right.
+pub fn claimed<'a>(
+    headers: &Headers<'a>,
+    now: Timestamp,
+    tolerance: Duration,
+) -> Result<Claimed<'a>, Refusal> {
+    let id = present(headers.id, ID_HEADER)?;
+    let timestamp_text = present(headers.timestamp, TIMESTAMP_HEADER)?;
+    let signatures = present(headers.signature, SIGNATURE_HEADER)?;
+    let id = id_text(id)?;
+    let timestamp = window::seconds(timestamp_text)?;
+    window::check(timestamp, now, tolerance)?;
+    Ok(Claimed {
+        id,
+        timestamp_text,
+        timestamp,
+        candidates: Candidates::read(signatures)?,
+    })
 }
 
 /// The value of `webhook-signature` for a message, made with the newest key.

@@ -36,6 +36,14 @@ pub(super) async fn receive(
         body::drain(&mut payload).await;
         return Err(refuse(&web, source, &request, Refused::Address).await);
     }
+    // Whoever cannot be right by the headers alone is given no room for a large body.
+    if body::is_large(&web, &request) {
+        let headers = incoming(&request, remote, Vec::new());
+        if let Err(refused) = web.receiver.glance(source, &headers) {
+            body::drain(&mut payload).await;
+            return Err(refuse(&web, source, &request, refused).await);
+        }
+    }
     let body = match body::read(&web, &request, payload).await {
         Ok(body) => body,
         Err(NoBody::Problem(problem)) => return Err(problem),

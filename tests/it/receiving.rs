@@ -6,6 +6,7 @@ use billhook::app::SystemClock;
 use billhook::domain::time::Clock as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::database::Locked;
 use crate::support::events::moment;
@@ -243,7 +244,7 @@ async fn addresses_sources_methods_and_media_types_are_refused_by_their_own_stat
 async fn large_bodies_wait_for_room_and_none_is_turned_away_for_it() {
     let app = spawn_app(Setup::default()).await;
     // A sender that dribbles takes the room of its own body and no more.
-    let mut dribbling = tokio::net::TcpStream::connect(app.base.trim_start_matches("http://"))
+    let mut dribbling = TcpStream::connect(app.base.trim_start_matches("http://"))
         .await
         .unwrap();
     let head = "POST /webhooks/whmcs HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{";
@@ -263,6 +264,51 @@ async fn large_bodies_wait_for_room_and_none_is_turned_away_for_it() {
     for (message, wanted) in [(right, "HTTP/1.1 202 "), (message, "HTTP/1.1 401 ")] {
         let answer = raw(&app.base, &in_parts(&message)).await;
         assert!(answer.starts_with(wanted), "{answer}");
+    }
+    app.finish().await;
+}
+
+/// Opens so many connections that announce a large body and send no more than its beginning.
+async fn stalled(app: &App, count: usize, message: &Message, sent: usize) -> Vec<TcpStream> {
+    let own = |name: &str| message.headers.iter().find(|(own, _)| own == name);
+    let signature: String = message
+        .signature()
+        .into_iter()
+        .map(|(name, value)| {
+            let value = own(name).map_or(value, |(_, value)| value.clone());
+            format!("{name}: {value}\r\n")
+        })
+        .collect();
+    let head = format!(
+        "POST /webhooks/whmcs HTTP/1.1\r\nHost: x\r\n{signature}Content-Length: 900000\r\n\r\n{}",
+        " ".repeat(sent)
+    );
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let address = app.base.trim_start_matches("http://");
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        open.push(connection);
+    }
+    open
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_stall_by_the_hundred_keep_no_good_one_out() {
+    let app = spawn_app(Setup::default()).await;
+    let stranger = Message::of(&Story::new().paid()).header("webhook-signature", "none");
+    let signed = Message::of(&Story::new().paid());
+    for (message, sent) in [(&stranger, 200), (&signed, 200), (&signed, 20_000)] {
+        let count = if sent > 200 { 60 } else { 400 };
+        let open = stalled(&app, count, message, sent).await;
+        let small = Story::of("600", "77", "42").at(2, "service.renewed");
+        let reply = app.send(&Message::of(&small)).await;
+        assert_eq!(reply.status, 200, "{sent}: {reply:?}");
+        let mut large = Story::of("600", "77", "42").at(3, "service.renewed");
+        large["note"] = " ".repeat(900_000).into();
+        let reply = app.send(&Message::of(&large)).await;
+        assert_eq!(reply.status, 200, "{sent}: {reply:?}");
+        drop(open);
     }
     app.finish().await;
 }
