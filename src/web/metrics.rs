@@ -98,6 +98,7 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
         web.metrics.deliveries.clone(),
     );
     register_mode(&web, &mut registry);
+    register_wrong_tokens(&web, &mut registry);
     register_unmatched(&web, &mut registry);
     let runs = Family::<Status, Gauge>::default();
     for (table, status, count) in web.store.counts().await? {
@@ -128,6 +129,14 @@ pub(super) async fn show(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(text))
+}
+
+/// Guesses at the admin token.
+fn register_wrong_tokens(web: &Web, registry: &mut Registry) {
+    let wrong: Counter = Counter::default();
+    wrong.inc_by(web.wrong_tokens.count());
+    let help = "Requests to the admin API since the start with a wrong token";
+    registry.register("admin_wrong_tokens", help, wrong);
 }
 
 /// Whether what is said to be done is done.

@@ -14,6 +14,7 @@ mod reports;
 mod shown;
 mod way_back;
 mod webhooks;
+mod wrong_tokens;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use crate::receive::Receiver;
 use crate::report::Reports;
 use crate::store::Store;
 use body::Rooms;
+use wrong_tokens::WrongTokens;
 
 pub use metrics::Metrics;
 pub use problem::Problem;
@@ -49,6 +51,8 @@ pub struct Web {
     pub body_limit: usize,
     /// SHA-256 of the admin token.
     admin_token: [u8; 32],
+    /// Requests with another one.
+    wrong_tokens: WrongTokens,
     /// Room for bodies in memory.
     rooms: Rooms,
     /// Counters.
@@ -75,6 +79,7 @@ impl Web {
             reports,
             body_limit,
             admin_token: Sha256::digest(admin_token.reveal().as_bytes()).into(),
+            wrong_tokens: WrongTokens::default(),
             rooms: Rooms::new(body_limit),
             metrics: Metrics::default(),
             clock: Arc::clone(&engine.clock),
@@ -99,7 +104,11 @@ impl Web {
             {
                 Ok(())
             }
-            _ => Err(Problem::unauthorized()),
+            Some(_) => {
+                let from = request.peer_addr().map(|address| address.ip());
+                Err(self.wrong_tokens.refuse(from))
+            }
+            None => Err(Problem::unauthorized()),
         }
     }
 }

@@ -57,6 +57,17 @@ impl Problem {
         )
     }
 
+    /// Requests without a right token come too fast.
+    pub fn too_many(retry_after: u32) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests",
+            "too many requests without the right admin token; the right one is let through at once",
+        );
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
     /// Try again later.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(

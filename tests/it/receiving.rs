@@ -270,15 +270,12 @@ async fn large_bodies_wait_for_room_and_none_is_turned_away_for_it() {
 
 /// Opens so many connections that announce a large body and send no more than its beginning.
 async fn stalled(app: &App, count: usize, message: &Message, sent: usize) -> Vec<TcpStream> {
-    let own = |name: &str| message.headers.iter().find(|(own, _)| own == name);
-    let signature: String = message
-        .signature()
-        .into_iter()
-        .map(|(name, value)| {
-            let value = own(name).map_or(value, |(_, value)| value.clone());
-            format!("{name}: {value}\r\n")
-        })
-        .collect();
+    let mut signature = String::new();
+    for (name, value) in message.signature() {
+        let own = message.headers.iter().find(|(own, _)| own == name);
+        let value = own.map_or(value, |(_, value)| value.clone());
+        signature.extend([name, ": ", &value, "\r\n"]);
+    }
     let head = format!(
         "POST /webhooks/whmcs HTTP/1.1\r\nHost: x\r\n{signature}Content-Length: 900000\r\n\r\n{}",
         " ".repeat(sent)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::binary::{Serving, billhook};
 use crate::support::database;
-use crate::support::sender::{Message, http};
+use crate::support::sender::{Message, Reply, http};
 use crate::support::settings::{HIVELOCITY_KEY, OLD_SECRET, ONE_H_CODE, ONE_H_KEY, SECRET, TOKEN};
 use crate::support::{Setup, Story};
 
@@ -167,4 +167,42 @@ async fn secrets_are_in_no_file_no_log_no_answer() {
             "{what} ({secret}) is in the store's files"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_the_admin_token_are_slowed_counted_and_logged_and_the_right_one_passes() {
+    let setup = Setup::default();
+    let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(billhook(folder.path(), &setup, &suppliers));
+    let http = http();
+    let mut statuses = Vec::new();
+    for guess in 0..40 {
+        let request = http
+            .get(format!("{}/api/v1/stats", serving.base))
+            .bearer_auth(format!("a-guess-that-is-wrong-{guess}"));
+        let reply = Reply::read(request.send().await.unwrap()).await;
+        reply.is_problem(reply.status);
+        let waits = reply.headers.iter().any(|(name, _)| name == "retry-after");
+        assert_eq!(waits, reply.status == 429, "{reply:?}");
+        statuses.push(reply.status);
+        serving.api.get("/stats").await;
+    }
+    assert_eq!(statuses[..10], [401; 10]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let metrics = http.get(format!("{}/metrics", serving.base)).send();
+    let metrics = metrics.await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("billhook_admin_wrong_tokens_total 40"),
+        "{metrics}"
+    );
+    let (_, log) = serving.terminate();
+    let told = log
+        .iter()
+        .filter(|line| line.contains("a wrong admin token was refused"));
+    assert!((1..=10).contains(&told.count()), "{log:?}");
+    assert!(
+        !log.iter().any(|line| line.contains("a-guess-that-is")),
+        "{log:?}"
+    );
 }
