@@ -104,6 +104,25 @@ impl PauseReason {
         }
     }
 
+    /// The same where an approval was tried and is none of the ways out.
+    pub fn next_without_approval(self, run: &str) -> String {
+        match self {
+            Self::Approval | Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
+                "look at the supplier, then billhook runs retry {run} or cancel {run}"
+            ),
+            Self::RetriesSpent
+            | Self::Refused
+            | Self::TooSlow
+            | Self::Protected
+            | Self::Difference
+            | Self::Catalogue
+            | Self::Event
+            | Self::WrongState
+            | Self::CannotRead
+            | Self::DryRun => self.next(run),
+        }
+    }
+
     /// Reads the word back.
     pub fn from_name(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == text)

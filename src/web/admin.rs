@@ -4,7 +4,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::domain::id::{DeliveryId, RunId};
-use crate::domain::run::Lane;
+use crate::domain::pause::PauseReason;
+use crate::domain::run::{Lane, RunStatus};
 use crate::store::{Intervened, Intervention, RunFilter};
 
 use super::query::Query;
@@ -134,15 +135,37 @@ pub(super) async fn intervene(
             "the outcome of a request that this run sent is not known yet; look again in two minutes",
         )),
         Intervened::NotFound => Err(Problem::not_found("no such run")),
-        Intervened::NotNow(status) => {
-            let why = if status == crate::domain::run::RunStatus::Paused {
-                "a replay of it took its place"
-            } else {
-                "that does not allow this"
-            };
-            Err(Problem::conflict(format!("the run is {status}; {why}")))
-        }
+        Intervened::NoApproval => Err(no_approval(&web, id).await?),
+        Intervened::NotNow(status) => Err(not_now(what, status)),
     }
+}
+
+/// What the run waits for instead of an approval, and what to do.
+async fn no_approval(web: &Web, id: RunId) -> Result<Problem, Problem> {
+    let view = web.store.run(id).await?;
+    let run = view.ok_or_else(|| Problem::not_found("no such run"))?.run;
+    let reason = run.pause_reason.as_deref();
+    let next = reason
+        .and_then(PauseReason::from_name)
+        .map_or_else(String::new, |reason| reason.next_without_approval(&id.to_string()));
+    Ok(Problem::conflict(format!(
+        "the run asks for no approval; it is paused because: {} – {next}",
+        run.error.unwrap_or_default(),
+    )))
+}
+
+fn not_now(what: Intervention, status: RunStatus) -> Problem {
+    let allowed = match what {
+        Intervention::Retry => "only a paused or waiting run is retried",
+        Intervention::Approve => "only a paused run that asks for it is approved",
+        Intervention::Cancel => "only a run that has not ended is cancelled",
+    };
+    let taken = if status == RunStatus::Paused {
+        ", and a replay took its place"
+    } else {
+        ""
+    };
+    Problem::conflict(format!("the run is {status}{taken}; {allowed}"))
 }
 
 /// Why a person steps in, `{"reason": "…"}`, on one line; empty where nothing is said.

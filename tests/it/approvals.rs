@@ -124,6 +124,37 @@ async fn a_protected_service_is_neither_suspended_nor_terminated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_asks_for_no_approval_is_not_approved() {
+    let app = spawn_app(Setup::default().with("policy.protected_services", "501")).await;
+    let (kept, other) = (Story::new(), Story::of("502", "77", "42"));
+    app.succeed(&kept.paid()).await;
+    let refused = billhook::sandbox::Fault::Refused400("No money left.".to_owned());
+    app.suppliers.fail_next("one_h add_license", refused, 1);
+    let mut impossible = Story::of("503", "77", "42").paid();
+    impossible["services"][0]["hostname"] = json!("srv_1");
+    let paused = [
+        app.carry_out(&kept.at(2, "service.suspended")).await,
+        app.carry_out(&other.paid()).await,
+        app.carry_out(&impossible).await,
+    ]
+    .concat();
+    for (run, (waits, then)) in paused.iter().zip([
+        ("is protected", "runs retry"),
+        ("No money left", "runs retry"),
+        ("underscore", "send it again corrected"),
+    ]) {
+        let id = run["id"].as_str().unwrap();
+        let reply = app.api.post(&format!("/runs/{id}/approve"), &json!({})).await;
+        reply.is_problem(409);
+        let detail = reply.text("/detail").to_owned();
+        assert!(detail.contains("asks for no approval"), "{detail}");
+        assert!(detail.contains(waits) && detail.contains(then), "{detail}");
+        assert_eq!(&app.api.run(id).await, run, "nothing was changed");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_termination_of_a_protected_service_sets_nothing_going_that_waits_for_a_person() {
     let app = spawn_app(Setup::default().with("policy.protected_services", "501")).await;
     let story = Story::new();
