@@ -107,9 +107,9 @@ impl PauseReason {
     /// The same where an approval was tried and is none of the ways out.
     pub fn next_without_approval(self, run: &str) -> String {
         match self {
-            Self::Approval | Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
-                "look at the supplier, then billhook runs retry {run} or cancel {run}"
-            ),
+            Self::Approval | Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => {
+                format!("look at the supplier, then billhook runs retry {run} or cancel {run}")
+            }
             Self::RetriesSpent
             | Self::Refused
             | Self::TooSlow

@@ -144,7 +144,10 @@ async fn what_asks_for_no_approval_is_not_approved() {
         ("underscore", "send it again corrected"),
     ]) {
         let id = run["id"].as_str().unwrap();
-        let reply = app.api.post(&format!("/runs/{id}/approve"), &json!({})).await;
+        let reply = app
+            .api
+            .post(&format!("/runs/{id}/approve"), &json!({}))
+            .await;
         reply.is_problem(409);
         let detail = reply.text("/detail").to_owned();
         assert!(detail.contains("asks for no approval"), "{detail}");

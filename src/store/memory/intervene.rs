@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::id::RunId;
-use crate::domain::run::RunStatus;
 use crate::domain::pause::PauseReason;
+use crate::domain::run::RunStatus;
 use crate::domain::step::{Step, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::store::{Intervened, Intervention, Recovery};
