@@ -4,6 +4,7 @@
 mod api;
 mod cast;
 mod demo;
+mod filters;
 mod list;
 mod mv;
 mod rebuild;
@@ -13,11 +14,14 @@ mod send;
 mod serve;
 mod setup;
 mod step_in;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config};
 
 /// Signed billing webhooks in; servers at Hivelocity and licences at 1H out, once.
 #[derive(Debug, Parser)]
@@ -152,9 +156,31 @@ impl ConfigFile {
     }
 
     /// The configuration, checked.
-    pub(crate) fn load(&self, sandbox: bool) -> Result<crate::config::Config, Failure> {
-        let environment = crate::config::process_environment();
-        crate::config::load(self.path().as_deref(), environment, sandbox)
-            .map_err(|wrong| Failure::Usage(wrong.to_string()))
+    pub(crate) fn load(&self, sandbox: bool) -> Result<Config, Failure> {
+        self.read(sandbox, "")
+    }
+
+    /// The same for a command that can do without; `or` says with what.
+    pub(crate) fn load_unless_missing(&self, or: &str) -> Result<Config, Failure> {
+        self.read(true, or)
+    }
+
+    /// Without a file the environment alone may do; where it has no settings either, what is
+    /// missing is the file and not each of its keys.
+    fn read(&self, sandbox: bool, or: &str) -> Result<Config, Failure> {
+        let (path, environment) = (self.path(), config::process_environment());
+        let missing = format!(
+            "there is no billhook.toml here; use --config FILE or BILLHOOK_CONFIG, make one with \
+             `billhook init`{or}"
+        );
+        if path.is_none() && !config::has_settings(&environment) {
+            return Err(Failure::Usage(missing));
+        }
+        config::load(path.as_deref(), environment, sandbox).map_err(|wrong| {
+            Failure::Usage(match path {
+                Some(_) => wrong.to_string(),
+                None => format!("{missing}; the environment alone lacks:\n{wrong}"),
+            })
+        })
     }
 }

@@ -61,9 +61,15 @@ pub struct Serving {
 
 impl Serving {
     /// Starts it and waits until it listens.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_with(command, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(mut command: Command, options: &[&str]) -> Self {
         command
             .args(["serve", "--log-json"])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
