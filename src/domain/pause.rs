@@ -91,14 +91,16 @@ impl PauseReason {
             Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
                 "look at the supplier, then billhook runs retry {run}, approve {run} or cancel {run}"
             ),
+            // Settings are read at the start.
+            Self::Protected | Self::Catalogue | Self::DryRun => format!(
+                "change the configuration and restart billhook, then billhook runs retry {run}, \
+                 or end it: billhook runs cancel {run}"
+            ),
             Self::RetriesSpent
             | Self::Refused
             | Self::TooSlow
-            | Self::Protected
-            | Self::Catalogue
             | Self::WrongState
-            | Self::CannotRead
-            | Self::DryRun => format!(
+            | Self::CannotRead => format!(
                 "put the cause right, then billhook runs retry {run}, or end it: billhook runs cancel {run}"
             ),
         }
