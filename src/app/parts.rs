@@ -52,7 +52,21 @@ pub async fn with_sandbox(
     if config.hivelocity.owner_email.is_empty() {
         "owner@sandbox.example".clone_into(&mut config.hivelocity.owner_email);
     }
+    hurry(config);
     Ok(sandbox)
+}
+
+/// The stand-ins do in seconds what takes the suppliers hours, and take any number of requests:
+/// nobody need wait longer for them. The window after an unclear create is still longer than the
+/// stand-ins are ever late.
+fn hurry(config: &mut Config) {
+    let (hivelocity, one_h, retry) = (&mut config.hivelocity, &mut config.one_h, &mut config.retry);
+    hivelocity.poll_interval = hivelocity.poll_interval.min(Duration::from_millis(400));
+    hivelocity.absent_after = hivelocity.absent_after.min(Duration::from_secs(6));
+    hivelocity.requests_per_second = hivelocity.requests_per_second.max(200);
+    one_h.requests_per_second = one_h.requests_per_second.max(200);
+    retry.initial = retry.initial.min(Duration::from_millis(100));
+    retry.max = retry.max.min(Duration::from_secs(2));
 }
 
 /// What the service has around itself: the time, chance, and the way to the suppliers.

@@ -1,8 +1,10 @@
 //! A small client of our own admin API and webhook target.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) config: ConfigFile,
     #[expect(clippy::struct_field_names, reason = "the option is called --server")]
     /// The server's address [default: from the configuration's server.listen]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server_address)]
     server: Option<String>,
     /// The admin token [default: from the configuration]
     #[arg(
@@ -36,37 +38,96 @@ pub(crate) struct Api {
     http: reqwest::Client,
     base: String,
     token: Secret,
+    /// Where the token came from, in words.
+    token_from: &'static str,
+}
+
+/// What a server refused, in words for whoever typed the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{said} ({status})")]
+pub(crate) struct Refused {
+    pub(crate) status: u16,
+    said: String,
+}
+
+/// A page of a list, as the API gives it.
+pub(crate) struct Page {
+    pub(crate) items: Vec<Value>,
+    /// How many there are in all, where the server knows.
+    pub(crate) total: Option<u64>,
+    next: Option<String>,
+}
+
+impl Page {
+    /// Whether this is not all there is.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+/// `HOST:PORT` will do.
+fn server_address(text: &str) -> Result<String, String> {
+    let full = if text.contains("://") {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("http://{text}"))
+    };
+    match url::Url::parse(&full) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => {
+            Ok(full.trim_end_matches('/').to_owned())
+        }
+        _ => Err("an address such as http://127.0.0.1:8080".to_owned()),
+    }
+}
+
+/// An address below `/api/v1`, whatever letters its parts hold.
+pub(crate) fn path(parts: &[&str]) -> String {
+    let mut path = String::new();
+    for part in parts {
+        path.push('/');
+        for byte in part.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                path.push(char::from(byte));
+            } else {
+                // Writing to a text cannot fail.
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
+    path
 }
 
 impl Server {
     /// The client; the configuration is only read for what was not given.
     pub(crate) fn api(&self) -> Result<Api, Failure> {
-        let (base, token) = match (&self.server, &self.token) {
-            (Some(server), Some(token)) => (server.clone(), Secret::new(token)),
-            (server, token) => {
-                let config = self.config.load(true)?;
-                let base = server.clone().unwrap_or_else(|| address(&config));
-                (
-                    base,
-                    token
-                        .as_deref()
-                        .map_or_else(|| config.admin.token.clone(), Secret::new),
-                )
-            }
+        if let (Some(server), Some(token)) = (&self.server, &self.token) {
+            return Ok(Api::at(server.clone(), Secret::new(token), GIVEN)?);
+        }
+        let config = self
+            .config
+            .load_unless_missing(", or give --server URL and --token TOKEN")?;
+        let (token, from) = match &self.token {
+            Some(token) => (Secret::new(token), GIVEN),
+            None => (
+                config.admin.token.clone(),
+                "the configuration's admin.token",
+            ),
         };
-        Ok(Api {
-            http: client()?,
-            base: base.trim_end_matches('/').to_owned(),
-            token,
-        })
+        Ok(Api::at(self.base(&config), token, from)?)
     }
 
-    /// The server's address alone.
+    /// The server's address alone, where the configuration is there.
     pub(crate) fn base(&self, config: &Config) -> String {
-        let base = self.server.clone().unwrap_or_else(|| address(config));
-        base.trim_end_matches('/').to_owned()
+        self.given().unwrap_or_else(|| address(config))
+    }
+
+    /// The server's address as it was given.
+    pub(crate) fn given(&self) -> Option<String> {
+        self.server.clone()
     }
 }
+
+const GIVEN: &str = "the token given with --token or BILLHOOK_TOKEN";
 
 fn address(config: &Config) -> String {
     let mut listen = config.server.listen;
@@ -88,11 +149,16 @@ pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
 
 impl Api {
     /// For a server whose address and token are known.
-    pub(crate) fn at(base: String, token: Secret) -> Result<Self, reqwest::Error> {
+    pub(crate) fn at(
+        base: String,
+        token: Secret,
+        token_from: &'static str,
+    ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             http: client()?,
             base,
             token,
+            token_from,
         })
     }
 
@@ -127,17 +193,36 @@ impl Api {
     ) -> anyhow::Result<Vec<Value>> {
         let mut items = Vec::new();
         let mut query = query.to_vec();
+        if !query.iter().any(|(name, _)| name == "limit") {
+            query.push(("limit".to_owned(), LARGEST_PAGE.to_owned()));
+        }
         loop {
-            let mut page = self.get(path, &query).await?;
-            if let Some(rows) = page.get_mut("items").and_then(Value::as_array_mut) {
-                items.append(rows);
-            }
-            let Some(next) = page.get("next_cursor").and_then(Value::as_str) else {
+            let mut page = self.page(path, &query).await?;
+            items.append(&mut page.items);
+            let Some(next) = page.next else {
                 return Ok(items);
             };
             query.retain(|(name, _)| name != "cursor");
-            query.push(("cursor".to_owned(), next.to_owned()));
+            query.push(("cursor".to_owned(), next));
         }
+    }
+
+    /// One page of a list.
+    pub(crate) async fn page(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+    ) -> anyhow::Result<Page> {
+        let mut page = self.get(path, query).await?;
+        let items = page.get_mut("items").and_then(Value::as_array_mut);
+        Ok(Page {
+            items: items.map(std::mem::take).unwrap_or_default(),
+            total: page.get("total").and_then(Value::as_u64),
+            next: page
+                .get("next_cursor")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        })
     }
 
     async fn call(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
@@ -147,9 +232,19 @@ impl Api {
             .await
             .map_err(reqwest::Error::without_url)
             .with_context(|| format!("no answer from {}; does billhook run there?", self.base))?;
+        if response.status() == reqwest::StatusCode::UNAUTHORIZED {
+            let said = format!(
+                "the server at {} does not take {}",
+                self.base, self.token_from
+            );
+            return Err(Refused { status: 401, said }.into());
+        }
         read(response).await
     }
 }
+
+/// The most rows of a page.
+const LARGEST_PAGE: &str = "500";
 
 /// The answer's JSON, or its problem as an error.
 pub(crate) async fn read(response: reqwest::Response) -> anyhow::Result<Value> {
@@ -159,13 +254,35 @@ pub(crate) async fn read(response: reqwest::Response) -> anyhow::Result<Value> {
     if status.is_success() {
         return Ok(body);
     }
-    let detail = body
-        .get("detail")
-        .and_then(Value::as_str)
-        .unwrap_or("no details given");
-    let pointer = body
-        .get("pointer")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    Err(anyhow!("{} {detail} {pointer}", status.as_u16()))
+    let text = |key: &str| body.get(key).and_then(Value::as_str);
+    let detail = text("detail").unwrap_or("the server refused without a word");
+    let said = match text("pointer") {
+        Some(pointer) => format!("{pointer} {detail}"),
+        None => detail.to_owned(),
+    };
+    let status = status.as_u16();
+    Err(Refused { status, said }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_with_any_letters_make_an_address() {
+        assert_eq!(
+            path(&["services", "whmcs", "a/b c?é"]),
+            "/services/whmcs/a%2Fb%20c%3F%C3%A9"
+        );
+    }
+
+    #[test]
+    fn a_host_and_a_port_will_do_for_a_server() {
+        let full = "http://127.0.0.1:8080".to_owned();
+        assert_eq!(server_address("127.0.0.1:8080"), Ok(full.clone()));
+        assert_eq!(server_address("http://127.0.0.1:8080/"), Ok(full));
+        for wrong in ["ftp://a", "http://", "http://a b"] {
+            assert!(server_address(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -19,7 +19,8 @@ use crate::sandbox::{Sandbox, SandboxOptions, SandboxSnapshot};
 
 use super::api::Api;
 use super::cast::{CAST, Customer, event, message_id};
-use super::send::Post;
+use super::send::{Post, Sender};
+use super::serve::share;
 use super::setup::Fresh;
 use super::{Done, say};
 
@@ -32,13 +33,13 @@ pub(crate) struct Demo {
     #[arg(long)]
     exit: bool,
     /// How often the stand-ins misbehave, 0 to 1
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     faults: f64,
 }
 
 /// A running demonstration.
 struct Stage {
-    config: Config,
+    sender: Sender,
     base: String,
     api: Api,
     began: Instant,
@@ -50,7 +51,7 @@ impl Demo {
         let fresh = Fresh::new();
         let mut config = folder.config(&fresh)?;
         let sandbox = SandboxOptions {
-            faults: self.faults.clamp(0.0, 1.0),
+            faults: self.faults,
             build_time: Duration::from_millis(1500),
             seed: SystemEntropy.next(),
             ..SandboxOptions::default()
@@ -67,9 +68,10 @@ impl Demo {
             // The sender is dropped at the latest when the demonstration ends.
             let _ = stopped.await;
         }));
-        let api = Api::at(base.clone(), config.admin.token.clone())?;
+        let api = Api::at(base.clone(), config.admin.token.clone(), "the demo's token")?;
+        let sender = Sender::configured(&config, base.clone(), None);
         let stage = Stage {
-            config,
+            sender: sender.map_err(|_| anyhow!("the demo's source cannot sign"))?,
             base,
             api,
             began: Instant::now(),
@@ -141,13 +143,11 @@ impl Stage {
 
     async fn post(&self, id: &str, event: Value) -> anyhow::Result<Value> {
         let post = Post {
-            base: self.base.clone(),
-            source: "whmcs".to_owned(),
             id: id.to_owned(),
             body: event.to_string().into_bytes(),
             wait: 0,
         };
-        post.send(&self.config).await
+        post.send(&self.sender).await
     }
 
     /// Prints a run's steps as they happen, until it ends.
@@ -315,7 +315,7 @@ impl Stage {
             self.base
         ));
         say(&format!(
-            "  curl -H 'Authorization: Bearer {}' {}/api/v1/runs?limit=3",
+            "  curl -H 'Authorization: Bearer {}' '{}/api/v1/runs?limit=3'",
             fresh.token, self.base
         ));
         say(&format!(
@@ -387,7 +387,7 @@ impl TemporaryFolder {
         Ok(Self(folder))
     }
 
-    /// The configuration that `billhook init` writes, made quick for the demonstration.
+    /// The configuration that `billhook init` writes.
     fn config(&self, fresh: &Fresh) -> anyhow::Result<Config> {
         let path = self.0.join("billhook.toml");
         std::fs::write(
@@ -399,12 +399,6 @@ impl TemporaryFolder {
         let settings = [
             ("BILLHOOK__SERVER__LISTEN", "127.0.0.1:0"),
             ("BILLHOOK__STORE__URL", store.as_str()),
-            ("BILLHOOK__HIVELOCITY__POLL_INTERVAL", "400ms"),
-            ("BILLHOOK__HIVELOCITY__ABSENT_AFTER", "1s"),
-            ("BILLHOOK__HIVELOCITY__REQUESTS_PER_SECOND", "200"),
-            ("BILLHOOK__ONE_H__REQUESTS_PER_SECOND", "200"),
-            ("BILLHOOK__RETRY__INITIAL", "100ms"),
-            ("BILLHOOK__RETRY__MAX", "2s"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Ok(config::load(Some(&path), settings, true)?)

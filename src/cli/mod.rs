@@ -4,6 +4,7 @@
 mod api;
 mod cast;
 mod demo;
+mod filters;
 mod list;
 mod mv;
 mod rebuild;
@@ -14,11 +15,14 @@ mod serve;
 mod setup;
 mod step_in;
 mod store_place;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config};
 
 /// Signed billing webhooks in; servers at Hivelocity and licences at 1H out, once.
 #[derive(Debug, Parser)]
@@ -153,19 +157,40 @@ impl ConfigFile {
     }
 
     /// The configuration, checked.
-    pub(crate) fn load(&self, sandbox: bool) -> Result<crate::config::Config, Failure> {
-        let environment = crate::config::process_environment();
-        let file = self.path();
-        let mut config = crate::config::load(file.as_deref(), environment, sandbox)
-            .map_err(|wrong| Failure::Usage(wrong.to_string()))?;
-        store_place::settle(&mut config, file.as_deref())?;
-        Ok(config)
+    pub(crate) fn load(&self, sandbox: bool) -> Result<Config, Failure> {
+        self.read(sandbox, "")
     }
 
     /// The same for a trial in the sandbox, and the folder of that trial.
-    pub(crate) fn load_trial(&self) -> Result<(crate::config::Config, PathBuf), Failure> {
+    pub(crate) fn load_trial(&self) -> Result<(Config, PathBuf), Failure> {
         let mut config = self.load(true)?;
         let folder = store_place::try_out(&mut config, self.path().as_deref())?;
         Ok((config, folder))
+    }
+
+    /// The same for a command that can do without; `or` says with what.
+    pub(crate) fn load_unless_missing(&self, or: &str) -> Result<Config, Failure> {
+        self.read(true, or)
+    }
+
+    /// Without a file the environment alone may do; where it has no settings either, what is
+    /// missing is the file and not each of its keys.
+    fn read(&self, sandbox: bool, or: &str) -> Result<Config, Failure> {
+        let (path, environment) = (self.path(), config::process_environment());
+        let missing = format!(
+            "there is no billhook.toml here; use --config FILE or BILLHOOK_CONFIG, make one with \
+             `billhook init`{or}"
+        );
+        if path.is_none() && !config::has_settings(&environment) {
+            return Err(Failure::Usage(missing));
+        }
+        let mut config = config::load(path.as_deref(), environment, sandbox).map_err(|wrong| {
+            Failure::Usage(match path {
+                Some(_) => wrong.to_string(),
+                None => format!("{missing}; the environment alone lacks:\n{wrong}"),
+            })
+        })?;
+        store_place::settle(&mut config, path.as_deref())?;
+        Ok(config)
     }
 }

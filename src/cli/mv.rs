@@ -3,8 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::api::Server;
-use super::{Done, say};
+use super::Done;
+use super::api::{self, Server};
+use super::list::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Move {
@@ -42,7 +43,7 @@ pub(crate) struct Move {
 
 impl Move {
     pub(crate) async fn run(self) -> Done {
-        let path = format!("/services/{}/{}/move", self.source, self.id);
+        let path = api::path(&["services", &self.source, &self.id, "move"]);
         let body = json!({
             "customer_id": self.customer,
             "reason": self.reason,
@@ -53,11 +54,6 @@ impl Move {
             "dry_run": self.dry_run,
         });
         let answer = self.server.api()?.post(&path, &body).await?;
-        say(&if self.json {
-            answer.to_string()
-        } else {
-            serde_json::to_string_pretty(&answer)?
-        });
-        Ok(())
+        print(&answer, self.json)
     }
 }

@@ -7,12 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::event::EventType;
 use crate::domain::id::{DeliveryId, RunId};
-use crate::domain::run::RunStatus;
 
 use super::api::{Api, Server};
-use super::send::{Post, pick_source, read_file};
+use super::filters::{Filters as _, RunFilters};
+use super::send::{Post, Sender, pick_source, read_file};
 use super::{Done, Failure, say};
 
 #[derive(Debug, Args)]
@@ -20,29 +19,10 @@ pub(crate) struct Replay {
     /// Deliveries (dlv_…) or runs (run_…)
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Deliveries with a run of this status
-    #[arg(long)]
-    status: Option<RunStatus>,
-    /// Not before: an RFC 3339 time or an age such as 24h
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Before: an RFC 3339 time or an age
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Of this source; with --file, the source that events in it are sent as
-    #[arg(long)]
-    source: Option<String>,
-    /// Of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Option<EventType>,
-    /// Of this service
-    #[arg(long, value_name = "ID")]
-    service: Option<String>,
-    /// Of this customer
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
-    /// A file of ids, of deliveries as the API shows them, or of native events; - for standard
-    /// input
+    #[command(flatten)]
+    filters: RunFilters,
+    /// A file of ids, of deliveries as the API shows them, or of native events, which are sent as
+    /// --source; - for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Show the plans; send nothing
@@ -64,13 +44,12 @@ enum Wanted {
 
 impl Replay {
     pub(crate) async fn run(self) -> Done {
-        let by_filter = self.status.is_some()
-            || self.since.is_some()
-            || self.until.is_some()
-            || self.kind.is_some()
-            || self.service.is_some()
-            || self.customer.is_some()
-            || (self.source.is_some() && self.file.is_none());
+        let mut query = self.filters.pairs();
+        if self.file.is_some() {
+            // Whose the file's events are.
+            query.retain(|(name, _)| name != "source");
+        }
+        let by_filter = !query.is_empty();
         if self.ids.is_empty() && self.file.is_none() && !by_filter {
             return Err(Failure::Usage(
                 "say what to replay: ids, a filter (--status, --since, --source, --type …) or --file".to_owned(),
@@ -118,27 +97,10 @@ impl Replay {
         Ok(wanted)
     }
 
-    fn query(&self) -> Vec<(String, String)> {
-        let fields = [
-            ("since", self.since.clone()),
-            ("until", self.until.clone()),
-            ("source", self.source.clone()),
-            ("type", self.kind.map(|kind| kind.name().to_owned())),
-            ("service", self.service.clone()),
-            ("customer", self.customer.clone()),
-            ("limit", Some("500".to_owned())),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
-    }
-
-    /// With a status the runs are searched, without one the accepted deliveries.
+    /// With what only runs have the runs are searched, else the accepted deliveries.
     async fn filtered(&self, api: &Api) -> Result<Vec<DeliveryId>, Failure> {
-        let mut query = self.query();
-        let (path, field) = if let Some(status) = self.status {
-            query.push(("status".to_owned(), status.name().to_owned()));
+        let mut query = self.filters.pairs();
+        let (path, field) = if self.filters.status.is_some() || self.filters.reason.is_some() {
             ("/runs", "delivery_id")
         } else {
             query.push(("verdict".to_owned(), "accepted".to_owned()));
@@ -207,7 +169,8 @@ impl Replay {
             return Ok(0);
         }
         let config = self.server.config.load(true)?;
-        let source = pick_source(&config, self.source.as_deref())?;
+        let source = pick_source(&config, self.filters.source.as_deref())?;
+        let sender = Sender::configured(&config, self.server.base(&config), Some(&source))?;
         let mut failed = 0;
         for event in events {
             let body = event.to_string().into_bytes();
@@ -220,14 +183,8 @@ impl Replay {
                 }
                 continue;
             }
-            let post = Post {
-                base: self.server.base(&config),
-                source: source.clone(),
-                id,
-                body,
-                wait: 0,
-            };
-            match post.send(&config).await {
+            let post = Post { id, body, wait: 0 };
+            match post.send(&sender).await {
                 Ok(answer) => say(&answer.to_string()),
                 Err(error) => {
                     failed += 1;
@@ -275,10 +232,15 @@ fn step_line(step: &Value) -> String {
     let kind = taken("kind").unwrap_or_default();
     let effect = taken("effect").unwrap_or_default();
     let mark = taken("mark").unwrap_or_default();
+    let reboots = step.get("action").is_some_and(|action| action == "reboot");
     let effect = match effect.as_str() {
         "exists" => format!("exists ({mark})"),
         "looked_for" => format!("looked_for by {mark}"),
         "bought" => format!("bought unless found by {mark}"),
+        // The others happen once more, each time.
+        "changed" if kind != "hivelocity.reload_device" && !reboots => {
+            "changed unless it is so already".to_owned()
+        }
         other => other.to_owned(),
     };
     format!("{kind:<27} {effect:<44} {step}")

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +11,12 @@ use crate::app::{SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::entropy::Entropy as _;
 use crate::domain::event::EventType;
+use crate::domain::secret::Secret;
 use crate::domain::time::{Clock as _, Timestamp};
 use crate::verify::{self, Keys};
 
 use super::api::{self, Server};
+use super::filters::event_type;
 use super::{Done, Failure, say};
 
 #[derive(Debug, Args)]
@@ -23,12 +25,24 @@ pub(crate) struct Send {
     #[arg(
         value_name = "TYPE",
         required_unless_present = "file",
-        conflicts_with = "file"
+        conflicts_with = "file",
+        value_parser = event_type()
     )]
     kind: Option<EventType>,
-    /// The source to send as
+    /// The source to send as [default: the only one of the configuration]
     #[arg(long)]
     source: Option<String>,
+    /// The source's secret, which signs [default: from the configuration]
+    #[arg(
+        long,
+        value_name = "WHSEC",
+        env = "BILLHOOK_SECRET",
+        hide_env_values = true
+    )]
+    secret: Option<String>,
+    /// The webhook-id [default: a new one]; the same command with the same id is one delivery
+    #[arg(long, value_name = "ID", value_parser = webhook_id)]
+    id: Option<String>,
     /// The billing platform's service id
     #[arg(long, value_name = "ID")]
     service: Vec<String>,
@@ -65,7 +79,7 @@ pub(crate) struct Send {
     /// For service.suspended: why, for people
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// When it happened [default: now]
+    /// When it happened [default: now; with --id the time at which the server first has it]
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<Timestamp>,
     /// The event as JSON; - for standard input
@@ -80,28 +94,24 @@ pub(crate) struct Send {
 
 impl Send {
     pub(crate) async fn run(self) -> Done {
-        let config = self.server.config.load(true)?;
-        let source = pick_source(&config, self.source.as_deref())?;
+        let sender = Sender::find(&self.server, self.source.as_deref(), self.secret.as_deref())?;
         let body = match &self.file {
             Some(file) => read_file(file)?,
             None => self.event()?.to_string().into_bytes(),
         };
-        let id = format!(
-            "msg_{:016x}{:016x}",
-            SystemEntropy.next(),
-            SystemEntropy.next()
-        );
+        let id = self.id.clone().unwrap_or_else(new_id);
         let post = Post {
-            base: self.server.base(&config),
-            source,
-            id,
+            id: id.clone(),
             body,
             wait: self.wait,
         };
-        let answer = post.send(&config).await?;
+        let mut answer = post.send(&sender).await?;
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("webhook_id".to_owned(), json!(id));
+        }
         say(&serde_json::to_string_pretty(&answer)?);
         match answer.get("status").and_then(Value::as_str) {
-            Some("paused") => Err(Failure::Failed(anyhow::anyhow!("a run needs a person"))),
+            Some("paused") => Err(Failure::Failed(anyhow!(paused(&answer)))),
             _ => Ok(()),
         }
     }
@@ -112,7 +122,12 @@ impl Send {
         };
         let mut event = Map::new();
         event.insert("type".to_owned(), json!(kind));
-        let occurred_at = self.occurred_at.unwrap_or_else(|| SystemClock.now());
+        // An event that may be sent again must have the same bytes again; without a time of its
+        // own it occurred when it was first signed.
+        let occurred_at = match (self.occurred_at, &self.id) {
+            (None, Some(_)) => None,
+            (given, _) => Some(given.unwrap_or_else(|| SystemClock.now())),
+        };
         event.insert("occurred_at".to_owned(), json!(occurred_at));
         put(&mut event, "order_id", self.order.as_ref());
         put(&mut event, "action", self.action.as_ref());
@@ -152,6 +167,35 @@ impl Send {
         service.insert("options".to_owned(), Value::Object(options));
         Ok(Value::Object(service))
     }
+}
+
+fn new_id() -> String {
+    let (one, two) = (SystemEntropy.next(), SystemEntropy.next());
+    format!("msg_{one:016x}{two:016x}")
+}
+
+fn webhook_id(text: &str) -> Result<String, String> {
+    let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let wrong = || "1 to 256 visible ASCII characters".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// Which runs need a person, and what to type.
+fn paused(answer: &Value) -> String {
+    let runs = answer.get("runs").and_then(Value::as_array);
+    let told = runs.into_iter().flatten().filter_map(|run| {
+        let text = |key: &str| run.get(key).and_then(Value::as_str).unwrap_or("-");
+        let paused = text("status") == "paused";
+        paused.then(|| {
+            format!(
+                "{} is paused: {}\n  {}",
+                text("id"),
+                text("error"),
+                text("next")
+            )
+        })
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 fn put(object: &mut Map<String, Value>, key: &str, value: Option<&String>) {
@@ -195,10 +239,61 @@ pub(crate) fn read_file(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(wrong)
 }
 
+/// Where events go, whom they come from, and what signs them.
+pub(crate) struct Sender {
+    base: String,
+    source: String,
+    keys: Keys,
+}
+
+impl Sender {
+    /// From what was given; the configuration is only read for the rest.
+    fn find(server: &Server, source: Option<&str>, secret: Option<&str>) -> Result<Self, Failure> {
+        let secret = secret.map(Secret::new);
+        if let (Some(base), Some(source), Some(secret)) = (server.given(), source, &secret) {
+            return Self::new(base, source.to_owned(), std::slice::from_ref(secret));
+        }
+        let options = [
+            ("--server URL", server.given().is_some()),
+            ("--source NAME", source.is_some()),
+            ("--secret WHSEC (or BILLHOOK_SECRET)", secret.is_some()),
+        ];
+        let lacks = options.into_iter().filter(|(_, given)| !given);
+        let lacks: Vec<&str> = lacks.map(|(option, _)| option).collect();
+        let or = format!(
+            ", or give {}: an event is signed with its source's secret, which the admin token is not",
+            lacks.join(" and ")
+        );
+        let config = server.config.load_unless_missing(&or)?;
+        let base = server.base(&config);
+        match (source, secret) {
+            (Some(source), Some(secret)) => Self::new(base, source.to_owned(), &[secret]),
+            (None, Some(secret)) => Self::new(base, pick_source(&config, None)?, &[secret]),
+            (source, None) => Self::configured(&config, base, source),
+        }
+    }
+
+    /// A source of the configuration.
+    pub(crate) fn configured(
+        config: &Config,
+        base: String,
+        source: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let source = pick_source(config, source)?;
+        let settings = config.sources.get(&source);
+        let secrets = settings.map_or(&[][..], |settings| &settings.secrets);
+        Self::new(base, source, secrets)
+    }
+
+    fn new(base: String, source: String, secrets: &[Secret]) -> Result<Self, Failure> {
+        let keys = Keys::parse(secrets)
+            .map_err(|wrong| Failure::Usage(format!("source {source}: {wrong}")))?;
+        Ok(Self { base, source, keys })
+    }
+}
+
 /// One signed request.
 pub(crate) struct Post {
-    pub(crate) base: String,
-    pub(crate) source: String,
     pub(crate) id: String,
     pub(crate) body: Vec<u8>,
     pub(crate) wait: u64,
@@ -206,13 +301,12 @@ pub(crate) struct Post {
 
 impl Post {
     /// Signs with the source's newest secret and posts.
-    pub(crate) async fn send(self, config: &Config) -> anyhow::Result<Value> {
-        let settings = config.sources.get(&self.source).context("no such source")?;
-        let keys = Keys::parse(&settings.secrets)?;
+    pub(crate) async fn send(self, sender: &Sender) -> anyhow::Result<Value> {
+        let Sender { base, source, keys } = sender;
         let now = SystemClock.now();
-        let signature = verify::sign(&keys, &self.id, now, &self.body);
+        let signature = verify::sign(keys, &self.id, now, &self.body);
         let mut request = api::client()?
-            .post(format!("{}/webhooks/{}", self.base, self.source))
+            .post(format!("{base}{}", api::path(&["webhooks", source])))
             .header("content-type", "application/json")
             .header("webhook-id", &self.id)
             .header("webhook-timestamp", now.seconds().to_string())
@@ -225,7 +319,7 @@ impl Post {
             .send()
             .await
             .map_err(reqwest::Error::without_url)
-            .with_context(|| format!("no answer from {}; does billhook run there?", self.base))?;
+            .with_context(|| format!("no answer from {base}; does billhook run there?"))?;
         api::read(response).await
     }
 }

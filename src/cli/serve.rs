@@ -1,5 +1,6 @@
 //! `billhook serve`: the service, until SIGTERM or Ctrl-C.
 
+use std::error::Error as _;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(crate) struct Serve {
     log_json: bool,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("a number from 0 to 1".to_owned()),
@@ -87,10 +88,28 @@ impl Serve {
     }
 }
 
+/// How much is logged unless `RUST_LOG` says otherwise.
+const USUAL_LOG: &str = "info,actix_server=warn";
+/// What the HTTP library says of requests that are none: errors, to it. Strangers write those, and
+/// nobody could be called for an ERROR any more.
+const STRANGERS_OFF: &str = "actix_http=off";
+
 /// Logs to standard error; `RUST_LOG` says how much.
 fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    let (filter, misread) = match EnvFilter::try_from_default_env() {
+        Ok(filter) => (filter, None),
+        Err(error) => {
+            let absent = error
+                .source()
+                .is_some_and(<dyn std::error::Error>::is::<std::env::VarError>);
+            let misread = (!absent).then(|| error.to_string());
+            (EnvFilter::new(USUAL_LOG), misread)
+        }
+    };
+    let filter = match STRANGERS_OFF.parse() {
+        Ok(off) if !filter.to_string().contains("actix_http") => filter.add_directive(off),
+        Ok(_) | Err(_) => filter,
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -99,5 +118,8 @@ fn start_log(json: bool) {
         log.json().init();
     } else {
         log.init();
+    }
+    if let Some(error) = misread {
+        tracing::warn!(error, "RUST_LOG cannot be read; logging is as usual");
     }
 }

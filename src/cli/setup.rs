@@ -131,9 +131,9 @@ impl Check {
             say(&format!("warning: {warning}"));
         }
         say(&format!(
-            "The configuration is right: {} source(s), {} product(s), every template tried.",
-            config.sources.len(),
-            config.catalogue.products().len()
+            "The configuration is right: {}, {}, every template tried.",
+            counted(config.sources.len(), "source"),
+            counted(config.catalogue.products().len(), "product")
         ));
         if !self.online {
             return Ok(());
@@ -153,10 +153,15 @@ impl Check {
             ));
         }
         if failed > 0 {
-            return Err(Failure::Failed(anyhow::anyhow!("{failed} look(s) failed")));
+            let looks = counted(failed, "look");
+            return Err(Failure::Failed(anyhow::anyhow!("{looks} failed")));
         }
         Ok(())
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Check {

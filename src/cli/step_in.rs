@@ -3,43 +3,20 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::domain::event::EventType;
 use crate::domain::id::RunId;
-use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 
 use super::api::{Api, Server};
+use super::filters::{Filters as _, RunFilters};
 use super::{Done, Failure, say};
 
 #[derive(Debug, Args)]
 pub(crate) struct StepIn {
-    /// Runs (run_…), any number
+    /// Runs (run_…), any number; or filters instead, which mean paused runs unless --status is given
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Instead of ids: every run of this status [default: paused]
-    #[arg(long)]
-    status: Option<RunStatus>,
-    /// Every paused run of this reason, e.g. refused
-    #[arg(long, value_name = "WORD", value_parser = reason)]
-    reason: Option<PauseReason>,
-    /// Of this source
-    #[arg(long)]
-    source: Option<String>,
-    /// Of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Option<EventType>,
-    /// Of this service
-    #[arg(long, value_name = "ID")]
-    service: Option<String>,
-    /// Of this customer
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
-    /// Made not before: an RFC 3339 time or an age such as 2h
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Made before: an RFC 3339 time or an age
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    filters: RunFilters,
     /// Only show which runs that would be
     #[arg(long)]
     dry_run: bool,
@@ -53,15 +30,10 @@ pub(crate) struct StepIn {
     server: Server,
 }
 
-fn reason(word: &str) -> Result<PauseReason, String> {
-    let known = || PauseReason::ALL.map(PauseReason::name).join(", ");
-    PauseReason::from_name(word).ok_or_else(|| format!("one of {}", known()))
-}
-
 impl StepIn {
     /// Does `what` to each, one line a run; fails where one of them failed.
     pub(crate) async fn run(self, what: &str) -> Done {
-        let filter = self.filter();
+        let filter = self.filters.pairs();
         match (self.ids.is_empty(), filter.is_empty()) {
             (true, true) => {
                 return Err(Failure::Usage(
@@ -95,24 +67,6 @@ impl StepIn {
         Ok(())
     }
 
-    /// The filter as the API takes it; empty where none was given.
-    fn filter(&self) -> Vec<(String, String)> {
-        let fields = [
-            ("status", self.status.map(|status| status.name().to_owned())),
-            ("reason", self.reason.map(|reason| reason.name().to_owned())),
-            ("source", self.source.clone()),
-            ("type", self.kind.map(|kind| kind.name().to_owned())),
-            ("service", self.service.clone()),
-            ("customer", self.customer.clone()),
-            ("since", self.since.clone()),
-            ("until", self.until.clone()),
-        ];
-        fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
-    }
-
     /// The runs by their ids, each once, in the order given. All of them are looked at before
     /// anything is done, so that a slip of the pen does not do half of it.
     fn named(&self) -> Result<Vec<RunId>, Failure> {
@@ -136,10 +90,9 @@ impl StepIn {
         api: &Api,
         mut query: Vec<(String, String)>,
     ) -> Result<Vec<RunId>, Failure> {
-        if self.status.is_none() {
+        if self.filters.status.is_none() {
             query.push(("status".to_owned(), RunStatus::Paused.name().to_owned()));
         }
-        query.push(("limit".to_owned(), "500".to_owned()));
         let rows = api.all("/runs", &query).await?;
         let id = |row: &Value| row.get("id")?.as_str()?.parse().ok();
         Ok(rows.iter().rev().filter_map(id).collect())

@@ -18,6 +18,15 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The same with more lines that may explain it.
+    #[must_use]
+    pub(super) fn with(mut self, more: Vec<String>) -> Self {
+        if let Self::Settings { problems } = &mut self {
+            problems.extend(more);
+        }
+        self
+    }
+
     /// The problems, one line each.
     pub fn problems(&self) -> &[String] {
         match self {

@@ -9,15 +9,39 @@ use super::error::ConfigError;
 
 /// What the names of environment variables begin with that are settings.
 const PREFIX: &str = "BILLHOOK__";
+/// What the names of those begin with that are settings, or were meant to be.
+const OURS: &str = "BILLHOOK_";
 
-/// The settings among the process's environment variables.
+/// The process's environment variables that are about Billhook.
 pub fn process_environment() -> Vec<(String, String)> {
     let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
     std::env::vars_os()
         .map(|(name, value)| (text(name), value))
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| name.starts_with(OURS))
         .map(|(name, value)| (name, text(value)))
         .collect()
+}
+
+/// Whether the environment has settings.
+pub fn has_settings(environment: &[(String, String)]) -> bool {
+    environment.iter().any(|(name, _)| name.starts_with(PREFIX))
+}
+
+/// Variables that look like settings and are none, for want of a second underscore.
+pub(super) fn near_misses(environment: &[(String, String)]) -> Vec<String> {
+    let near = |(name, _): &(String, String)| {
+        if name.starts_with(PREFIX) {
+            return None;
+        }
+        let rest = name.strip_prefix(OURS)?.to_lowercase();
+        let section = super::SECTIONS
+            .iter()
+            .find(|section| rest.starts_with(&format!("{section}_")))?;
+        let key = rest.get(section.len()..)?.trim_start_matches('_');
+        let meant = format!("{PREFIX}{section}__{key}").to_uppercase();
+        Some(format!("{name}: is not read; write {meant}"))
+    };
+    environment.iter().filter_map(near).collect()
 }
 
 /// All layers, the later winning over the earlier.

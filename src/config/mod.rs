@@ -27,7 +27,7 @@ mod values;
 use std::path::Path;
 
 pub use error::ConfigError;
-pub use layers::process_environment;
+pub use layers::{has_settings, process_environment};
 pub use settings::{
     Admin, Alerts, Config, Execution, Hivelocity, OneH, Platform, Policy, Report, ReportKind,
     Retry, Server, Source, Store,
@@ -41,20 +41,43 @@ use section::{Problems, Section};
 /// The built-in defaults with every key's description, as shipped in `config/default.toml`.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
+/// The tables of the settings.
+const SECTIONS: [&str; 11] = [
+    "server",
+    "store",
+    "admin",
+    "execution",
+    "alerts",
+    "retry",
+    "hivelocity",
+    "one_h",
+    "sources",
+    "products",
+    "policy",
+];
+
 /// Reads and checks everything.
 ///
-/// `path` is the file that the caller was given, `environment` the process's variables (those
-/// that do not begin with `BILLHOOK__` are passed over). With `sandbox` the suppliers' keys may
+/// `path` is the file that the caller was given, `environment` the process's variables (of those
+/// that do not begin with `BILLHOOK__` the ones that look as if they should are named). With `sandbox` the suppliers' keys may
 /// be missing, since the stand-ins have their own.
 pub fn load(
     path: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
     sandbox: bool,
 ) -> Result<Config, ConfigError> {
+    let environment: Vec<_> = environment.into_iter().collect();
+    let near_misses = layers::near_misses(&environment);
     let tree = layers::read(path, environment)?;
     let problems = Problems::new(sandbox);
-    let config = checked(Section::root(&tree, &problems), &problems);
-    problems.into_result().map(|()| config)
+    let mut config = checked(Section::root(&tree, &problems), &problems);
+    match problems.into_result() {
+        Ok(()) => {
+            config.warnings.extend(near_misses);
+            Ok(config)
+        }
+        Err(wrong) => Err(wrong.with(near_misses)),
+    }
 }
 
 /// Reads every section; a wrong value leaves a problem and a stand-in.

@@ -138,7 +138,7 @@ pub(super) fn retry(mut section: Section<'_>) -> Retry {
     let longest = DAY.saturating_mul(7);
     let initial = section.duration("initial", MILLISECOND..=longest);
     let max = section.duration("max", MILLISECOND..=longest);
-    if initial > max {
+    if initial > max && section.is_right("initial") && section.is_right("max") {
         let (initial, max) = (values::written(initial), values::written(max));
         section.problem(
             "initial",

@@ -90,6 +90,13 @@ impl<'a> Section<'a> {
         self.problems.add(&self.path(key), what);
     }
 
+    /// Whether nothing was found wrong with a key of this table.
+    pub(super) fn is_right(&self, key: &str) -> bool {
+        let of_key = format!("{}: ", self.path(key));
+        let found = self.problems.found.borrow();
+        !found.iter().any(|problem| problem.starts_with(&of_key))
+    }
+
     /// Where problems are noted.
     pub(super) const fn problems(&self) -> &'a Problems {
         self.problems

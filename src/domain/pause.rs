@@ -91,16 +91,37 @@ impl PauseReason {
             Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
                 "look at the supplier, then billhook runs retry {run}, approve {run} or cancel {run}"
             ),
+            // Settings are read at the start.
+            Self::Protected | Self::Catalogue | Self::DryRun => format!(
+                "change the configuration and restart billhook, then billhook runs retry {run}, \
+                 or end it: billhook runs cancel {run}"
+            ),
+            Self::RetriesSpent
+            | Self::Refused
+            | Self::TooSlow
+            | Self::WrongState
+            | Self::CannotRead => format!(
+                "put the cause right, then billhook runs retry {run}, or end it: billhook runs cancel {run}"
+            ),
+        }
+    }
+
+    /// The same where an approval was tried and is none of the ways out.
+    pub fn next_without_approval(self, run: &str) -> String {
+        match self {
+            Self::Approval | Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => {
+                format!("look at the supplier, then billhook runs retry {run} or cancel {run}")
+            }
             Self::RetriesSpent
             | Self::Refused
             | Self::TooSlow
             | Self::Protected
+            | Self::Difference
             | Self::Catalogue
+            | Self::Event
             | Self::WrongState
             | Self::CannotRead
-            | Self::DryRun => format!(
-                "put the cause right, then billhook runs retry {run}, or end it: billhook runs cancel {run}"
-            ),
+            | Self::DryRun => self.next(run),
         }
     }
 

@@ -448,6 +448,11 @@ const fn is_no(flag: &bool) -> bool {
 }
 
 impl Step {
+    /// Whether it is paused with a way out that an approval would open.
+    pub fn offers_approval(&self) -> bool {
+        self.status == StepStatus::Paused && self.allows.is_some()
+    }
+
     /// A step that has not begun.
     pub fn new(seq: u32, action: StepAction) -> Self {
         Self {

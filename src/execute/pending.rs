@@ -157,7 +157,6 @@ impl Pending {
             service_id: run.service_id.clone(),
             customer_id: run.customer_id.clone(),
             status: stand.status,
-            replay: run.replay && !run.at_end.dry_run,
             planned: run.planned,
             touched: run.touched,
             due_at: stand.due_at,

@@ -97,8 +97,8 @@ impl<'a> Case<'a> {
                 )
             } else {
                 format!(
-                    "product {known} is not in the catalogue any more; add it again, then retry \
-                     this run"
+                    "product {known} is not in the catalogue any more; add it again and restart \
+                     billhook, then retry this run"
                 )
             })
         })
@@ -144,7 +144,7 @@ impl<'a> Case<'a> {
             PauseReason::Protected,
             format!(
                 "service {} is protected (policy.protected_services), so the event does not {doing} it; \
-             take it off that list and retry, or cancel this run",
+             take it off that list, restart billhook and retry, or cancel this run",
                 self.id()
             ),
         ))

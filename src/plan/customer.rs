@@ -188,7 +188,7 @@ fn refuse_protected(situation: &Situation<'_>, users: &BTreeSet<String>) -> Resu
         PauseReason::Protected,
         format!(
             "service {service} is protected (policy.protected_services), so the event does not suspend its sub-user; \
-             take it off that list and retry, or cancel this run"
+             take it off that list, restart billhook and retry, or cancel this run"
         ),
     ))
 }

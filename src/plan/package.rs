@@ -45,7 +45,8 @@ fn new_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
     let id = &case.ordered.product_id;
     case.find(id).ok_or_else(|| {
         Stop::Hold(PauseReason::Catalogue, format!(
-            "service {} changed to product {id}, which is not in the catalogue; add it, then retry this run",
+            "service {} changed to product {id}, which is not in the catalogue; add it and restart \
+             billhook, then retry this run",
             case.id()
         ))
     })

@@ -5,7 +5,7 @@ use crate::domain::{OrderKey, PauseReason, ServiceStatus, StepAction};
 
 use super::case::Case;
 use super::patch::Patch;
-use super::{Plan, Planned, Stop, aside, device, licence, suspend, suspension, user};
+use super::{Plan, Planned, Stop, aside, device, licence, moved, suspend, suspension, user};
 
 /// The plan of a paid order.
 ///
@@ -76,7 +76,7 @@ fn ordered_product<'a>(case: &Case<'a>) -> Result<&'a Product, Stop> {
         | ServiceStatus::Suspended
         | ServiceStatus::Terminated => Err(Stop::Hold(
             PauseReason::Catalogue,
-            format!("{reason}; add it, then retry this run"),
+            format!("{reason}; add it and restart billhook, then retry this run"),
         )),
     }
 }
@@ -90,9 +90,10 @@ fn refuse(case: &Case<'_>, product: &Product) -> Result<(), Stop> {
         return Err(Stop::Hold(
             PauseReason::Difference,
             format!(
-                "service {} was built for customer {was}, the order names customer {is}; \
-             a second device would be ordered, so move it by hand and cancel this run",
-                case.id()
+                "service {} was built for customer {was}, the order names customer {is}, and a second device \
+                 would be ordered; hand it over with {} (or service.moved), then retry this run, or cancel it",
+                case.id(),
+                moved::command(case.situation.source, case.id(), is, "")
             ),
         ));
     }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Clock as _;
 use crate::sandbox::Fault;
-use crate::store::Intervention;
+use crate::store::{Intervention, RunRow};
 
 use super::billing::lives;
 use super::control::{BEGINNING, Rates, Refusals};
@@ -183,27 +183,26 @@ fn answer_reports(chance: &mut StdRng, stage: &mut Stage) {
     stage.at(last, Happening::Answers(Mood::Takes));
 }
 
-/// A person tries again what is paused; whether there was anything.
+/// A person approves what asks for that, and tries again whatever else is paused; whether there
+/// was anything.
 pub(super) fn try_again(stage: &mut Stage) -> bool {
     let dead = |error: Option<&str>| error.is_some_and(|error| error.contains("it is over"));
     let paused: Vec<_> = {
         let rows = stage.memory.rows();
+        let what = |run: &RunRow| match dead(run.error.as_deref()) {
+            // What waits behind an order that is over can only go on without it.
+            true => Intervention::Cancel,
+            false if rows.asks_for_approval(run.id) => Intervention::Approve,
+            false => Intervention::Retry,
+        };
         let paused = rows
             .runs()
             .filter(|run| run.status == RunStatus::Paused && run.blocks);
-        paused
-            .map(|run| (run.id, dead(run.error.as_deref())))
-            .collect()
+        paused.map(|run| (run.id, what(run))).collect()
     };
     let now = stage.control.now();
-    for (run, dead) in &paused {
-        // What waits behind an order that is over can only go on without it.
-        let what = if *dead {
-            Intervention::Cancel
-        } else {
-            Intervention::Approve
-        };
-        stage.at(now, Happening::Intervenes(*run, what));
+    for (run, what) in &paused {
+        stage.at(now, Happening::Intervenes(*run, *what));
     }
     !paused.is_empty()
 }

@@ -42,7 +42,7 @@ impl Laws {
     }
 
     /// What ended stays as it ended; a claim's number never goes down; a replay changes nothing
-    /// of what it repeats but its place in the lane.
+    /// of what it repeats but its place in the lane, and ends it where it was paused.
     fn history_stays(&self, what: &'static str, run: &RunRow) -> Option<String> {
         let before = self.seen.get(&run.id)?;
         let id = run.id;
@@ -58,6 +58,12 @@ impl Laws {
             overtaken: before.overtaken,
             claim_wait: before.claim_wait.clone(),
             ..run.clone()
+        };
+        let ended = (before.status, run.status) == (RunStatus::Paused, RunStatus::Superseded);
+        let same = if ended {
+            paused_again(before, same)
+        } else {
+            same
         };
         if what == "replay" && same != *before {
             return Some(format!("a replay changed {id}: {before:?} → {run:?}"));
@@ -152,4 +158,17 @@ fn waits_for_a_claim(rows: &Rows, run: &RunRow) -> bool {
     holder
         .and_then(|holder| rows.run(holder))
         .is_some_and(|holder| !holder.status.is_final() && holder.blocks)
+}
+
+/// The run as it was while it was paused, in what its end changes.
+fn paused_again(before: &RunRow, ended: RunRow) -> RunRow {
+    RunRow {
+        status: before.status,
+        fence: before.fence,
+        error: before.error.clone(),
+        waiting_for: before.waiting_for.clone(),
+        pause_reason: before.pause_reason,
+        updated_at: before.updated_at,
+        ..ended
+    }
 }

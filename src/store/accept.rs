@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::id::{DeliveryId, RunId};
+use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
 
 use super::claims::release;
@@ -10,6 +11,7 @@ use super::counts::Counts;
 use super::early;
 use super::intervene::unclear_until;
 use super::lanes::{self, Because};
+use super::reports;
 use super::rows::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 use super::sql::{Bulk, Kind, Link, Rows, SqlError, statement};
 
@@ -261,8 +263,8 @@ pub(super) struct Made<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Makes runs for a delivery that is kept already: a replay. A paused run of the same event
-/// no longer holds its lane up; it stays as it is.
+/// Makes runs for a delivery that is kept already: a replay. It takes the place of a paused run of
+/// the same event, which waits for nobody from then on; its journal stays as it is.
 pub(super) async fn replay(
     link: &mut Link<'_>,
     delivery: DeliveryId,
@@ -275,7 +277,7 @@ pub(super) async fn replay(
     lanes::lock(link, &lanes).await?;
     let mut begin = None;
     for run in runs {
-        begin = begin.max(pass(link, source, run, now).await?);
+        begin = begin.max(replace(link, source, run, now, counts).await?);
     }
     lanes::lock(link, &lanes).await?;
     let made: Vec<Made<'_>> = runs
@@ -302,33 +304,60 @@ pub(super) async fn replay(
     Ok(())
 }
 
-/// Takes the paused runs of the event out of the lane; answers until when something that they
-/// sent may still take effect.
-async fn pass(
+/// Ends the paused runs of the event; answers until when something that they sent may still take
+/// effect.
+async fn replace(
     link: &mut Link<'_>,
     source: &str,
     run: &NewRun,
     now: Timestamp,
+    counts: &mut Counts,
 ) -> Result<Option<Timestamp>, SqlError> {
-    let passed = statement(
-        "UPDATE runs SET blocks = 0, due_at = NULL \
-         WHERE lane = $1 AND origin = $2 AND blocks = 1 AND status = 'paused' \
-         RETURNING id, customer_id",
+    let replaced = statement(
+        "SELECT id, customer_id FROM runs \
+         WHERE lane = $1 AND origin = $2 AND blocks = 1 AND status = 'paused'",
     )
     .with(&run.lane)
     .with(run.order.origin.0)
     .all(link)
     .await?;
     let mut until = None;
-    for row in passed {
+    for row in replaced {
         let id = row.int("id")?;
+        // Asked first: it looks at when the run last changed.
         until = until.max(unclear_until(link, RunId(id)).await?);
+        end_replaced(link, id, run.id, now).await?;
+        counts.moved(RunStatus::Paused, RunStatus::Superseded);
+        reports::pause_is_over(link, RunId(id), now).await?;
         // Or the replay would wait for the claim of the run whose place it takes.
         if let Some(customer_id) = row.maybe_text("customer_id")? {
             release(link, source, &customer_id, id, now).await?;
         }
     }
     Ok(until)
+}
+
+async fn end_replaced(
+    link: &mut Link<'_>,
+    run: i64,
+    by: RunId,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    statement(
+        "UPDATE runs SET status = 'superseded', blocks = 0, due_at = NULL, fence = fence + 1, \
+         error = $1, waiting_for = NULL, pause_reason = NULL, updated_at = $2 WHERE id = $3",
+    )
+    .with(by_its_replay(by))
+    .with(now.micros())
+    .with(run)
+    .execute(link)
+    .await
+    .map(drop)
+}
+
+/// Why a run ended whose place a replay took.
+pub(super) fn by_its_replay(replay: RunId) -> String {
+    format!("by its replay {replay}")
 }
 
 pub(super) const RUNS: &[(&str, Kind)] = &[

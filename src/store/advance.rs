@@ -16,7 +16,7 @@ use super::lanes::{self, Because};
 use super::orders;
 use super::reports;
 use super::rows::{Advance, Advanced, AttemptRow, Held};
-use super::sql::{Bulk, Kind, Link, SqlError, statement};
+use super::sql::{Bulk, Kind, Link, SqlError};
 use super::states;
 
 /// Writes the advances; one answer each, in their order.
@@ -48,7 +48,6 @@ pub(super) async fn advance(
     claims::give_back(link, &live).await?;
     weaken(link, &live).await?;
     settle_lanes(link, &live).await?;
-    end_replaced(link, &live, counts).await?;
     Ok(writes
         .iter()
         .map(|write| Advanced {
@@ -144,34 +143,6 @@ pub(super) async fn extend(
         })
         .await?;
     rows.iter().map(|row| row.int("id")).collect()
-}
-
-/// The paused runs whose place a replay took need nobody any more once it succeeded. After the
-/// lane was locked, so that no intervention is under way on them.
-async fn end_replaced(
-    link: &mut Link<'_>,
-    live: &[&Advance],
-    counts: &mut Counts,
-) -> Result<(), SqlError> {
-    let done = |write: &&&Advance| write.replay && write.status == RunStatus::Succeeded;
-    for write in live.iter().filter(done) {
-        let ended = statement(
-            "UPDATE runs SET status = 'superseded', error = $1, waiting_for = NULL, \
-             pause_reason = NULL, updated_at = $2 \
-             WHERE lane = $3 AND blocks = 0 AND status = 'paused' \
-             AND origin = (SELECT origin FROM runs WHERE id = $4) RETURNING id",
-        )
-        .with(format!("by its replay {}", write.run))
-        .with(write.now.micros())
-        .with(&write.lane)
-        .with(write.run.0)
-        .all(link)
-        .await?;
-        for _ in ended {
-            counts.moved(RunStatus::Paused, RunStatus::Superseded);
-        }
-    }
-    Ok(())
 }
 
 async fn write_journal(

@@ -18,8 +18,9 @@ use crate::domain::time::{Clock, Timestamp};
 use super::Memory;
 use super::{
     Advance, Advanced, Alert, Claimed, Database, DeliveryFilter, DeliveryView, Held, Intervened,
-    Intervention, NewDelivery, NewRun, Outcomes, Page, Receipt, Recovery, Report, ReportFilter,
-    Retained, RunFilter, RunSummary, RunView, StateView, StoreError, StoreGuard, Told,
+    Intervention, KnownFilter, Named, NewDelivery, NewRun, Outcomes, Page, Receipt, Recovery,
+    Report, ReportFilter, Retained, RunFilter, RunSummary, RunView, StateView, StoreError,
+    StoreGuard, Told,
 };
 
 /// The store: cheap to clone, closed by [`StoreGuard::closed`].
@@ -465,12 +466,12 @@ impl Store {
         handed!(self.history(lane, limit).await)
     }
 
-    /// Every known service or customer id of a source, in order.
+    /// Known services or customers with their documents, by source and id.
     pub async fn known(
         &self,
         customers: bool,
-        filter: &RunFilter,
-    ) -> Result<Vec<(String, String, Value)>, StoreError> {
+        filter: &KnownFilter,
+    ) -> Result<Page<(Named, Value), Named>, StoreError> {
         handed!(self.known(customers, filter).await)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::id::RunId;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::{Step, StepStatus};
 use crate::domain::time::Timestamp;
@@ -22,6 +23,7 @@ struct Found {
     source: String,
     customer_id: Option<String>,
     planned: bool,
+    pause_reason: Option<String>,
     /// Whether it still has its place in the lane; not once a replay took it over.
     blocks: bool,
     /// Until when a request that is under way may leave, at the latest known.
@@ -49,6 +51,9 @@ pub(super) async fn intervene(
     if !allowed {
         return Ok(Intervened::NotNow(found.status));
     }
+    if what == Intervention::Approve && !asks_for_approval(link, run, &found).await? {
+        return Ok(Intervened::NoApproval);
+    }
     if what == Intervention::Cancel && unclear_until(link, run).await?.is_some_and(|end| end > now)
     {
         return Ok(Intervened::Unclear);
@@ -75,8 +80,8 @@ async fn find_locked(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, S
 
 async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError> {
     let row = statement(
-        "SELECT status, lane, source, customer_id, planned, blocks, updated_at, due_at FROM runs \
-         WHERE id = $1",
+        "SELECT status, lane, source, customer_id, planned, pause_reason, blocks, updated_at, due_at \
+         FROM runs WHERE id = $1",
     )
     .with(run.0)
     .first(link)
@@ -94,6 +99,7 @@ async fn find(link: &mut Link<'_>, run: RunId) -> Result<Option<Found>, SqlError
         source: row.text("source")?,
         customer_id: row.maybe_text("customer_id")?,
         planned: row.flag("planned")?,
+        pause_reason: row.maybe_text("pause_reason")?,
         blocks: row.flag("blocks")?,
         busy_until: Timestamp::from_micros(busy_until),
     }))
@@ -124,6 +130,18 @@ async fn wake(
     .await?;
     counts.moved(found.status, status);
     lanes::settle(link, &[&found.lane], Because::RunCame, now).await
+}
+
+/// Whether an approval is a way out of the pause: the policy wants one, or the step that is shown
+/// as paused says what one would allow.
+async fn asks_for_approval(
+    link: &mut Link<'_>,
+    run: RunId,
+    found: &Found,
+) -> Result<bool, SqlError> {
+    let by_policy = found.pause_reason.as_deref() == Some(PauseReason::Approval.name());
+    let steps = unfinished(link, run).await?;
+    Ok(by_policy || steps.iter().any(Step::offers_approval))
 }
 
 /// What a person allowed is the step that is shown as paused, and nothing after it.

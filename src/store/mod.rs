@@ -84,7 +84,8 @@ pub use rows::{
 };
 use sql::SqlError;
 pub use views::{
-    DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
+    DeliveryFilter, DeliveryView, KnownFilter, Named, Page, RunFilter, RunSummary, RunView,
+    StateView, StepView,
 };
 use write::Write;
 use writer::Signals;

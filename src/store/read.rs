@@ -18,7 +18,8 @@ use super::filters::{
 use super::lanes;
 use super::sql::{Link, Row, SqlError, statement};
 use super::views::{
-    DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView, StepView,
+    DeliveryFilter, DeliveryView, KnownFilter, Named, Page, RunFilter, RunSummary, RunView,
+    StateView, StepView,
 };
 use super::{Database, StoreError};
 
@@ -228,13 +229,14 @@ impl Database {
         Ok(rows.iter().map(run).collect::<Result<_, _>>()?)
     }
 
-    /// Every known service or customer id of a source, in order.
+    /// Known services or customers with their documents, by source and id.
     pub async fn known(
         &self,
         customers: bool,
-        filter: &RunFilter,
-    ) -> Result<Vec<(String, String, Value)>, StoreError> {
+        filter: &KnownFilter,
+    ) -> Result<Page<(Named, Value), Named>, StoreError> {
         let mut reader = self.reads.reader().await?;
+        let link = &mut reader.link();
         let mut query = statement(if customers {
             "SELECT source, customer_id AS id, doc FROM customers WHERE 1 = 1"
         } else {
@@ -243,14 +245,31 @@ impl Database {
         equals(&mut query, "source", filter.source.as_ref());
         if !customers {
             equals(&mut query, "customer_id", filter.customer.as_ref());
+            let status = link.pick(
+                "coalesce(json_extract(doc, '$.status'), 'unknown')",
+                "coalesce(doc::json ->> 'status', 'unknown')",
+            );
+            equals(&mut query, status, filter.status.as_ref());
         }
-        query.push(" ORDER BY 1, 2 LIMIT ").bind(filter.limit);
-        let rows = query.all(&mut reader.link()).await?;
+        if let Some((source, id)) = &filter.after {
+            query.push(if customers {
+                " AND (source, customer_id) > ("
+            } else {
+                " AND (source, service_id) > ("
+            });
+            query.bind(source.clone()).push(", ");
+            query.bind(id.clone()).push(")");
+        }
+        // One more than asked tells whether there is a next page.
+        query.push(" ORDER BY 1, 2 LIMIT ").bind(filter.limit + 1);
+        let rows = query.all(link).await?;
         let read = |row: &Row| {
             let doc = document(&row.text("doc")?)?;
-            Ok((row.text("source")?, row.text("id")?, doc))
+            Ok(((row.text("source")?, row.text("id")?), doc))
         };
-        Ok(rows.iter().map(read).collect::<Result<_, SqlError>>()?)
+        page(rows.iter().map(read), filter.limit, |(name, _)| {
+            name.clone()
+        })
     }
 
     /// How many rows there are by status or verdict: `("runs", "paused", 3)`.
@@ -341,11 +360,11 @@ async fn steps(link: &mut Link<'_>, id: RunId) -> Result<Vec<StepView>, StoreErr
     Ok(steps)
 }
 
-pub(super) fn page<T>(
+pub(super) fn page<T, C>(
     rows: impl Iterator<Item = Result<T, SqlError>>,
     limit: i64,
-    id: impl Fn(&T) -> i64,
-) -> Result<Page<T>, StoreError> {
+    id: impl Fn(&T) -> C,
+) -> Result<Page<T, C>, StoreError> {
     let mut items = rows.collect::<Result<Vec<T>, _>>()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > limit;

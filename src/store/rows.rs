@@ -247,8 +247,6 @@ pub struct Advance {
     pub customer_id: Option<String>,
     /// Where the run stands now.
     pub status: RunStatus,
-    /// Whether it repeats an earlier run, for real.
-    pub replay: bool,
     /// Whether its plan is stored (now or before).
     pub planned: bool,
     /// Whether a step of it has, or may have, taken effect at a supplier.
@@ -368,6 +366,8 @@ pub enum Intervened {
     NotFound,
     /// The run's status does not allow it.
     NotNow(RunStatus),
+    /// It is paused, but for no approval: a person's word alone changes nothing about it.
+    NoApproval,
     /// What the run sent may still take effect; giving it up now would leave that to nobody.
     Unclear,
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::tests_scene::{Backend, Scene, advance, scene};
 use super::{
-    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, NewDelivery, NewRun, Recovery,
-    Report, ReportFilter, RunFilter, Told,
+    Advance, AttemptRow, ClaimChange, Claimed, Held, Intervention, KnownFilter, NewDelivery,
+    NewRun, Recovery, Report, ReportFilter, RunFilter, Told,
 };
 use crate::domain::event::EventType as E;
 use crate::domain::id::RunId;
@@ -305,7 +305,11 @@ async fn read(scene: &Scene) -> String {
     let reports = store.reports(&filter_reports).await.unwrap();
     words.push(format!("{:?}", reports.items));
     for customers in [true, false] {
-        for (_, id, doc) in store.known(customers, &filter).await.unwrap() {
+        let filter = KnownFilter {
+            limit: 1000,
+            ..KnownFilter::default()
+        };
+        for ((_, id), doc) in store.known(customers, &filter).await.unwrap().items {
             // A first document may hold a null where another one lacks the key.
             let mut keys: Vec<(String, Value)> =
                 doc.as_object().unwrap().clone().into_iter().collect();

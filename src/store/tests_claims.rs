@@ -112,7 +112,7 @@ async fn a_replay_takes_the_claim_of_the_paused_run_that_it_replaces(on: Backend
         scene.write(acquiring(&again, scene.now)).await.claimed,
         "the paused run will never go on"
     );
-    assert_eq!(scene.status(run.id).await, "paused");
+    assert_eq!(scene.status(run.id).await, "superseded");
 }
 
 on_every_backend! {

@@ -237,7 +237,6 @@ pub(super) fn advance(run: &Claimed, status: RunStatus, now: Timestamp) -> Advan
         service_id: run.service_id.clone(),
         customer_id: run.customer_id.clone(),
         status,
-        replay: run.replay,
         planned: true,
         touched: true,
         due_at: None,

@@ -5,17 +5,43 @@ use serde_json::Value;
 use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::time::Timestamp;
 
-/// A page of a list, newest first.
+/// A page of a list: of what has an id newest first, of what has a name by source and name.
 #[derive(Debug)]
-pub struct Page<T> {
+pub struct Page<T, C = i64> {
     /// The rows.
     pub items: Vec<T>,
     /// Where the next page begins; none on the last.
-    pub next: Option<i64>,
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// How many rows there are in all, where the first page holds them.
+    pub fn whole(&self, is_first: bool) -> Option<i64> {
+        let whole = is_first && self.next.is_none();
+        whole.then(|| i64::try_from(self.items.len()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A source's name and the billing platform's id of a service or customer.
+pub type Named = (String, String);
+
+/// Which services or customers to list.
+#[derive(Clone, Debug, Default)]
+pub struct KnownFilter {
+    /// Source name.
+    pub source: Option<String>,
+    /// Whose services.
+    pub customer: Option<String>,
+    /// Status name of services.
+    pub status: Option<String>,
+    /// Only those behind this one.
+    pub after: Option<Named>,
+    /// At most this many.
+    pub limit: i64,
 }
 
 /// Which deliveries to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeliveryFilter {
     /// Source name.
     pub source: Option<String>,
@@ -42,7 +68,7 @@ pub struct DeliveryFilter {
 }
 
 /// Which runs to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunFilter {
     /// Status name.
     pub status: Option<String>,
@@ -68,6 +94,32 @@ pub struct RunFilter {
     pub before: Option<i64>,
     /// At most this many.
     pub limit: i64,
+}
+
+impl DeliveryFilter {
+    /// Whether nothing but a verdict is asked for: how many there are of each is counted.
+    pub fn is_counted(&self) -> bool {
+        let other = Self {
+            verdict: None,
+            before: None,
+            limit: 0,
+            ..self.clone()
+        };
+        other == Self::default()
+    }
+}
+
+impl RunFilter {
+    /// Whether nothing but a status is asked for: how many there are of each is counted.
+    pub fn is_counted(&self) -> bool {
+        let other = Self {
+            status: None,
+            before: None,
+            limit: 0,
+            ..self.clone()
+        };
+        other == Self::default()
+    }
 }
 
 /// A delivery as it is kept.

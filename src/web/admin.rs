@@ -4,8 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::domain::id::{DeliveryId, RunId};
-use crate::domain::run::Lane;
-use crate::store::{Intervened, Intervention, RunFilter};
+use crate::domain::pause::PauseReason;
+use crate::domain::run::{Lane, RunStatus};
+use crate::store::{Intervened, Intervention, KnownFilter, Named, Page};
 
 use super::query::Query;
 use super::{Problem, Web, outcome, shown};
@@ -26,7 +27,18 @@ pub(super) async fn deliveries(web: web::Data<Web>, request: HttpRequest) -> Ans
     let mut filter = query(&web, &request)?.deliveries()?;
     filter.lanes = lanes(&web, filter.source.as_deref(), filter.service.as_deref());
     let page = web.store.deliveries(&filter).await?;
-    Ok(HttpResponse::Ok().json(shown::page(&page, shown::delivery)))
+    let mut total = page.whole(filter.before.is_none());
+    if total.is_none() && filter.is_counted() {
+        total = Some(counted(&web, "deliveries", filter.verdict.as_deref()).await?);
+    }
+    Ok(HttpResponse::Ok().json(shown::page(&page, total, shown::delivery)))
+}
+
+/// How many rows the store has counted, of one status or verdict or of all.
+async fn counted(web: &Web, table: &str, name: Option<&str>) -> Result<i64, Problem> {
+    let counts = web.store.counts().await?.into_iter();
+    let wanted = counts.filter(|(of, is, _)| of == table && name.is_none_or(|name| name == is));
+    Ok(wanted.map(|(.., count)| count).sum())
 }
 
 /// The lanes that a service of this id may have: the store finds runs by them.
@@ -53,7 +65,7 @@ pub(super) async fn delivery(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let id: DeliveryId = id
         .parse()
         .map_err(|_| Problem::not_found("no such delivery"))?;
@@ -70,15 +82,20 @@ pub(super) async fn runs(web: web::Data<Web>, request: HttpRequest) -> Answer {
     let mut filter = query(&web, &request)?.runs()?;
     filter.lanes = lanes(&web, filter.source.as_deref(), filter.service.as_deref());
     let page = web.store.runs(&filter).await?;
+    let mut total = page.whole(filter.before.is_none());
+    if total.is_none() && filter.is_counted() {
+        total = Some(counted(&web, "runs", filter.status.as_deref()).await?);
+    }
     // A run has its steps everywhere; a page is short enough to read them one by one.
     let mut items = Vec::with_capacity(page.items.len());
     for summary in &page.items {
-        if let Some(view) = web.store.run(summary.id).await? {
-            items.push(shown::whole_run(&view));
-        }
+        items.extend(web.store.run(summary.id).await?);
     }
-    Ok(HttpResponse::Ok()
-        .json(json!({"items": items, "next_cursor": super::query::cursor(page.next)})))
+    let page = Page {
+        items,
+        next: page.next,
+    };
+    Ok(HttpResponse::Ok().json(shown::page(&page, total, shown::whole_run)))
 }
 
 pub(super) async fn run(
@@ -86,7 +103,7 @@ pub(super) async fn run(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let id: RunId = id.parse().map_err(|_| Problem::not_found("no such run"))?;
     let view = web
         .store
@@ -134,15 +151,39 @@ pub(super) async fn intervene(
             "the outcome of a request that this run sent is not known yet; look again in two minutes",
         )),
         Intervened::NotFound => Err(Problem::not_found("no such run")),
-        Intervened::NotNow(status) => {
-            let why = if status == crate::domain::run::RunStatus::Paused {
-                "a replay of it took its place"
-            } else {
-                "that does not allow this"
-            };
-            Err(Problem::conflict(format!("the run is {status}; {why}")))
-        }
+        Intervened::NoApproval => Err(no_approval(&web, id).await?),
+        Intervened::NotNow(status) => Err(not_now(what, status)),
     }
+}
+
+/// What the run waits for instead of an approval, and what to do.
+async fn no_approval(web: &Web, id: RunId) -> Result<Problem, Problem> {
+    let view = web.store.run(id).await?;
+    let run = view.ok_or_else(|| Problem::not_found("no such run"))?.run;
+    let reason = run.pause_reason.as_deref();
+    let next = reason
+        .and_then(PauseReason::from_name)
+        .map_or_else(String::new, |reason| {
+            reason.next_without_approval(&id.to_string())
+        });
+    Ok(Problem::conflict(format!(
+        "the run asks for no approval; it is paused because: {} – {next}",
+        run.error.unwrap_or_default(),
+    )))
+}
+
+fn not_now(what: Intervention, status: RunStatus) -> Problem {
+    let allowed = match what {
+        Intervention::Retry => "only a paused or waiting run is retried",
+        Intervention::Approve => "only a paused run that asks for it is approved",
+        Intervention::Cancel => "only a run that has not ended is cancelled",
+    };
+    let taken = if status == RunStatus::Paused {
+        ", and a replay took its place"
+    } else {
+        ""
+    };
+    Problem::conflict(format!("the run is {status}{taken}; {allowed}"))
 }
 
 /// Why a person steps in, `{"reason": "…"}`, on one line; empty where nothing is said.
@@ -156,22 +197,21 @@ fn why(body: &[u8]) -> String {
     reason.chars().take(LONGEST_REASON).map(plain).collect()
 }
 
-async fn known(web: &Web, request: &HttpRequest, customers: bool) -> Answer {
-    let filter: RunFilter = query(web, request)?.runs()?;
-    let rows = web.store.known(customers, &filter).await?;
-    let items: Vec<Value> = rows
-        .iter()
-        .map(|row| shown::known(customers, row))
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
+async fn known(web: &Web, customers: bool, filter: &KnownFilter) -> Answer {
+    let page = web.store.known(customers, filter).await?;
+    let total = page.whole(filter.after.is_none());
+    let show = |row: &(Named, Value)| shown::known(customers, row);
+    Ok(HttpResponse::Ok().json(shown::page(&page, total, show)))
 }
 
 pub(super) async fn services(web: web::Data<Web>, request: HttpRequest) -> Answer {
-    known(&web, &request, false).await
+    let filter = query(&web, &request)?.services()?;
+    known(&web, false, &filter).await
 }
 
 pub(super) async fn customers(web: web::Data<Web>, request: HttpRequest) -> Answer {
-    known(&web, &request, true).await
+    let filter = query(&web, &request)?.customers()?;
+    known(&web, true, &filter).await
 }
 
 pub(super) async fn service(
@@ -179,7 +219,7 @@ pub(super) async fn service(
     request: HttpRequest,
     path: web::Path<(String, String)>,
 ) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let (source, id) = path.into_inner();
     let lane = Lane::Service {
         source: source.clone(),
@@ -207,7 +247,7 @@ pub(super) async fn customer(
     request: HttpRequest,
     path: web::Path<(String, String)>,
 ) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let (source, id) = path.into_inner();
     let lane = Lane::Customer {
         source: source.clone(),
@@ -222,7 +262,7 @@ pub(super) async fn customer(
 }
 
 pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let mut tables: Map<String, Value> = Map::new();
     tables.insert("mode".to_owned(), json!(web.engine.mode.name()));
     for (table, name, count) in web.store.counts().await? {

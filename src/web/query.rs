@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::domain::event::EventType;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
+use crate::domain::state::ServiceStatus;
 use crate::domain::time::Timestamp;
-use crate::store::{DeliveryFilter, ReportFilter, RunFilter};
+use crate::store::{DeliveryFilter, KnownFilter, Named, ReportFilter, RunFilter};
 
 use super::Problem;
 
@@ -19,6 +20,7 @@ const LARGEST_PAGE: i64 = 500;
 /// The parameters of one request, taken one by one; what is left over is unknown.
 pub(super) struct Query {
     left: BTreeMap<String, String>,
+    known: Vec<&'static str>,
     now: Timestamp,
 }
 
@@ -28,16 +30,21 @@ impl Query {
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .filter(|(_, value)| !value.is_empty())
             .collect();
-        Self { left, now }
+        Self {
+            left,
+            known: Vec::new(),
+            now,
+        }
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
         self.left.remove(name)
     }
 
     fn checked<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name) else {
@@ -48,7 +55,7 @@ impl Query {
             .map_err(|why| Problem::bad_request(format!("{name}={text}: {why}")))
     }
 
-    fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
+    fn moment(&mut self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
         let now = self.now;
         self.checked(name, |text| moment(text, now))
     }
@@ -69,22 +76,25 @@ impl Query {
         Ok(limit.unwrap_or(PAGE))
     }
 
-    fn cursor(&mut self) -> Result<Option<i64>, Problem> {
+    fn cursor<C: Cursor>(&mut self) -> Result<Option<C>, Problem> {
         self.checked("cursor", |text| {
-            let digits = text
-                .strip_prefix("c")
-                .and_then(|hex| i64::from_str_radix(hex, 16).ok());
-            digits.ok_or_else(|| "not a cursor; take next_cursor of the page before".to_owned())
+            let wrong = || "not a cursor; take next_cursor of the page before".to_owned();
+            C::read(text).ok_or_else(wrong)
         })
     }
 
     fn done(self) -> Result<(), Problem> {
-        match self.left.into_keys().next() {
-            None => Ok(()),
-            Some(name) => Err(Problem::bad_request(format!(
-                "unknown query parameter {name:?}"
-            ))),
-        }
+        let Some(name) = self.left.into_keys().next() else {
+            return Ok(());
+        };
+        let known = if self.known.is_empty() {
+            "none is known here".to_owned()
+        } else {
+            format!("known are {}", self.known.join(", "))
+        };
+        Err(Problem::bad_request(format!(
+            "unknown query parameter {name:?}; {known}"
+        )))
     }
 
     /// Where there are no parameters.
@@ -132,6 +142,33 @@ impl Query {
         Ok(filter)
     }
 
+    pub(super) fn services(mut self) -> Result<KnownFilter, Problem> {
+        let filter = KnownFilter {
+            source: self.text("source"),
+            customer: self.text("customer"),
+            status: self.checked("status", |text| {
+                let all = ServiceStatus::ALL.map(ServiceStatus::name);
+                let known = all.contains(&text).then(|| text.to_owned());
+                known.ok_or_else(|| format!("one of {}", all.join(", ")))
+            })?,
+            after: self.cursor()?,
+            limit: self.limit()?,
+        };
+        self.done()?;
+        Ok(filter)
+    }
+
+    pub(super) fn customers(mut self) -> Result<KnownFilter, Problem> {
+        let filter = KnownFilter {
+            source: self.text("source"),
+            after: self.cursor()?,
+            limit: self.limit()?,
+            ..KnownFilter::default()
+        };
+        self.done()?;
+        Ok(filter)
+    }
+
     pub(super) fn runs(mut self) -> Result<RunFilter, Problem> {
         let filter = RunFilter {
             status: self.checked("status", |text| {
@@ -162,9 +199,34 @@ impl Query {
     }
 }
 
-/// The text of a cursor.
-pub(super) fn cursor(next: Option<i64>) -> Option<String> {
-    next.map(|id| format!("c{id:x}"))
+/// Where a page begins, as callers see it: a text that they give back.
+pub(super) trait Cursor: Sized {
+    fn read(text: &str) -> Option<Self>;
+    fn write(&self) -> String;
+}
+
+/// An id.
+impl Cursor for i64 {
+    fn read(text: &str) -> Option<Self> {
+        Self::from_str_radix(text.strip_prefix('c')?, 16).ok()
+    }
+
+    fn write(&self) -> String {
+        format!("c{self:x}")
+    }
+}
+
+/// A source and a service or customer of it.
+impl Cursor for Named {
+    fn read(text: &str) -> Option<Self> {
+        let name = hex::decode(text.strip_prefix('n')?).ok()?;
+        serde_json::from_slice(&name).ok()
+    }
+
+    fn write(&self) -> String {
+        let name = serde_json::json!(self).to_string();
+        format!("n{}", hex::encode(name))
+    }
 }
 
 /// An RFC 3339 time, or an age such as `24h`, `30m`, `7d`.
@@ -193,6 +255,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cursor_is_read_back_and_nothing_else() {
+        let name = ("whmcs".to_owned(), "a/b é".to_owned());
+        assert_eq!(Named::read(&name.write()), Some(name.clone()));
+        assert_eq!(i64::read(&77.write()), Some(77));
+        assert_eq!((i64::read(&name.write()), Named::read("c4d")), (None, None));
+    }
+
+    #[test]
     fn an_age_is_counted_back_from_now() {
         let now = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
         assert_eq!(
@@ -208,7 +278,14 @@ mod tests {
     fn an_unknown_parameter_is_named() {
         let now = Timestamp::default();
         let problem = Query::read("stauts=paused", now).runs().unwrap_err();
-        assert!(problem.to_string().contains("stauts"));
+        let said = problem.to_string();
+        assert!(
+            said.starts_with("unknown query parameter \"stauts\"; known are status, reason,"),
+            "{said}"
+        );
+        let problem = Query::read("status=paused", now).customers().unwrap_err();
+        let known = "known are source, cursor, limit";
+        assert!(problem.to_string().ends_with(known), "{problem}");
         assert!(
             Query::read("status=paused&limit=5&cursor=cff", now)
                 .runs()

@@ -13,7 +13,8 @@ use super::{Problem, Web, shown};
 pub(super) async fn list(web: web::Data<Web>, request: HttpRequest) -> Answer {
     let filter = query(&web, &request)?.reports()?;
     let page = web.store.reports(&filter).await?;
-    Ok(HttpResponse::Ok().json(shown::page(&page, one)))
+    let total = page.whole(filter.before.is_none());
+    Ok(HttpResponse::Ok().json(shown::page(&page, total, one)))
 }
 
 pub(super) async fn show(
@@ -21,7 +22,7 @@ pub(super) async fn show(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Answer {
-    web.check_admin(&request)?;
+    query(&web, &request)?.nothing()?;
     let report = web.store.report(read(&id)?).await?;
     Ok(HttpResponse::Ok().json(one(&report.ok_or_else(nothing)?)))
 }

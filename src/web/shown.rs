@@ -8,16 +8,22 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::Timestamp;
 use crate::normalise;
-use crate::store::{DeliveryView, Page, RunSummary, RunView, StateView, StepView};
+use crate::store::{DeliveryView, Named, Page, RunSummary, RunView, StateView, StepView};
 use crate::upstream::{RefusedStep, Standing};
 
 use super::outcome;
-use super::query::cursor;
+use super::query::Cursor;
 
-pub(super) fn page<T>(page: &Page<T>, show: impl Fn(&T) -> Value) -> Value {
+/// A page of a list; `total` is how many there are in all, where that is known.
+pub(super) fn page<T, C: Cursor>(
+    page: &Page<T, C>,
+    total: Option<i64>,
+    show: impl FnMut(&T) -> Value,
+) -> Value {
     json!({
         "items": page.items.iter().map(show).collect::<Vec<_>>(),
-        "next_cursor": cursor(page.next),
+        "next_cursor": page.next.as_ref().map(C::write),
+        "total": total,
     })
 }
 
@@ -222,8 +228,8 @@ fn brief(id: &str, state: &ServiceState) -> Value {
 }
 
 /// A row of the list of services or customers: its document without what is sealed.
-pub(super) fn known(customers: bool, row: &(String, String, Value)) -> Value {
-    let (source, id, doc) = row;
+pub(super) fn known(customers: bool, row: &(Named, Value)) -> Value {
+    let ((source, id), doc) = row;
     let mut shown = Map::new();
     shown.insert("source".to_owned(), json!(source));
     shown.insert(

@@ -173,6 +173,13 @@ async fn the_admin_api_wants_its_token_and_names_wrong_parameters() {
         ("/runs?status=pausd", 400),
         ("/runs?limit=0", 400),
         ("/upstreams?limit=1", 400),
+        ("/stats?source=whmcs", 400),
+        ("/services/whmcs/501?limit=1", 400),
+        ("/services?status=paused", 400),
+        ("/services?type=order.paid", 400),
+        ("/services?cursor=c1", 400),
+        ("/customers?status=active", 400),
+        ("/customers?since=1h", 400),
         ("/deliveries?since=never", 400),
         ("/deliveries?cursor=xyz", 400),
         ("/runs/run_0000000000000", 404),
@@ -184,6 +191,9 @@ async fn the_admin_api_wants_its_token_and_names_wrong_parameters() {
         let reply = app.api.try_get(path).await.unwrap();
         reply.is_problem(status);
     }
+    let unknown = app.api.try_get("/customers?status=active").await.unwrap();
+    let said = "unknown query parameter \"status\"; known are source, cursor, limit";
+    assert_eq!(unknown.text("/detail"), said);
     for key in [
         "id",
         "delivery_id",
@@ -261,5 +271,58 @@ async fn lists_are_filtered_and_paged() {
         1
     );
     assert_eq!(app.api.all("/deliveries?until=1h").await.len(), 0);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_say_how_many_there_are_and_go_on_to_the_end() {
+    let app = spawn_app(Setup::default()).await;
+    for number in 0..5 {
+        let story = Story::of(&format!("80{number}"), &format!("7{number}"), "44");
+        app.accept(&story.paid()).await;
+        app.settle().await;
+        if number < 2 {
+            app.accept(&story.at(2, "service.suspended")).await;
+        }
+    }
+    app.settle().await;
+    let total = async |path: &str| app.api.get(path).await["total"].clone();
+    assert_eq!(total("/runs?limit=2").await, 7);
+    assert_eq!(total("/runs?limit=2&status=succeeded").await, 7);
+    assert_eq!(total("/runs?status=paused").await, 0);
+    assert_eq!(
+        total("/runs?type=service.suspended").await,
+        2,
+        "all are on the page"
+    );
+    assert_eq!(total("/runs?limit=2&type=order.paid").await, Value::Null);
+    assert_eq!(total("/deliveries?limit=1&verdict=accepted").await, 7);
+    assert_eq!(total("/services").await, 5);
+    assert_eq!(total("/services?limit=2").await, Value::Null);
+
+    for (list, key) in [("/services", "service_id"), ("/customers", "customer_id")] {
+        let mut path = format!("{list}?limit=2&source=whmcs");
+        let mut seen = Vec::new();
+        loop {
+            let page = app.api.get(&path).await;
+            let ids = page["items"].as_array().unwrap().iter();
+            seen.extend(ids.map(|row| row[key].as_str().unwrap().to_owned()));
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                break;
+            };
+            path = format!("{list}?limit=2&source=whmcs&cursor={cursor}");
+        }
+        let all: Vec<String> = (0..5)
+            .map(|n| format!("{}{n}", if list == "/services" { "80" } else { "7" }))
+            .collect();
+        assert_eq!(seen, all, "{list}");
+    }
+    let status = async |status: &str| {
+        let found = app.api.all(&format!("/services?status={status}")).await;
+        assert!(found.iter().all(|row| row["status"] == status), "{found:?}");
+        found.len()
+    };
+    assert_eq!((status("suspended").await, status("active").await), (2, 3));
+    assert_eq!(status("building").await, 0);
     app.finish().await;
 }

@@ -124,6 +124,70 @@ async fn a_protected_service_is_neither_suspended_nor_terminated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_asks_for_no_approval_is_not_approved() {
+    let app = spawn_app(Setup::default().with("policy.protected_services", "501")).await;
+    let (kept, other) = (Story::new(), Story::of("502", "77", "42"));
+    app.succeed(&kept.paid()).await;
+    let refused = billhook::sandbox::Fault::Refused400("No money left.".to_owned());
+    app.suppliers.fail_next("one_h add_license", refused, 1);
+    let mut impossible = Story::of("503", "77", "42").paid();
+    impossible["services"][0]["hostname"] = json!("srv_1");
+    let paused = [
+        app.carry_out(&kept.at(2, "service.suspended")).await,
+        app.carry_out(&other.paid()).await,
+        app.carry_out(&impossible).await,
+    ]
+    .concat();
+    for (run, (waits, then)) in paused.iter().zip([
+        ("is protected", "runs retry"),
+        ("No money left", "runs retry"),
+        ("underscore", "send it again corrected"),
+    ]) {
+        let id = run["id"].as_str().unwrap();
+        let reply = app
+            .api
+            .post(&format!("/runs/{id}/approve"), &json!({}))
+            .await;
+        reply.is_problem(409);
+        let detail = reply.text("/detail").to_owned();
+        assert!(detail.contains("asks for no approval"), "{detail}");
+        assert!(detail.contains(waits) && detail.contains(then), "{detail}");
+        assert_eq!(&app.api.run(id).await, run, "nothing was changed");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_waits_before_its_first_step_is_found_by_service_and_customer() {
+    let app = spawn_app(Setup::default()).await;
+    let mut order = Story::new().paid();
+    order["services"][0]["hostname"] = json!("srv_1");
+    let paused = app.carry_out(&order).await.remove(0);
+    assert_eq!(paused["status"], "paused", "{}", shown(&paused));
+    let listed = app.api.all("/services?customer=77&status=unknown").await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["service_id"], &listed[0]["hostname"]),
+        (&json!("501"), &json!("srv_1"))
+    );
+    let service = app.api.service("501").await;
+    assert_eq!(
+        (&service["customer_id"], &service["history"][0]["id"]),
+        (&json!("77"), &paused["id"])
+    );
+    let customer = app.api.get("/customers/whmcs/77").await;
+    assert_eq!(customer["email"], order["customer"]["email"]);
+    assert_eq!(customer["services"][0]["service_id"], "501");
+    // The corrected order is built like any other.
+    let mut corrected = Story::new().paid();
+    corrected["occurred_at"] = json!(crate::support::events::moment(1));
+    let built = app.succeed(&corrected).await;
+    assert_eq!(built["status"], "succeeded", "{}", shown(&built));
+    assert_eq!(app.api.service("501").await["status"], "active");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_termination_of_a_protected_service_sets_nothing_going_that_waits_for_a_person() {
     let app = spawn_app(Setup::default().with("policy.protected_services", "501")).await;
     let story = Story::new();

@@ -6,7 +6,8 @@ use std::process::Output;
 use billhook::sandbox::{Fault, Sandbox};
 use serde_json::{Value, json};
 
-use crate::support::binary::{Serving, billhook, printed, run};
+use crate::support::binary::{Serving, bare, billhook, printed, run};
+use crate::support::settings::{SECRET, TOKEN};
 use crate::support::world::{device, held, twice};
 use crate::support::{Setup, Story};
 
@@ -132,7 +133,9 @@ async fn send_lists_shows_and_plans_go_by_the_running_server() {
         scene.json(&["customers", "show", "whmcs/77", "--json"])[0]["customer_id"],
         "77"
     );
-    assert_eq!(scene.lines(&["services", "list"]).len(), 1);
+    let services = scene.lines(&["services", "list"]);
+    assert!(services[0].starts_with("SOURCE  SERVICE"), "{services:?}");
+    assert_eq!(services.len(), 2, "{services:?}");
 
     let before = held(&scene.suppliers.snapshot());
     let event = write(
@@ -161,7 +164,8 @@ async fn send_lists_shows_and_plans_go_by_the_running_server() {
     let refused = scene.run(&["send", "service.suspended", "--source", "whmcs"]);
     assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
     assert!(
-        printed(&refused).contains("422") && printed(&refused).contains("/services"),
+        printed(&refused).starts_with("billhook: /services is missing")
+            && printed(&refused).ends_with("(422)\n"),
         "{}",
         printed(&refused)
     );
@@ -182,6 +186,16 @@ async fn replays_by_id_by_filter_and_from_a_file_create_nothing_twice() {
         dry.contains("service 501: do") && dry.contains("hivelocity.deploy_device"),
         "{dry}"
     );
+    let steps: Vec<&str> = dry.lines().filter(|line| line.contains(". ")).collect();
+    assert!(steps.len() >= 5, "{dry}");
+    for step in steps {
+        let unsuspends =
+            step.contains("one_h.unsuspend_user        changed unless it is so already");
+        assert!(
+            step.contains(" exists (") || unsuspends,
+            "it is all there: {dry}"
+        );
+    }
     assert_eq!(
         scene.json(&["runs", "list", "--json"]).len(),
         2,
@@ -275,6 +289,12 @@ async fn a_person_approves_retries_and_cancels_by_command() {
     );
     let runs = scene.json(&["runs", "list", "--json", "status=paused"]);
     let id = runs[0]["id"].as_str().unwrap();
+    for part in [
+        format!("billhook: {id} is paused: hivelocity.deploy_device waits for approval"),
+        format!("billhook runs approve {id}, or end it: billhook runs cancel {id}"),
+    ] {
+        assert!(printed(&sent).contains(&part), "{}", printed(&sent));
+    }
     assert!(
         runs[0]["error"]
             .as_str()
@@ -497,7 +517,11 @@ async fn a_server_that_is_not_there_and_a_wrong_token_are_told_apart() {
     let scene = Scene::start(Setup::default()).await;
     let wrong = scene.run(&["runs", "list", "--token", "wrong-wrong-wrong-wrong"]);
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(printed(&wrong).contains("401"), "{}", printed(&wrong));
+    let base = &scene.serving.base;
+    let said = format!(
+        "billhook: the server at {base} does not take the token given with --token or BILLHOOK_TOKEN (401)\n"
+    );
+    assert_eq!(printed(&wrong), said);
     let base = scene.serving.base.clone();
     scene.serving.kill();
     let gone = run(
@@ -510,4 +534,152 @@ async fn a_server_that_is_not_there_and_a_wrong_token_are_told_apart() {
         "{}",
         printed(&gone)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_ends_early_says_so_and_all_of_it_can_be_had() {
+    let scene = Scene::start(Setup::default()).await;
+    for service in ["501", "502", "a/b c"] {
+        scene.order(service, "44");
+    }
+    let said = |arguments: &[&str]| {
+        let output = scene.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let more = "billhook: 2 of 3 shown; --all for all of them\n";
+    for json in [&[][..], &["--json"]] {
+        for list in ["runs", "deliveries"] {
+            let part = [&[list, "list", "limit=2"], json].concat();
+            assert_eq!(said(&part), more, "{part:?}");
+            let rows = 2 + usize::from(json.is_empty());
+            assert_eq!(scene.lines(&part).len(), rows, "{part:?}");
+        }
+        let unknown = [&["services", "list", "limit=1"], json].concat();
+        let more = "billhook: 1 shown, and there are more; --all for all of them\n";
+        assert_eq!(said(&unknown), more);
+        let all = [&["services", "list", "limit=1", "--all"], json].concat();
+        assert_eq!(said(&all), "");
+        assert_eq!(scene.lines(&all).len(), 3 + usize::from(json.is_empty()));
+    }
+    assert_eq!(said(&["runs", "list"]), "", "all of it is there");
+
+    let of = |filters: &[&str]| {
+        let list = [&["services", "list", "--json"], filters].concat();
+        scene.json(&list).len()
+    };
+    assert_eq!(
+        (of(&["--status", "active"]), of(&["status=active"])),
+        (3, 3)
+    );
+    assert_eq!(of(&["--status", "suspended", "--source", "whmcs"]), 0);
+    let runs = [
+        "runs",
+        "list",
+        "--json",
+        "--status",
+        "succeeded",
+        "--service",
+        "a/b c",
+    ];
+    let run = scene
+        .json(&[&runs[..], &["--since", "2h"]].concat())
+        .remove(0);
+    assert_eq!(run["service_id"], "a/b c");
+    for name in [&["whmcs", "a/b c"][..], &["whmcs/a/b c"]] {
+        let show = [&["services", "show", "--json"], name].concat();
+        assert_eq!(scene.json(&show)[0]["status"], "active");
+    }
+    for (wrong, why) in [
+        (&["runs", "list", "paused"][..], "write NAME=VALUE"),
+        (
+            &["runs", "list", "status=pausd"],
+            "unknown status; one of pending",
+        ),
+        (&["runs", "list", "--status", "pausd"], "'paused'"),
+        (
+            &["runs", "list", "--reason", "bored"],
+            "[possible values: retries_spent",
+        ),
+        (
+            &["services", "list", "status=paused"],
+            "one of unknown, building, active",
+        ),
+        (
+            &["customers", "list", "status=active"],
+            "known are source, cursor, limit",
+        ),
+        (
+            &["services", "show", "501"],
+            "write SOURCE ID, e.g. services show whmcs 501",
+        ),
+    ] {
+        let output = scene.run(wrong);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong:?}: {}",
+            printed(&output)
+        );
+        assert!(printed(&output).contains(why), "{}", printed(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_needs_no_configuration_and_the_same_id_is_one_delivery() {
+    let scene = Scene::start(Setup::default()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let send = |more: &[&str]| {
+        let base = ["send", "test.ping", "--server", &scene.serving.base];
+        run(bare(elsewhere.path()), &[&base[..], more].concat())
+    };
+    let signed = ["--source", "whmcs", "--secret", SECRET];
+    let sent = send(&signed);
+    assert_eq!(sent.status.code(), Some(0), "{}", printed(&sent));
+    let lacking = send(&["--token", TOKEN]);
+    assert_eq!(lacking.status.code(), Some(2));
+    for part in [
+        "there is no billhook.toml here",
+        "give --source NAME and --secret WHSEC (or BILLHOOK_SECRET)",
+        "which the admin token is not",
+    ] {
+        assert!(printed(&lacking).contains(part), "{}", printed(&lacking));
+    }
+    let misread = send(&["--source", "whmcs", "--secret", "whsec_short"]);
+    assert_eq!(misread.status.code(), Some(2), "{}", printed(&misread));
+    assert!(!printed(&misread).contains("whsec_short"));
+
+    let twice = || {
+        let order = [
+            "send",
+            "order.paid",
+            "--source",
+            "whmcs",
+            "--service",
+            "501",
+            "--product",
+            "44",
+            "--customer",
+            "77",
+            "--email",
+            "a@example.com",
+            "--option",
+            "License IP=198.51.100.9",
+            "--id",
+            "order-501",
+            "--wait",
+            "20",
+        ];
+        let sent = scene.lines(&order).join("\n");
+        serde_json::from_str::<Value>(&sent).unwrap()
+    };
+    let (first, second) = (twice(), twice());
+    assert_eq!(
+        (&first["status"], &second["status"]),
+        (&json!("succeeded"), &json!("duplicate"))
+    );
+    assert_eq!(first["delivery_id"], second["delivery_id"]);
+    assert_eq!(second["webhook_id"], "order-501");
+    let wrong = scene.run(&["send", "test.ping", "--source", "whmcs", "--id", "a b"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", printed(&wrong));
 }

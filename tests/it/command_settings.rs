@@ -5,7 +5,7 @@ use std::path::Path;
 use billhook::sandbox::Sandbox;
 
 use crate::support::Setup;
-use crate::support::binary::{bare, billhook, printed, run};
+use crate::support::binary::{Serving, bare, billhook, printed, run};
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
@@ -142,4 +142,109 @@ fn the_demo_ends_with_status_0_and_shows_its_steps() {
             printed(&output)
         );
     }
+}
+
+#[test]
+fn without_a_configuration_every_command_says_that_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = write(folder.path(), "event.json", "{}");
+    for arguments in [
+        &["serve"][..],
+        &["check"],
+        &["migrate"],
+        &["plan", "--file", &event],
+        &["runs", "list"],
+        &["services", "show", "whmcs", "501"],
+        &["replay", "--status", "paused"],
+        &["reports", "list"],
+        &["send", "test.ping"],
+    ] {
+        let output = run(bare(folder.path()), arguments);
+        let said = printed(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        let missing = "there is no billhook.toml here; use --config FILE or BILLHOOK_CONFIG";
+        assert!(said.contains(missing), "{arguments:?}: {said}");
+        assert!(!said.contains("encryption_key"), "{arguments:?}: {said}");
+    }
+    let mut half = bare(folder.path());
+    half.env("BILLHOOK__ADMIN__TOKEN", "0123456789abcdef0");
+    let said = printed(&run(half, &["check"]));
+    assert!(
+        said.contains("the environment alone lacks:\nadmin.encryption_key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(bare(folder.path()), &["init"]).status.success());
+    let check = |name: &str, value: &str, options: &[&str]| {
+        let mut command = bare(folder.path());
+        command.env(name, value);
+        printed(&run(command, &[&["check"], options].concat()))
+    };
+    let said = check("BILLHOOK_RETRY_MAX", "30m", &["--sandbox"]);
+    let told = "warning: BILLHOOK_RETRY_MAX: is not read; write BILLHOOK__RETRY__MAX\n";
+    assert!(said.starts_with(told), "{said}");
+    let said = check("BILLHOOK_ONE_H_API_KEY", "a-secret", &[]);
+    let told = "BILLHOOK_ONE_H_API_KEY: is not read; write BILLHOOK__ONE_H__API_KEY";
+    assert!(said.contains(told) && !said.contains("a-secret"), "{said}");
+    let said = check("BILLHOOK_TOKEN", "x", &["--sandbox"]);
+    assert!(!said.contains("is not read"), "{said}");
+    let said = check("BILLHOOK__RETRY__MAX", "banana", &["--sandbox"]);
+    assert!(
+        said.contains("retry.max") && !said.contains("retry.initial"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_first_order_of_the_readme_ends_with_an_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(bare(folder.path()), &["init"]).status.success());
+    let mut serve = bare(folder.path());
+    serve.env("BILLHOOK__SERVER__LISTEN", "127.0.0.1:0");
+    let serving = Serving::start_with(serve, &["--sandbox"]);
+    let readme = include_str!("../../README.md");
+    let (_, command) = readme.split_once("billhook send order.paid").unwrap();
+    let (command, _) = command.split_once("```").unwrap();
+    let command = command.replace("\\\n", " ").replace("'Ann Lee'", "Ann-Lee");
+    let mut arguments = vec!["send", "order.paid", "--server", &serving.base];
+    arguments.extend(command.split_whitespace());
+    let sent = run(bare(folder.path()), &arguments);
+    assert!(
+        printed(&sent).contains("\"status\": \"succeeded\""),
+        "{}",
+        printed(&sent)
+    );
+    assert!(serving.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_is_no_error_of_ours() {
+    use std::io::{Read as _, Write as _};
+    let setup = Setup::default();
+    let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = billhook(folder.path(), &setup, &suppliers);
+    command.env("RUST_LOG", "debug");
+    let serving = Serving::start(command);
+    let address = serving.base.trim_start_matches("http://");
+    for nonsense in [
+        "GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        "\x16\x03\x01\x02",
+        "x\r\n\r\n",
+    ] {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(nonsense.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let (_, log) = serving.terminate();
+    let errors: Vec<&String> = log
+        .iter()
+        .filter(|line| line.contains("\"ERROR\""))
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }

@@ -77,6 +77,32 @@ async fn replaying_an_order_while_it_is_carried_out_builds_one_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_run_that_is_replayed_waits_for_nobody_however_the_replay_fares() {
+    let app = spawn_app(Setup::default()).await;
+    let refused = Fault::Refused400("No money left.".to_owned());
+    app.suppliers.fail_next("one_h add_license", refused, 3);
+    let paid = app.accept(&Story::new().paid()).await;
+    app.settle().await;
+    let mut last = paid.runs()[0].clone();
+    for _ in 0..2 {
+        let reply = replay(&app, &paid.delivery()).await;
+        let next = reply.runs()[0].clone();
+        let replaced = app.api.run(&last).await;
+        assert_eq!(replaced["status"], "superseded", "{}", shown(&replaced));
+        assert_eq!(replaced["error"], format!("by its replay {next}"));
+        app.settle().await;
+        assert_eq!(app.api.run(&next).await["status"], "paused");
+        let paused = &app.api.get("/stats").await["runs"]["paused"];
+        assert_eq!(paused, 1, "one order needs one person");
+        last = next;
+    }
+    let again = format!("/runs/{}/retry", paid.runs()[0]);
+    let retry = app.api.post(&again, &json!({})).await;
+    assert_eq!(retry.status, 409, "{retry:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_of_a_paused_run_goes_on_and_supersedes_the_original() {
     let app = spawn_app(Setup::default()).await;
     let story = Story::new();

@@ -6,6 +6,7 @@ use crate::domain::id::{DeliveryId, RunId};
 use crate::domain::lane::Because;
 use crate::domain::run::RunStatus;
 use crate::domain::time::Timestamp;
+use crate::store::accept::by_its_replay;
 use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt};
 
 use super::rows::{DeliveryRow, Rows, RunRow};
@@ -58,8 +59,7 @@ impl Rows {
         receipt
     }
 
-    /// Makes runs for a delivery that is kept already. A paused run of the same event no longer
-    /// holds its lane up.
+    /// Makes runs for a delivery that is kept already. They end the paused runs of the same event.
     pub(super) fn replay(
         &mut self,
         delivery: DeliveryId,
@@ -70,15 +70,16 @@ impl Rows {
         let mut begin = None;
         for new in &runs {
             for id in self.lane(&new.lane) {
-                let Some(run) = self.run_mut(id) else {
+                let Some(run) = self.runs.get(&id) else {
                     continue;
                 };
                 if run.order.origin != new.order.origin || run.status != RunStatus::Paused {
                     continue;
                 }
-                (run.blocks, run.due_at) = (false, None);
                 let customer = run.customer();
                 begin = begin.max(self.unclear_until(id));
+                self.end_replaced(id, new.id, now);
+                self.pause_is_over(id, now);
                 // Or the replay would wait for the claim of the run whose place it takes.
                 self.release(customer, id, now);
             }
@@ -94,6 +95,17 @@ impl Rows {
                 run.due_at = run.due_at.map(|_| begin);
             }
         }
+    }
+
+    fn end_replaced(&mut self, id: RunId, by: RunId, now: Timestamp) {
+        let Some(run) = self.run_mut(id) else {
+            return;
+        };
+        (run.status, run.blocks, run.due_at) = (RunStatus::Superseded, false, None);
+        run.fence += 1;
+        run.error = Some(by_its_replay(by));
+        (run.waiting_for, run.pause_reason) = (None, None);
+        run.updated_at = now;
     }
 
     pub(super) fn add_runs(

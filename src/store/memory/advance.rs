@@ -37,33 +37,10 @@ impl Rows {
         if let Some(because) = write.frees_its_lane() {
             self.settle(&write.lane, because, write.now);
         }
-        if write.replay && write.status == RunStatus::Succeeded {
-            self.end_replaced(write);
-        }
         Advanced {
             applied: true,
             claimed,
             overtaken,
-        }
-    }
-
-    /// The paused runs whose place a replay took need nobody any more once it succeeded.
-    fn end_replaced(&mut self, write: &Advance) {
-        let Some(origin) = self.runs.get(&write.run).map(|run| run.order.origin) else {
-            return;
-        };
-        let replaced = self.runs.values_mut().filter(|run| {
-            run.lane == write.lane
-                && !run.blocks
-                && run.status == RunStatus::Paused
-                && run.order.origin == origin
-        });
-        for run in replaced {
-            run.status = RunStatus::Superseded;
-            run.error = Some(format!("by its replay {}", write.run));
-            (run.waiting_for, run.pause_reason) = (None, None);
-            run.updated_at = write.now;
-            self.touched.insert(run.id);
         }
     }
 

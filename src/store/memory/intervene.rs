@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::id::RunId;
+use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
-use crate::domain::step::StepStatus;
+use crate::domain::step::{Step, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::store::{Intervened, Intervention, Recovery};
 
@@ -38,6 +39,9 @@ impl Rows {
             return Intervened::NotNow(status);
         }
         match what {
+            Intervention::Approve if !self.asks_for_approval(id) => {
+                return Intervened::NoApproval;
+            }
             Intervention::Retry => self.wake(id, now),
             Intervention::Approve => {
                 self.approve(id);
@@ -49,6 +53,13 @@ impl Rows {
             Intervention::Cancel => self.cancel(id, now),
         }
         Intervened::Done
+    }
+
+    /// Whether an approval is a way out of the pause.
+    pub fn asks_for_approval(&self, id: RunId) -> bool {
+        let run = self.runs.get(&id);
+        let reason = run.and_then(|run| run.pause_reason);
+        reason == Some(PauseReason::Approval.name()) || self.steps_of(id).any(Step::offers_approval)
     }
 
     fn approve(&mut self, id: RunId) {

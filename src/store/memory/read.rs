@@ -14,8 +14,8 @@ use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::step::StepStatus;
 use crate::domain::time::Timestamp;
 use crate::store::{
-    AttemptRow, DeliveryFilter, DeliveryView, Page, RunFilter, RunSummary, RunView, StateView,
-    StepView, StoreError,
+    AttemptRow, DeliveryFilter, DeliveryView, KnownFilter, Named, Page, RunFilter, RunSummary,
+    RunView, StateView, StepView, StoreError,
 };
 
 use super::rows::{DeliveryRow, Rows, RunRow};
@@ -218,9 +218,8 @@ impl Memory {
     pub(in crate::store) async fn known(
         &self,
         customers: bool,
-        filter: &RunFilter,
-    ) -> Result<Vec<(String, String, Value)>, StoreError> {
-        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        filter: &KnownFilter,
+    ) -> Result<Page<(Named, Value), Named>, StoreError> {
         let all: Vec<_> = self
             .read("known", |rows| {
                 if customers {
@@ -234,14 +233,15 @@ impl Memory {
                 }
             })
             .await?;
-        let wanted = all.into_iter().filter(|((source, _), customer, _)| {
-            let whose = customers || fits_text(filter.customer.as_ref(), customer.as_deref());
-            whose && fits_text(filter.source.as_ref(), Some(source))
+        let wanted = all.into_iter().filter(|(name, customer, doc)| {
+            let status = doc.get("status").map_or(Some("unknown"), Value::as_str);
+            fits_text(filter.source.as_ref(), Some(&name.0))
+                && fits_text(filter.customer.as_ref(), customer.as_deref())
+                && fits_text(filter.status.as_ref(), status)
+                && filter.after.as_ref().is_none_or(|after| name > after)
         });
-        Ok(wanted
-            .take(limit)
-            .map(|((source, id), _, doc)| (source, id, doc))
-            .collect())
+        let wanted = wanted.map(|(name, _, doc)| (name, doc));
+        Ok(page(wanted, filter.limit, |(name, _)| name.clone()))
     }
 
     pub(in crate::store) async fn counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
@@ -340,7 +340,11 @@ fn fits(run: &RunRow, filter: &RunFilter) -> bool {
         && filter.before.is_none_or(|before| run.id.0 < before)
 }
 
-pub(super) fn page<T>(all: impl Iterator<Item = T>, limit: i64, id: impl Fn(&T) -> i64) -> Page<T> {
+pub(super) fn page<T, C>(
+    all: impl Iterator<Item = T>,
+    limit: i64,
+    id: impl Fn(&T) -> C,
+) -> Page<T, C> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut items: Vec<T> = all.take(limit.saturating_add(1)).collect();
     let more = items.len() > limit;

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{AtEnd, AttemptRow, DedupeKey, NewDelivery, NewRun};
 
 /// A source and the id of something of it.
-pub(super) type Named = (String, String);
+pub(super) use crate::store::Named;
 
 /// Everything that is kept.
 #[derive(Clone, Debug, Default)]
