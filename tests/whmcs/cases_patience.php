@@ -43,7 +43,7 @@ test('one Billhook that hangs is nothing to another one, and an answer makes it 
     same([20, 5, 30], Patience::limits($place, 20, 5, 10));
 });
 
-test('cron waits less for an outcome, and not at all once its time is spent', function () {
+test('cron waits less for each suspension, and not at all once its time is spent', function () {
     foreach ([[false, 'wait=20'], [true, 'wait=5']] as $case) {
         Fake::requests();
         Patience::$inCron = $case[0];
@@ -51,7 +51,10 @@ test('cron waits less for an outcome, and not at all once its time is spent', fu
         same($case[1], onlyRequest()['headers']['prefer']);
     }
     contains('still in progress after 5 seconds', sentence(answered('progress')));
-    Patience::spend(Patience::BUDGET);
+    Fake::requests();
+    same('success', Whmcs::call('UnsuspendAccount', params()));
+    same('wait=20', onlyRequest()['headers']['prefer'], 'who paid is few');
+    Patience::note('a.example:1', true, Patience::BUDGET);
     Fake::requests();
     $text = sentence(answered('progress'));
     contains('spent its time for waiting', $text);

@@ -40,34 +40,36 @@ function billhook_ConfigOptions()
     ];
 }
 
-/** How long the real outcome of an action is waited for, in seconds; cron waits less. */
+/** How long the real outcome of an action is waited for, in seconds. Cron suspends whoever is overdue at one go. */
 const BILLHOOK_WAIT = 20;
 const BILLHOOK_WAIT_CREATE = 3;
+const BILLHOOK_WAIT_SUSPEND_IN_CRON = 5;
 const BILLHOOK_WAIT_TEST = 10;
 
 function billhook_CreateAccount(array $params)
 {
-    return billhook_perform('order.paid', 'create', $params);
+    return billhook_perform('order.paid', 'create', $params, BILLHOOK_WAIT_CREATE);
 }
 
 function billhook_SuspendAccount(array $params)
 {
-    return billhook_perform('service.suspended', 'suspend', $params);
+    $wait = \WHMCS\Module\Server\Billhook\Patience::isCron() ? BILLHOOK_WAIT_SUSPEND_IN_CRON : BILLHOOK_WAIT;
+    return billhook_perform('service.suspended', 'suspend', $params, $wait);
 }
 
 function billhook_UnsuspendAccount(array $params)
 {
-    return billhook_perform('service.unsuspended', 'unsuspend', $params);
+    return billhook_perform('service.unsuspended', 'unsuspend', $params, BILLHOOK_WAIT);
 }
 
 function billhook_TerminateAccount(array $params)
 {
-    return billhook_perform('service.terminated', 'terminate', $params);
+    return billhook_perform('service.terminated', 'terminate', $params, BILLHOOK_WAIT);
 }
 
 function billhook_ChangePackage(array $params)
 {
-    return billhook_perform('service.package_changed', 'change the package of', $params);
+    return billhook_perform('service.package_changed', 'change the package of', $params, BILLHOOK_WAIT);
 }
 
 /**
@@ -121,10 +123,11 @@ function billhook_said(callable $what)
 
 /**
  * @param string $verb what is done to the service, in words
+ * @param int    $wait how long the outcome is waited for, in seconds
  *
  * @return string exactly `success`, or a sentence for staff
  */
-function billhook_perform($type, $verb, array $params)
+function billhook_perform($type, $verb, array $params, $wait)
 {
     try {
         // An addon carries the id of the service it belongs to: acting on it would hit that service instead.
@@ -137,14 +140,14 @@ function billhook_perform($type, $verb, array $params)
         if ($id === '' || $id === '0') {
             return 'WHMCS gave no service id, so nothing was sent to Billhook.';
         }
-        return billhook_deliver($event, $verb . ' service ' . $id, $params);
+        return billhook_deliver($event, $verb . ' service ' . $id, $params, $wait);
     } catch (\Throwable $e) {
         return billhook_internalError($e);
     }
 }
 
 /** Sends the event to where the service is, and keeps the note of where that is. */
-function billhook_deliver(array $event, $what, array $params)
+function billhook_deliver(array $event, $what, array $params, $wait)
 {
     $creates = $event['type'] === 'order.paid';
     $terminates = $event['type'] === 'service.terminated';
@@ -155,7 +158,7 @@ function billhook_deliver(array $event, $what, array $params)
         return $refusal;
     }
     $client = new \WHMCS\Module\Server\Billhook\Client($settings);
-    $answer = $client->send($event, $creates ? BILLHOOK_WAIT_CREATE : BILLHOOK_WAIT);
+    $answer = $client->send($event, $wait);
     if ($creates && $answer->mayHaveOrdered()) {
         $origin->note($settings, $params);
     }

@@ -24,8 +24,7 @@ final class Patience
     const FAILURES = 3;
     const REST = 60;
 
-    /** Longest wait for one outcome in cron, and for all of them in one process. */
-    const OUTCOME_IN_CRON = 5;
+    /** So many seconds of one process may go by with calls before they get the short times, and no wait for outcomes. */
     const BUDGET = 200;
 
     /** @var bool|null whether this is WHMCS's cron; null: found out */
@@ -33,7 +32,7 @@ final class Patience
 
     /** @var array host and port => calls without an answer in a row, and when the last of them ended */
     private static $failures = [];
-    /** @var float seconds spent on waiting for outcomes */
+    /** @var float seconds spent on calls */
     private static $spent = 0.0;
 
     /** As in a new process. */
@@ -44,7 +43,7 @@ final class Patience
         self::$spent = 0.0;
     }
 
-    private static function isCron()
+    public static function isCron()
     {
         return self::$inCron !== null ? self::$inCron : (PHP_SAPI === 'cli' || defined('IN_CRON'));
     }
@@ -71,7 +70,6 @@ final class Patience
      */
     public static function limits($place, $wait, $connect, $answer)
     {
-        $wait = self::isCron() ? min($wait, self::OUTCOME_IN_CRON) : $wait;
         if (isset(self::$failures[$place])) {
             return [min($wait, 1), self::CONNECT_AFTER_FAILURE, self::ANSWER_AFTER_FAILURE];
         }
@@ -91,17 +89,5 @@ final class Patience
         }
         $count = isset(self::$failures[$place]) ? self::$failures[$place][0] : 0;
         self::$failures[$place] = [$count + 1, microtime(true)];
-    }
-
-    /** Whether the time for waiting is used up. */
-    public static function isSpent()
-    {
-        return self::$spent >= self::BUDGET;
-    }
-
-    /** As if so many seconds had been spent already. */
-    public static function spend($seconds)
-    {
-        self::$spent += $seconds;
     }
 }
