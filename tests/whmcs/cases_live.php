@@ -381,6 +381,25 @@ test('live: why a service is suspended is shown in Billhook', function () {
     contains('suspended for: Abuse & spam', json_encode(array_values($runs)));
 }, $reading);
 
+test('live: three clicks on Create at once build one server and are all success', function () {
+    $service = Live::id();
+    $file = tempnam(sys_get_temp_dir(), 'billhook-clicks-');
+    Whmcs::reset($file);
+    $code = 'require ' . var_export(__DIR__ . '/imitation.php', true) . '; Whmcs::reset(' . var_export($file, true) . '); require '
+        . var_export(HOOKS . '/modules/servers/billhook/billhook.php', true) . '; echo billhook_CreateAccount(unserialize(base64_decode('
+        . var_export(base64_encode(serialize(Live::params($service, Live::id()))), true) . '))), "\n";';
+    $outputs = [];
+    foreach ([1, 2, 3] as $click) {
+        $outputs[] = Runner::start([PHP_BINARY, '-r', $code], [], true);
+    }
+    foreach ($outputs as $output) {
+        same("success\n", stream_get_contents($output));
+    }
+    Live::untilDone('service=' . $service, 3);
+    Live::untilStatus($service, 'active');
+    unlink($file);
+}, $reading);
+
 /** The names in an answer and what kind of value each has, as the last call's log shows it. */
 function shape()
 {

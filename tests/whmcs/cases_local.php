@@ -374,7 +374,7 @@ test('without a service id nothing is sent', function () {
 // Answers
 
 test('what is under way is success for create, and no outcome for the others', function () {
-    foreach (['progress', 'duplicate', 'behindbuild'] as $source) {
+    foreach (['progress', 'duplicate', 'behindbuild', 'orderedagain'] as $source) {
         Runner::reset();
         same('success', answered($source, 'CreateAccount'), $source);
     }
@@ -431,6 +431,7 @@ test('superseded is told, since the service may be in another state', function (
     $text = sentence(answered('superseded'));
     contains('a newer event of 2026-11-29T00:58:56Z that made the service active', $text);
     contains('r_1', $text);
+    contains('superseded', sentence(answered('orderedagain', 'TerminateAccount')));
 });
 
 test('ignored is no success, since nothing would be there', function () {

@@ -53,6 +53,10 @@ switch ($scenario) {
             'status' => 'succeeded',
             'runs' => [$run('r_1', 'superseded', 'by a newer event of 2026-11-29T00:58:56Z that made the service active', null)],
         ]);
+    case 'orderedagain':
+        return $json(200, $delivery + ['status' => 'succeeded', 'runs' => [
+            $run('r_1', 'superseded', 'by the newer order.paid of 2026-11-29T00:58:56Z (r_2)', null),
+        ]]);
     case 'progress':
         return $json(202, $delivery + ['status' => 'accepted', 'runs' => ['r_77']]);
     case 'behindbuild':

@@ -86,7 +86,7 @@ final class Answer
             case 'succeeded':
             case 'paused':
             case 'cancelled':
-                return $this->ended($what, $word);
+                return $this->ended($what, $word, $need);
             case 'unknown_service':
                 return $this->unknown($what);
             case 'ignored':
@@ -149,7 +149,7 @@ final class Answer
     {
         foreach ($this->runs() as $run) {
             if ($run['status'] !== '') {
-                return $this->ended($what, 'duplicate');
+                return $this->ended($what, 'duplicate', $need);
             }
         }
         return $need !== self::DONE ? self::SUCCESS : 'Billhook had this event before, so its outcome is not in this answer. Look at '
@@ -157,18 +157,18 @@ final class Answer
     }
 
     /** Every run ended or stands still. */
-    private function ended($what, $word)
+    private function ended($what, $word, $need)
     {
         $runs = $this->runs();
         foreach (['paused', 'cancelled', 'superseded'] as $status) {
             foreach ($runs as $run) {
-                if ($run['status'] === $status) {
+                if ($run['status'] === $status && !($need === self::UNDER_WAY && self::isOrderedAgain($run))) {
                     return $this->stopped($what, $run);
                 }
             }
         }
         foreach ($runs as $run) {
-            if ($run['status'] !== '' && $run['status'] !== 'succeeded') {
+            if (!in_array($run['status'], ['', 'succeeded', 'superseded'], true)) {
                 return $this->stopped($what, $run);
             }
         }
@@ -176,6 +176,12 @@ final class Answer
             return $this->stopped($what, ['id' => '', 'status' => $word, 'error' => '', 'next' => '']);
         }
         return self::SUCCESS;
+    }
+
+    /** A second click on Create takes the place of the first, and builds the same. */
+    private static function isOrderedAgain(array $run)
+    {
+        return $run['status'] === 'superseded' && strpos($run['error'], 'by the newer order') === 0;
     }
 
     private function stopped($what, array $run)
