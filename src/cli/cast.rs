@@ -82,7 +82,7 @@ pub(super) fn event(customer: &Customer, kind: &str) -> Value {
         .map(|server| {
             json!({
                 "id": server.service,
-                "product_id": "42",
+                "product_id": "example",
                 "hostname": server.hostname,
                 "billing_cycle": "monthly",
                 "quantity": 1,

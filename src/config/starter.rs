@@ -43,10 +43,11 @@ secrets = ["@SOURCE_SECRET@"]
 #identifier = "TODO"
 #secret = "TODO"
 
-# What WHMCS's product 42 gets: a server, and a Hive licence on its IP.
+# What a product gets: a server, and a Hive licence on its IP. This one is sold to nobody until a product in WHMCS
+# names it (Module Settings, Catalogue product id), or until its id here is that of a WHMCS product.
 [[products]]
 source = "whmcs"
-id = "42"
+id = "example"
 
 [products.hivelocity]
 product_id = 584

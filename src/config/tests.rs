@@ -440,7 +440,15 @@ fn the_starter_file_runs_in_the_sandbox_and_says_what_is_left() {
     let text = starter(TOKEN, KEY, WHSEC);
     let file = file(&text);
     let config = load(Some(file.path()), [], true).unwrap();
-    assert!(config.catalogue.find("whmcs", "42").is_some());
+    assert!(config.catalogue.find("whmcs", "example").is_some());
+    let numbers = config.catalogue.products().iter();
+    assert_eq!(
+        numbers
+            .filter(|product| product.id.parse::<u64>().is_ok())
+            .count(),
+        0,
+        "a platform's own product id must not hit the example"
+    );
     assert_eq!(config.sources["whmcs"].secrets[0].reveal(), WHSEC);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let error = load(Some(file.path()), [], false).unwrap_err();

@@ -3,6 +3,8 @@
  * Against a running Billhook in sandbox mode; the head of run.php says what it needs.
  */
 
+use WHMCS\Module\Server\Billhook\Patience;
+
 final class Live
 {
     /** @var int|null the last number that was given out */
@@ -48,7 +50,7 @@ final class Live
     public static function params($service, $customer, array $others = [])
     {
         $server = self::server();
-        $model = (object) ['billingcycle' => 'Monthly', 'orderid' => $service, 'qty' => 1];
+        $model = service(['id' => $service, 'billingcycle' => 'Monthly', 'orderid' => $service, 'qty' => 1]);
         return params($others + [
             'serviceid' => $service, 'userid' => $customer, 'domain' => 'srv' . $service . '.example.com', 'model' => $model,
             'serverhostname' => $server['host'], 'serversecure' => $server['secure'],
@@ -270,24 +272,26 @@ test('live: what Billhook keeps has no secret of WHMCS', function () {
 }, $reading);
 
 test('live: a paid order of another module is built, and the client\'s changes are taken', function () {
-    list($customer, $order, $ours, $theirs) = [Live::id(), Live::id(), Live::id(), Live::id()];
+    list($customer, $order, $ours, $theirs, $others) = [Live::id(), Live::id(), Live::id(), Live::id(), Live::id()];
     Live::record();
     Whmcs::insert('tblclients', [
         'id' => $customer, 'firstname' => 'Bo', 'lastname' => 'Ek', 'companyname' => '', 'email' => "bo$customer@example.com",
     ]);
     Whmcs::insert('tblorders', ['id' => $order, 'userid' => $customer]);
-    Whmcs::insert('tblproducts', ['id' => 42, 'servertype' => 'autorelease']);
+    Whmcs::insert('tblproducts', ['id' => 42, 'servertype' => 'cpanel']);
+    Whmcs::insert('tblproducts', ['id' => 43, 'servertype' => 'autorelease']);
     Whmcs::insert('tblproducts', ['id' => 900002, 'servertype' => 'billhook']);
-    foreach ([[$ours, 900002], [$theirs, 42]] as $row) {
+    foreach ([[$ours, 900002], [$theirs, 43], [$others, 42]] as $row) {
         Whmcs::insert('tblhosting', [
             'id' => $row[0], 'userid' => $customer, 'orderid' => $order, 'packageid' => $row[1],
-            'domain' => 'srv' . $row[0] . '.example.com', 'billingcycle' => 'Monthly', 'domainstatus' => 'Pending',
+            'domain' => 'srv' . $row[0] . '.example.com', 'billingcycle' => 'Monthly', 'domainstatus' => $row[0] === $ours ? 'Active' : 'Pending',
         ]);
     }
     Whmcs::runHook('OrderPaid', ['orderId' => $order, 'userId' => $customer, 'invoiceId' => 1]);
     same([], Whmcs::$activity);
     Live::untilStatus($theirs, 'active');
     same([], Live::service($ours), 'the service of our own module');
+    same([], Live::service($others), 'a product whose number is one of the catalogue\'s');
 
     Whmcs::runHook('ClientEdit', ['userid' => $customer, 'firstname' => 'Bob', 'email' => "bob$customer@example.com"]);
     Whmcs::runHook('ClientClose', ['userid' => $customer]);
@@ -310,9 +314,133 @@ test('live: a paid order of another module is built, and the client\'s changes a
 test('live: a hook with a wrong secret logs it and lets the request go on', function () {
     Live::record();
     Whmcs::$database->exec("UPDATE tblservers SET accesshash = 'whsec_" . base64_encode(random_bytes(24)) . "'");
-    Whmcs::runHook('ClientClose', ['userid' => Live::id()]);
+    seedOrder();
+    Whmcs::runHook('ClientClose', ['userid' => 77]);
     same([], Whmcs::$thrown);
     same(1, count(Whmcs::$activity));
     contains('HTTP 401', Whmcs::$activity[0][0]);
     lacks('whsec_', Whmcs::$activity[0][0]);
 }, $sending);
+
+test('live: what cannot be built is no success, and is once it is corrected', function () {
+    foreach ([
+        ['domain' => 'SRV One'], ['domain' => ''], ['model' => service(['billingcycle' => 'Monthly', 'orderid' => 1, 'qty' => 3])],
+    ] as $wrong) {
+        $service = Live::id();
+        $customer = Live::id();
+        $text = sentence(live('CreateAccount', Live::params($service, $customer, $wrong)));
+        contains('is paused', $text);
+        contains('What to do: ', $text);
+        same('success', live('CreateAccount', Live::params($service, $customer)));
+        Live::untilStatus($service, 'active');
+    }
+}, $reading);
+
+test('live: a wrong field is named', function () {
+    $text = sentence(live('SuspendAccount', Live::params(Live::id(), Live::id(), ['domain' => "srv\x01.example.com"])));
+    contains('HTTP 422', $text);
+    contains('the field services[0].hostname is wrong', $text);
+}, $sending);
+
+test('live: what was never created is terminated, and is a sentence for everything else', function () {
+    $service = Live::id();
+    $params = Live::params($service, Live::id());
+    foreach (['SuspendAccount', 'UnsuspendAccount', 'ChangePackage'] as $function) {
+        contains('was never ordered through Billhook', sentence(live($function, $params)));
+    }
+    same('success', live('TerminateAccount', $params));
+}, $sending);
+
+test('live: a service that was created at another source is left alone', function () {
+    $service = Live::id();
+    $params = Live::params($service, Live::id());
+    same('success', live('CreateAccount', $params));
+    Live::untilStatus($service, 'active');
+    $elsewhere = ['serverusername' => getenv('BILLHOOK_BACK') . 'takes'] + $params;
+    foreach (['SuspendAccount', 'UnsuspendAccount', 'TerminateAccount', 'ChangePackage'] as $function) {
+        contains('Nothing was sent', sentence(live($function, $elsewhere)));
+    }
+    same('active', Live::service($service)['status']);
+    // As if it had been created there: that place does not know it.
+    $model = $params['model'];
+    $model->serviceProperties->save(['Billhook' => 'source=' . $elsewhere['serverusername'] . ' installation= server=3']);
+    contains('although WHMCS noted its creation', sentence(live('TerminateAccount', $elsewhere)));
+    same('active', Live::service($service)['status']);
+}, Live::lacks(['BILLHOOK_URL', 'BILLHOOK_SECRET', 'BILLHOOK_ADMIN_TOKEN', 'BILLHOOK_BACK']));
+
+test('live: why a service is suspended is shown in Billhook', function () {
+    $service = Live::id();
+    $params = Live::params($service, Live::id(), ['suspendreason' => 'Abuse &amp; spam']);
+    same('success', live('CreateAccount', $params));
+    Live::untilStatus($service, 'active');
+    same('success', live('SuspendAccount', $params));
+    contains('Abuse & spam', json_encode(Live::service($service)));
+    $runs = array_filter(Live::runs('service=' . $service), function ($run) {
+        return $run['type'] === 'service.suspended';
+    });
+    contains('suspended for: Abuse & spam', json_encode(array_values($runs)));
+}, $reading);
+
+test('live: three clicks on Create at once build one server and are all success', function () {
+    $service = Live::id();
+    $file = tempnam(sys_get_temp_dir(), 'billhook-clicks-');
+    Whmcs::reset($file);
+    $code = 'require ' . var_export(__DIR__ . '/imitation.php', true) . '; Whmcs::reset(' . var_export($file, true) . '); require '
+        . var_export(HOOKS . '/modules/servers/billhook/billhook.php', true) . '; echo billhook_CreateAccount(unserialize(base64_decode('
+        . var_export(base64_encode(serialize(Live::params($service, Live::id()))), true) . '))), "\n";';
+    $outputs = [];
+    foreach ([1, 2, 3] as $click) {
+        $outputs[] = Runner::start([PHP_BINARY, '-r', $code], [], true);
+    }
+    foreach ($outputs as $output) {
+        same("success\n", stream_get_contents($output));
+    }
+    Live::untilDone('service=' . $service, 3);
+    Live::untilStatus($service, 'active');
+    unlink($file);
+}, $reading);
+
+/** The names in an answer and what kind of value each has, as the last call's log shows it. */
+function shape()
+{
+    $entry = end(Whmcs::$moduleLog);
+    list($status, $body) = explode("\n\n", $entry['response'], 2);
+    $describe = function ($value) use (&$describe) {
+        if (!is_array($value)) {
+            return is_string($value) || $value === null ? 'text' : gettype($value);
+        }
+        $value = array_map($describe, $value);
+        unset($value['note']); // only where there is something to note
+        ksort($value);
+        return $value;
+    };
+    return [$status, $describe(json_decode($body, true))];
+}
+
+test('live: the stand-in answers as Billhook does', function () {
+    $service = Live::id();
+    $params = Live::params($service, Live::id());
+    $cases = [
+        'progress' => ['CreateAccount', $params], 'whmcs' => ['SuspendAccount', $params],
+        'pausedbare' => ['CreateAccount', Live::params(Live::id(), Live::id(), ['domain' => ''])],
+        'ignored' => ['CreateAccount', Live::params(Live::id(), Live::id(), ['pid' => 900001])],
+        'unknown' => ['UnsuspendAccount', Live::params(Live::id(), Live::id())],
+        'invalid' => ['SuspendAccount', Live::params(Live::id(), Live::id(), ['domain' => "a\x01b"])],
+        'unsigned' => ['SuspendAccount', Live::params(Live::id(), Live::id(), ['serveraccesshash' => VECTOR_SECRET])],
+    ];
+    foreach ($cases as $scenario => $case) {
+        if ($scenario === 'progress') {
+            // Without a wait Billhook has only taken it.
+            Patience::note('a.example:1', true, Patience::BUDGET);
+        } elseif ($scenario === 'whmcs') {
+            Runner::forget();
+            Live::untilStatus($service, 'active');
+        }
+        live($case[0], $case[1]);
+        $real = shape();
+        Whmcs::$database->exec('DELETE FROM tblcustomfieldsvalues');
+        Whmcs::call($case[0], params([], $scenario));
+        same(shape(), $real, $scenario);
+        Whmcs::$database->exec('DELETE FROM tblcustomfieldsvalues');
+    }
+}, $reading);

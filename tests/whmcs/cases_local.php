@@ -4,7 +4,8 @@
  */
 
 use WHMCS\Module\Server\Billhook\Client;
-use WHMCS\Module\Server\Billhook\Event;
+use WHMCS\Module\Server\Billhook\Installation;
+use WHMCS\Module\Server\Billhook\Settings;
 
 /** An order of client 77 with three services: ours, another module's, and one of no module. */
 function seedOrder()
@@ -20,8 +21,8 @@ function seedOrder()
     foreach ([[501, 42, 1001], [502, 43, 1001], [503, 44, 1001], [504, 43, 2002]] as $service) {
         Whmcs::insert('tblhosting', [
             'id' => $service[0], 'userid' => 77, 'orderid' => $service[2], 'packageid' => $service[1],
-            'domain' => 'srv' . $service[0] . '.example.com', 'billingcycle' => 'Monthly', 'domainstatus' => 'Pending',
-            'username' => 'LEAK-username', 'password' => 'LEAK-service', 'qty' => $service[0] === 503 ? 3 : 1,
+            'domain' => 'srv' . $service[0] . '.example.com', 'billingcycle' => 'Monthly',
+            'domainstatus' => $service[1] === 42 ? 'Active' : 'Pending', 'username' => 'LEAK-username', 'password' => 'LEAK-service', 'qty' => $service[0] === 503 ? 3 : 1,
         ]);
     }
     foreach ([[1, 'Location|Data centre', 1], [2, 'Extra IPs', 4], [3, 'Backup', 3]] as $option) {
@@ -93,7 +94,7 @@ test('every function WHMCS looks for is there', function () {
     $meta = billhook_MetaData();
     same('1.1', $meta['APIVersion']);
     same(true, $meta['RequiresServer']);
-    same(1, count(billhook_ConfigOptions()));
+    same(['Catalogue product id', 'Custom fields to send'], array_keys(billhook_ConfigOptions()));
     foreach (['OrderPaid', 'ClientEdit', 'ClientClose'] as $point) {
         same(1, count(Whmcs::$hooks[$point]), $point);
     }
@@ -103,7 +104,7 @@ test('no file does anything when it is opened directly', function () {
     $files = new RecursiveIteratorIterator(new RecursiveDirectoryIterator(HOOKS, FilesystemIterator::SKIP_DOTS));
     $seen = 0;
     foreach ($files as $file) {
-        if ($file->getExtension() !== 'php' || $file->getFilename() === 'resend.php') {
+        if ($file->getExtension() !== 'php' || in_array($file->getFilename(), ['resend.php', 'installation.php'], true)) {
             continue;
         }
         $seen++;
@@ -113,16 +114,67 @@ test('no file does anything when it is opened directly', function () {
     check($seen >= 6, 'too few files');
 });
 
+// Custom fields
+
+test('only the custom fields that the setting names leave, in whatever form, and never a password', function () {
+    $table = [
+        ['ssh|SSH Key', 'text'], ['Notes &amp; More', 'textarea'], ['Owner&#039;s root pw', 'password'], ['pw|Root Password', 'password'],
+        ['os|System', 'dropdown'], ['IPMI', 'text'], ['IPMI', 'password'],
+    ];
+    foreach ($table as $row) {
+        Whmcs::insert('tblcustomfields', ['type' => 'product', 'relid' => 42, 'fieldname' => $row[0], 'fieldtype' => $row[1]]);
+    }
+    $given = [
+        'ssh' => 'a|b', 'Notes & More' => 'n', 'Owner\'s root pw' => 'LEAK-1', 'OWNER&#039;S  ROOT PW ' => 'LEAK-2', 'pw' => 'LEAK-3',
+        'Root Password' => 'LEAK-4', 'os' => 'u22|Ubuntu', 'IPMI' => 'LEAK-5', 'not in the table' => 'LEAK-6',
+    ];
+    $all = implode(',', array_keys($given)) . ', system, Owner\'s Root PW, root password';
+    foreach ([
+        ['', '{}'], [' , ', '{}'], ['ssh', '{"ssh":"a|b"}'], [' SSH  key ,', '{"ssh":"a|b"}'],
+        ["Notes\u{00a0}&amp; more", '{"Notes & More":"n"}'], ['owner&#039;s root pw', '{}'], ['System', '{"os":"u22"}'],
+        [$all, '{"ssh":"a|b","Notes & More":"n","os":"u22"}'],
+    ] as $case) {
+        Fake::requests();
+        same('success', Whmcs::call('CreateAccount', params(['customfields' => $given, 'configoption2' => $case[0]])));
+        contains('"fields":' . $case[1] . '}', onlyRequest()['body']);
+        lacks('LEAK', json_encode(Whmcs::$moduleLog));
+    }
+});
+
+test('no custom field leaves where the types cannot be read', function () {
+    Whmcs::$database->exec('DROP TABLE tblcustomfields');
+    Fake::requests();
+    same('success', billhook_CreateAccount(params(['configoption2' => 'SSH Key'])));
+    contains('"fields":{}', onlyRequest()['body']);
+});
+
+test('options that come as key and label are sent by their keys', function () {
+    Fake::requests();
+    $options = ['Location|Data centre' => 'TPA1|Tampa, FL', 'Drives' => 4];
+    same('success', Whmcs::call('CreateAccount', params(['configoptions' => $options])));
+    contains('"options":{"Location":"TPA1","Drives":"4"}', onlyRequest()['body']);
+});
+
+test('why a service is suspended is told, and only then', function () {
+    foreach (['SuspendAccount' => 'Abuse &amp; spam', 'UnsuspendAccount' => null] as $function => $reason) {
+        Fake::requests();
+        same('success', Whmcs::call($function, params(['suspendreason' => 'Abuse &amp; spam'])));
+        $event = onlyRequest()['event'];
+        same($reason, isset($event->reason) ? $event->reason : null, $function);
+    }
+});
+
 // Signature
 
 test('the signature is that of the public example', function () {
-    $client = new Client('billhook.example', '', true, '', VECTOR_SECRET);
+    $settings = new Settings('billhook.example', '', true, '', VECTOR_SECRET);
+    $client = new Client($settings);
     same('v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=', $client->signature(
         'msg_27UH4WbU6Z5A5EzD8u03UvzRbpk',
         '1649367553',
         '{"email":"test@example.com","username":"test_user"}'
     ));
-    same('https://billhook.example:443/webhooks/whmcs', $client->url());
+    same('https://billhook.example:443/webhooks/whmcs', $settings->url());
 });
 
 test('the request is signed over the bytes that were sent', function () {
@@ -163,12 +215,11 @@ test('the event has exactly the members of the interface', function () {
     $event = json_decode($request['body'], true);
     $time = $event['occurred_at'];
     same([
-        'type' => 'order.paid', 'occurred_at' => $time, 'order_id' => '1001',
+        'type' => 'order.paid', 'installation' => Installation::id(), 'occurred_at' => $time, 'order_id' => '1001',
         'customer' => ['id' => '77', 'email' => 'ann@example.com', 'name' => 'Ann Lee', 'company' => 'Lee &amp; Sons'],
         'services' => [[
             'id' => '501', 'product_id' => '42', 'hostname' => 'srv1.example.com', 'billing_cycle' => 'Semi-Annually',
-            'quantity' => 2, 'options' => ['Location' => 'TPA1', 'Drives' => '4'],
-            'fields' => ['SSH Key' => 'ssh-ed25519 AAAA'],
+            'quantity' => 2, 'options' => ['Location' => 'TPA1', 'Drives' => '4'], 'fields' => [],
         ]],
     ], $event);
 });
@@ -176,13 +227,15 @@ test('the event has exactly the members of the interface', function () {
 test('nothing outside the list leaves, and no secret is logged', function () {
     Fake::requests();
     seedOrder();
-    $others = ['customfields' => ['pw' => 'LEAK-field', 'Root' => 'kept', 'x' => ['LEAK-array'], 'y' => new stdClass()]];
+    $others = ['customfields' => ['pw' => 'LEAK-field', 'Root' => 'LEAK-root', 'x' => ['LEAK-array'], 'y' => new stdClass()]];
+    $others['configoption2'] = 'pw, Root, x, y, username, password';
     foreach (['CreateAccount', 'SuspendAccount', 'UnsuspendAccount', 'TerminateAccount', 'ChangePackage'] as $function) {
         same('success', Whmcs::call($function, params($others)), $function);
     }
     serverRecord();
     Whmcs::runHook('OrderPaid', ['orderId' => 1001, 'userId' => 77, 'invoiceId' => 9]);
-    Whmcs::runHook('ClientEdit', ['userid' => 77, 'password' => 'LEAK-hook', 'olddata' => ['password' => 'LEAK-old']]);
+    Whmcs::runHook('ClientEdit', ['userid' => 77, 'password' => 'LEAK-hook', 'email' => 'a@b.example',
+        'olddata' => ['password' => 'LEAK-old', 'email' => 'ann@example.com']]);
     $requests = Fake::requests();
     same(7, count($requests), 'requests');
     $signatures = [];
@@ -224,12 +277,12 @@ test('options named by numbers are an object still, and values are text', functi
 test('invalid UTF-8 and NUL bytes do not empty the body', function () {
     Fake::requests();
     $client = ['firstname' => "J\xF6rg", 'lastname' => 'Müller', 'email' => 'j@example.com'];
-    $others = ['clientsdetails' => $client, 'domain' => "srv\0.example.com", 'customfields' => ["\xFF\0n" => "\xC3"]];
+    $others = ['clientsdetails' => $client, 'domain' => "srv\0.example.com", 'configoptions' => ["\xFF\0n" => "\xC3"]];
     same('success', Whmcs::call('CreateAccount', params($others)));
     $event = onlyRequest()['event'];
     same("J\u{FFFD}rg Müller", $event->customer->name);
     same('srv.example.com', $event->services[0]->hostname);
-    same("\u{FFFD}", $event->services[0]->fields->{"\u{FFFD}n"});
+    same("\u{FFFD}", $event->services[0]->options->{"\u{FFFD}n"});
 });
 
 test('the module setting goes before the product id of WHMCS', function () {
@@ -246,6 +299,15 @@ test('without a service object the cycle comes from the table', function () {
     same('Monthly', $event->services[0]->billing_cycle);
     same('1001', $event->order_id);
     same(1, $event->services[0]->quantity);
+});
+
+test('a service object without a quantity leaves it to the table', function () {
+    Fake::requests();
+    seedOrder();
+    Whmcs::$database->exec('UPDATE tblhosting SET qty = 3 WHERE id = 501');
+    $model = service(['billingcycle' => 'Monthly', 'orderid' => 1001]);
+    same('success', Whmcs::call('CreateAccount', params(['model' => $model])));
+    same(3, onlyRequest()['event']->services[0]->quantity);
 });
 
 test('a service created without an order has no order id', function () {
@@ -282,9 +344,9 @@ test('a broken database is no obstacle to a module call', function () {
     same('', onlyRequest()['event']->services[0]->billing_cycle);
 });
 
-test('only calls that need the outcome ask for it', function () {
+test('calls ask for the outcome, Create for a short while', function () {
     $expected = [
-        'CreateAccount' => [null, 'order.paid'], 'SuspendAccount' => ['wait=20', 'service.suspended'],
+        'CreateAccount' => ['wait=3', 'order.paid'], 'SuspendAccount' => ['wait=20', 'service.suspended'],
         'UnsuspendAccount' => ['wait=20', 'service.unsuspended'], 'TerminateAccount' => ['wait=20', 'service.terminated'],
         'ChangePackage' => ['wait=20', 'service.package_changed'],
     ];
@@ -311,14 +373,48 @@ test('without a service id nothing is sent', function () {
 
 // Answers
 
-test('accepted and duplicate are success for create, and no outcome for the others', function () {
-    same('success', answered('progress', 'CreateAccount'));
-    same('success', answered('duplicate', 'CreateAccount'));
+test('what is under way is success for create, and no outcome for the others', function () {
+    foreach (['progress', 'duplicate', 'behindbuild', 'orderedagain'] as $source) {
+        Runner::reset();
+        same('success', answered($source, 'CreateAccount'), $source);
+    }
+    Whmcs::reset();
     $text = sentence(answered('progress', 'SuspendAccount'));
     contains('still in progress after 20 seconds', $text);
     contains('r_77', $text);
     contains('try again', $text);
+    $text = sentence(answered('behindbuild', 'SuspendAccount'));
+    contains('behind run r_70 (waiting for Hivelocity to build the device)', $text);
     sentence(answered('duplicate', 'TerminateAccount'));
+});
+
+test('what waits behind a person is no success, for create either', function () {
+    foreach (['CreateAccount', 'SuspendAccount', 'TerminateAccount'] as $function) {
+        $text = sentence(answered('behindpause', $function));
+        contains('r_70, which is paused: the host name b SRV One /b is no host name.', $text);
+        contains('billhook runs show r_70', $text);
+        lacks('goes on with it', $text);
+    }
+});
+
+test('a create that stands still is a sentence', function () {
+    foreach ([
+        'paused' => 'billhook runs retry r_9', 'pausedbare' => 'billhook runs retry r_9', 'cancelled' => 'cancelled',
+        'duplicatepaused' => 'no stock', 'superseded' => 'superseded', 'unmatched' => 'not in the catalogue',
+        'ignored' => 'not in the catalogue', 'unknown' => 'never ordered',
+    ] as $source => $words) {
+        Runner::reset();
+        contains($words, sentence(answered($source, 'CreateAccount')));
+    }
+});
+
+test('a service that Billhook does not know is no success, unless it is terminated', function () {
+    foreach (['SuspendAccount', 'UnsuspendAccount', 'ChangePackage'] as $function) {
+        $text = sentence(answered('unknown', $function));
+        contains('was never ordered through Billhook', $text);
+        contains('server record', $text);
+    }
+    same('success', answered('unknown', 'TerminateAccount'));
 });
 
 test('the status in WHMCS follows the answer', function () {
@@ -331,13 +427,16 @@ test('the status in WHMCS follows the answer', function () {
     same('Suspended', Whmcs::status(501));
 });
 
-test('superseded counts as done', function () {
-    same('success', answered('superseded'));
+test('superseded is told, since the service may be in another state', function () {
+    $text = sentence(answered('superseded'));
+    contains('a newer event of 2026-11-29T00:58:56Z that made the service active', $text);
+    contains('r_1', $text);
+    contains('superseded', sentence(answered('orderedagain', 'TerminateAccount')));
 });
 
 test('ignored is no success, since nothing would be there', function () {
     foreach (['CreateAccount', 'TerminateAccount'] as $function) {
-        contains('product 9 is not configured', sentence(answered('ignored', $function)));
+        contains('product 9 is not in the catalogue', sentence(answered('ignored', $function)));
     }
 });
 
@@ -346,6 +445,7 @@ test('a paused run gives its error and its id', function () {
     contains('Hivelocity said 403: b key /b revoked', $text);
     contains('r_9', $text);
     contains('terminate service 501', $text);
+    contains('put the cause right, then billhook runs retry r_9, or end it: billhook runs cancel r_9', $text);
 });
 
 test('a cancelled run is no success', function () {
@@ -369,7 +469,9 @@ test('each refusal names its status, its detail and what to do', function () {
     $expected = [
         'forbidden' => ['HTTP 403', '192.0.2.1 is not allowed', 'address'],
         'nosource' => ['HTTP 404', 'no source of this name', 'Username'],
-        'invalid' => ['HTTP 422', '/services/0/hostname: not a host name', 'correct'],
+        'invalid' => ['HTTP 422', 'the field services[0].hostname is wrong: must not contain control characters', 'correct'],
+        'otherinstallation' => ['HTTP 409', 'this source belongs to installation 7f3c', 'must stay silent', Installation::id()],
+        'sameid' => ['HTTP 409', 'the same id came with another body', 'try again'],
         'busy' => ['HTTP 503', 'the store is down', 'in 7 seconds'],
     ];
     foreach ($expected as $source => $words) {
@@ -391,6 +493,7 @@ test('answers that are not of Billhook are no success', function () {
         'html502' => 'HTTP 502', 'html404' => 'HTTP 404', 'html200' => 'HTTP 200', 'garbage' => 'HTTP 200', 'huge' => 'HTTP 200',
     ];
     foreach ($expected as $source => $status) {
+        Runner::reset();
         foreach (['CreateAccount', 'SuspendAccount'] as $function) {
             $text = sentence(answered($source, $function));
             contains($status, $text);
@@ -417,7 +520,7 @@ test('a stopped Billhook is named with host and port', function () {
 });
 
 test('a name that does not resolve is named', function () {
-    $text = sentence(Whmcs::call('CreateAccount', params(['serverhostname' => 'billhook.invalid'], 'whmcs', 8080)));
+    $text = sentence(Whmcs::call('CreateAccount', params(['serverhostname' => 'http://billhook.invalid'], 'whmcs', 8080)));
     contains('billhook.invalid:8080', $text);
 });
 
@@ -465,7 +568,22 @@ test('settings that cannot work are told before anything is sent', function () {
     Fake::requests();
     foreach ([
         [['serverhostname' => '', 'serverip' => ''], 'Hostname'],
-        [['serverhostname' => 'http://billhook.example/'], 'without http://'],
+        [['serverhostname' => 'http://billhook.example/webhooks'], 'without a path'],
+        [['serverhostname' => 'ftp://billhook.example'], 'Hostname'],
+        [['serverhostname' => 'http://'], 'Hostname'],
+        [['serverhostname' => 'http://127.0.0.1', 'serversecure' => 'on'], 'contradicts itself'],
+        [['serverhostname' => ':'], 'Hostname'],
+        [['serverhostname' => 'abc.de:'], 'Hostname'],
+        [['serverhostname' => 'abc.de:80:80'], 'Hostname'],
+        [['serverhostname' => '[abc.de]:80'], 'Hostname'],
+        [['serverhostname' => 'fe80::xyz'], 'Hostname'],
+        [['serverhostname' => 'bücher.example'], 'Hostname'],
+        [['serverhostname' => '127.0.0.1:70000', 'serverport' => ''], 'Port'],
+        [['serverhostname' => '127.0.0.1:9', 'serverport' => '10'], 'two ports: 9 in its Hostname and 10 in its Port'],
+        [['serverhostname' => 'billhook.example'], 'without encryption'],
+        [['serverhostname' => '127.0.0.1.example'], 'without encryption'],
+        [['serverhostname' => '10.0.0.5'], 'http://10.0.0.5'],
+        [['serverhostname' => '2001:db8::1'], 'http://[2001:db8::1]'],
         [['serverhostname' => "a\r\nHost: b"], 'Hostname'],
         [['serverport' => '80a'], 'Port'],
         [['serverport' => '70000'], 'Port'],
@@ -481,22 +599,51 @@ test('settings that cannot work are told before anything is sent', function () {
     same([], Fake::requests());
 });
 
-test('ports have defaults, and an address of version 6 has brackets', function () {
+test('host, port and scheme are understood in whatever form', function () {
     foreach ([
         [['serverport' => ''], 'http://127.0.0.1:8080/webhooks/whmcs'],
         [['serverport' => '', 'serversecure' => true], 'https://127.0.0.1:443/webhooks/whmcs'],
         [['serverport' => '9', 'serverhostname' => '::1'], 'http://[::1]:9/webhooks/whmcs'],
-        [['serverport' => '9', 'serverhostname' => ''], 'http://192.0.2.1:9/webhooks/whmcs'],
+        [['serverport' => '9', 'serverhostname' => '0:0:0:0:0:0:0:1'], 'http://[0:0:0:0:0:0:0:1]:9/webhooks/whmcs'],
+        [['serverport' => '9', 'serverhostname' => '', 'serverip' => '127.0.0.2'], 'http://127.0.0.2:9/webhooks/whmcs'],
         [['serverport' => '9', 'serverusername' => 'a/b c'], 'http://127.0.0.1:9/webhooks/a%2Fb%20c'],
         [['serverport' => '9', 'serverusername' => ''], 'http://127.0.0.1:9/webhooks/whmcs'],
+        [['serverport' => '9', 'serverhostname' => 'LocalHost'], 'http://LocalHost:9/webhooks/whmcs'],
+        [['serverport' => '', 'serverhostname' => '127.0.0.1:9'], 'http://127.0.0.1:9/webhooks/whmcs'],
+        [['serverport' => '8080', 'serverhostname' => '127.0.0.1:9'], 'http://127.0.0.1:9/webhooks/whmcs'],
+        [['serverport' => '9', 'serverhostname' => '127.0.0.1:9'], 'http://127.0.0.1:9/webhooks/whmcs'],
+        [['serverport' => '', 'serverhostname' => '[::1]:9'], 'http://[::1]:9/webhooks/whmcs'],
+        [['serverport' => '9', 'serverhostname' => '[::1]'], 'http://[::1]:9/webhooks/whmcs'],
+        [['serverport' => '', 'serverhostname' => 'https://abc.de/'], 'https://abc.de:443/webhooks/whmcs'],
+        [['serverport' => '', 'serverhostname' => 'https://abc.de:8443'], 'https://abc.de:8443/webhooks/whmcs'],
+        [['serverport' => '443', 'serverhostname' => 'abc.de:8443', 'serversecure' => 'on'], 'https://abc.de:8443/webhooks/whmcs'],
+        [['serverport' => '', 'serverhostname' => 'http://10.0.0.5'], 'http://10.0.0.5:8080/webhooks/whmcs'],
     ] as $case) {
-        same($case[1], Client::fromParams(params($case[0]))->url());
+        $settings = Settings::fromParams(params($case[0]));
+        same(null, $settings->error(), $case[1]);
+        same($case[1], $settings->url());
     }
+});
+
+test('a proxy in the environment is not used', function () {
+    Fake::requests();
+    $closed = closedPort();
+    foreach (['http_proxy', 'all_proxy'] as $name) {
+        putenv($name . '=http://127.0.0.1:' . $closed);
+    }
+    try {
+        same('success', Whmcs::call('CreateAccount', params()));
+    } finally {
+        putenv('http_proxy');
+        putenv('all_proxy');
+    }
+    onlyRequest();
 });
 
 test('the secret may be broken into lines or kept encrypted', function () {
     $signed = function ($stored) {
-        return Client::fromParams(params(['serveraccesshash' => $stored]))->signature('a', '1', '{}');
+        $client = new Client(Settings::fromParams(params(['serveraccesshash' => $stored])));
+        return $client->signature('a', '1', '{}');
     };
     $right = $signed(VECTOR_SECRET);
     check(is_string($right), 'no signature');
@@ -559,12 +706,12 @@ test('a paid order tells only of services that other modules have', function () 
     same(['id' => '77', 'email' => 'ann@example.com', 'name' => 'Ann Lee', 'company' => 'Lee &amp; Sons'], $event['customer']);
     same([
         [
-            'id' => '502', 'product_id' => '43', 'hostname' => 'srv502.example.com', 'billing_cycle' => 'Monthly',
+            'id' => '502', 'product_id' => 'pid:43', 'hostname' => 'srv502.example.com', 'billing_cycle' => 'Monthly',
             'quantity' => 1, 'options' => ['Location' => 'TPA1', 'Extra IPs' => '5', 'Backup' => '1'],
-            'fields' => ['ssh' => 'ssh-ed25519 AAAA'],
+            'fields' => [],
         ],
         [
-            'id' => '503', 'product_id' => '44', 'hostname' => 'srv503.example.com', 'billing_cycle' => 'Monthly',
+            'id' => '503', 'product_id' => 'pid:44', 'hostname' => 'srv503.example.com', 'billing_cycle' => 'Monthly',
             'quantity' => 3, 'options' => [], 'fields' => [],
         ],
     ], $event['services']);
@@ -580,6 +727,16 @@ test('a paid order of nothing but our own products tells nothing', function () {
     Whmcs::runHook('OrderPaid', ['orderId' => 1001, 'userId' => 77, 'invoiceId' => 9]);
     same([], Fake::requests());
     same([], Whmcs::$activity);
+});
+
+test('a service whose product is gone is nobody\'s to order', function () {
+    seedOrder();
+    serverRecord();
+    Whmcs::$database->exec('DELETE FROM tblproducts WHERE id = 43');
+    Fake::requests();
+    Whmcs::runHook('OrderPaid', ['orderId' => 1001]);
+    $services = onlyRequest()['event']->services;
+    same(['503'], array_column($services, 'id'));
 });
 
 test('services given up since are not ordered', function () {
@@ -614,7 +771,7 @@ test('an edited client is told with what the hook says', function () {
     $event = json_decode(onlyRequest()['body'], true);
     unset($event['occurred_at']);
     same([
-        'type' => 'customer.updated',
+        'type' => 'customer.updated', 'installation' => Installation::id(),
         'customer' => ['id' => '77', 'email' => 'anna@example.com', 'name' => 'Anna Lee', 'company' => 'Lee &amp; Sons'],
     ], $event);
 });
@@ -630,6 +787,63 @@ test('a closed client is told', function () {
     same('ann@example.com', $event->customer->email);
 });
 
+test('clients of whom Billhook has no service, and changes it does not use, are not told', function () {
+    seedOrder();
+    serverRecord();
+    $old = ['firstname' => 'Ann', 'lastname' => 'Lee', 'companyname' => 'Lee &amp; Sons', 'email' => 'ann@example.com', 'status' => 'Active'];
+    foreach ([
+        'a note' => [['notes' => 'x', 'address1' => 'Other Street 1'] + $old, $old, []],
+        'another escaping' => [['companyname' => 'Lee & Sons'] + $old, $old, []],
+        'inactive' => [['status' => 'Inactive'] + $old, $old, []],
+        'the address' => [['email' => 'a@b.example'] + $old, $old, ['customer.updated']],
+        'the company' => [['companyname' => ''] + $old, $old, ['customer.updated']],
+        'not what was before' => [$old, null, ['customer.updated']],
+        'closed' => [['status' => 'Closed'] + $old, $old, ['customer.closed']],
+        'reopened' => [$old, ['status' => 'Closed'] + $old, ['customer.reopened']],
+        'renamed and closed' => [['lastname' => 'Li', 'status' => 'Closed'] + $old, $old, ['customer.updated', 'customer.closed']],
+    ] as $what => $case) {
+        foreach (['Active', 'Suspended', 'Terminated', 'Pending', 'Cancelled', 'Fraud'] as $status) {
+            Runner::forget();
+            Whmcs::$database->exec("UPDATE tblhosting SET domainstatus = '$status' WHERE id = 501");
+            Fake::requests();
+            Whmcs::runHook('ClientEdit', ['userid' => 77] + $case[0] + ($case[1] === null ? [] : ['olddata' => $case[1]]));
+            $types = array_map(function ($request) {
+                return json_decode($request['body'])->type;
+            }, Fake::requests());
+            $created = !in_array($status, ['Pending', 'Cancelled', 'Fraud'], true);
+            same($created ? $case[2] : [], $types, $what . ', service ' . $status);
+        }
+    }
+    Whmcs::$database->exec("UPDATE tblhosting SET domainstatus = 'Active'");
+    Whmcs::$database->exec('UPDATE tblhosting SET packageid = 43');
+    Whmcs::runHook('ClientEdit', ['userid' => 77] + $old);
+    Whmcs::runHook('ClientClose', ['userid' => 77]);
+    same([], Fake::requests(), 'a client of another module only');
+    same([], Whmcs::$activity);
+});
+
+test('the status comes from the table where the hook has none', function () {
+    seedOrder();
+    serverRecord();
+    Whmcs::$database->exec("UPDATE tblclients SET status = 'Closed'");
+    Fake::requests();
+    Whmcs::runHook('ClientEdit', ['userid' => 77, 'olddata' => ['status' => 'Active', 'email' => 'ann@example.com']]);
+    same('customer.closed', onlyRequest()['event']->type);
+});
+
+test('a client that is closed twice in one request is told once', function () {
+    seedOrder();
+    serverRecord();
+    Fake::requests();
+    Whmcs::runHook('ClientClose', ['userid' => 77]);
+    Whmcs::runHook('ClientEdit', ['userid' => 77, 'status' => 'Closed', 'olddata' => ['status' => 'Active']]);
+    same('customer.closed', onlyRequest()['event']->type);
+    Whmcs::runHook('ClientEdit', ['userid' => 77, 'status' => 'Active', 'olddata' => ['status' => 'Closed']]);
+    same('customer.reopened', onlyRequest()['event']->type);
+    Whmcs::runHook('ClientClose', ['userid' => 77]);
+    same('customer.closed', onlyRequest()['event']->type);
+});
+
 test('hooks read the active record, also where its hash is encrypted', function () {
     seedOrder();
     Whmcs::$encrypted['c2VhbGVk'] = VECTOR_SECRET;
@@ -639,7 +853,7 @@ test('hooks read the active record, also where its hash is encrypted', function 
     Fake::requests();
     Whmcs::runHook('ClientClose', ['userid' => 77]);
     $request = onlyRequest();
-    $client = new Client('h', '', false, '', VECTOR_SECRET);
+    $client = new Client(new Settings('h', '', false, '', VECTOR_SECRET));
     same(
         $client->signature($request['headers']['webhook-id'], $request['headers']['webhook-timestamp'], $request['body']),
         $request['headers']['webhook-signature']
@@ -665,7 +879,8 @@ test('a hook that cannot reach Billhook logs what to do and lets the request go 
 
 test('a hook logs each refusal once, but not what is no business of Billhook\'s', function () {
     seedOrder();
-    foreach (['unsigned' => 1, 'html502' => 1, 'busy' => 1, 'redirect' => 1, 'ignored' => 0, 'duplicate' => 0] as $source => $count) {
+    foreach (['unsigned' => 1, 'html502' => 1, 'busy' => 1, 'redirect' => 1, 'ignored' => 0, 'duplicate' => 0,
+        'behindpause' => 0, 'otherinstallation' => 1] as $source => $count) {
         Whmcs::$activity = [];
         Whmcs::$database->exec('DELETE FROM tblservers');
         serverRecord(['username' => $source]);
@@ -683,6 +898,9 @@ test('a hook never throws, whatever is missing', function () {
         ['OrderPaid', []], ['ClientEdit', ['userid' => ['a']]], ['ClientClose', ['userid' => 77]],
         ['OrderPaid', ['orderId' => 1001]],
     ];
+    seedOrder();
+    Whmcs::$database->exec('DELETE FROM tblorders');
+    Whmcs::$database->exec('UPDATE tblhosting SET orderid = 1');
     foreach ([false, true] as $broken) {
         if ($broken) {
             foreach (['tblservers', 'tblclients', 'tblhosting'] as $table) {
@@ -692,6 +910,7 @@ test('a hook never throws, whatever is missing', function () {
         foreach ($runs as $run) {
             Whmcs::$activity = [];
             Whmcs::runHook($run[0], $run[1]);
+            Runner::forget();
             same([], array_map('strval', Whmcs::$thrown));
             if ($broken || $run[0] !== 'OrderPaid' || $run[1] === []) {
                 onlyActivity();
@@ -730,6 +949,8 @@ test('the logged command sends it again, with its own time', function () {
     serverRecord(['port' => $closed]);
     Whmcs::runHook('OrderPaid', ['orderId' => 1001, 'userId' => 77]);
     check(preg_match('/resend\.php (order\.paid 1001 (\S+))$/', onlyActivity(), $found) === 1, Whmcs::$activity[0][0]);
+    // The imitation's folder is another one than this test's.
+    exec('cd ' . escapeshellarg($root) . ' && ' . escapeshellarg(PHP_BINARY) . ' modules/servers/billhook/installation.php moved');
     same(1, $again($found[1])[1], 'status while Billhook is away');
     Whmcs::$database->exec('UPDATE tblservers SET port = ' . Fake::port());
     Fake::requests();
@@ -740,6 +961,7 @@ test('the logged command sends it again, with its own time', function () {
     same(2, $again('order.paid x')[1], 'usage');
     same(2, $again('service.terminated 501')[1], 'usage');
     same(0, $again('customer.updated 77')[1]);
+    same(0, $again('customer.reopened 77')[1]);
     same(0, $again('order.paid 4711')[1]);
     exec('rm -rf ' . escapeshellarg($root));
 });

@@ -28,6 +28,9 @@ $problem = function ($status, $title, $detail) use ($json) {
     $json($status, $body, 'application/problem+json');
 };
 $delivery = ['delivery_id' => 'd_1'];
+$run = function ($id, $status, $error, $next) {
+    return ['id' => $id, 'status' => $status, 'error' => $error, 'waiting_for' => null, 'next' => $next];
+};
 // What Billhook says of its way back, by scenario.
 $look = 'look whether sources.whmcs.report.url is right and this machine can reach it';
 $report = function ($ok, $error) use ($json, $delivery, $headers) {
@@ -42,28 +45,56 @@ switch ($scenario) {
         $waiting = isset($headers['prefer']);
         return $waiting
             ? $json(200, $delivery + [
-                'status' => 'succeeded', 'runs' => [['id' => 'r_1', 'status' => 'succeeded', 'error' => null]],
+                'status' => 'succeeded', 'runs' => [$run('r_1', 'succeeded', null, null)],
             ])
             : $json(202, $delivery + ['status' => 'accepted', 'runs' => ['r_1']]);
     case 'superseded':
         return $json(200, $delivery + [
-            'status' => 'succeeded', 'runs' => [['id' => 'r_1', 'status' => 'superseded', 'error' => null]],
+            'status' => 'succeeded',
+            'runs' => [$run('r_1', 'superseded', 'by a newer event of 2026-11-29T00:58:56Z that made the service active', null)],
         ]);
+    case 'orderedagain':
+        return $json(200, $delivery + ['status' => 'succeeded', 'runs' => [
+            $run('r_1', 'superseded', 'by the newer order.paid of 2026-11-29T00:58:56Z (r_2)', null),
+        ]]);
     case 'progress':
         return $json(202, $delivery + ['status' => 'accepted', 'runs' => ['r_77']]);
+    case 'behindbuild':
+    case 'behindpause':
+        list($status, $reason) = $scenario === 'behindbuild'
+            ? ['waiting', 'waiting for Hivelocity to build the device']
+            : ['paused', 'the host name <b>SRV One</b> is no host name.'];
+        return $json(202, $delivery + [
+            'status' => 'accepted', 'runs' => ['r_77'], 'blocked_by' => ['run' => 'r_70', 'status' => $status, 'reason' => $reason],
+        ]);
     case 'duplicate':
-        return $json(200, $delivery + ['status' => 'duplicate']);
+        return $json(200, $delivery + ['status' => 'duplicate', 'runs' => ['r_1']]);
+    case 'duplicatepaused':
+        return $json(200, $delivery + ['status' => 'duplicate', 'runs' => [$run('r_9', 'paused', 'no stock', null)]]);
     case 'ignored':
-        return $json(200, $delivery + ['status' => 'ignored', 'reason' => 'product 9 is not configured']);
+        return $json(200, $delivery + [
+            'status' => 'ignored', 'reason' => 'product 9 is not in the catalogue ([[products]] in the configuration)',
+            'runs' => [], 'unmatched' => [['service_id' => '501', 'product_id' => '9']],
+        ]);
+    case 'unmatched':
+        return $json(202, $delivery + [
+            'status' => 'accepted', 'runs' => ['r_1'], 'unmatched' => [['service_id' => '501', 'product_id' => '9']],
+        ]);
+    case 'unknown':
+        return $json(200, $delivery + [
+            'status' => 'unknown_service', 'reason' => 'service 501 was never ordered through Billhook by this source, so nothing was'
+                . ' done; should its order come later, this is carried out after it', 'runs' => [], 'unknown_services' => ['501'],
+        ]);
     case 'paused':
         return $json(200, $delivery + ['status' => 'paused', 'runs' => [
-            ['id' => 'r_8', 'status' => 'succeeded', 'error' => null],
-            ['id' => 'r_9', 'status' => 'paused', 'error' => 'Hivelocity said 403: <b>key</b> revoked.'],
+            $run('r_8', 'succeeded', null, null),
+            $run('r_9', 'paused', 'Hivelocity said 403: <b>key</b> revoked.', 'put the cause right, then billhook runs retry r_9, or'
+                . ' end it: billhook runs cancel r_9'),
         ]]);
+    case 'pausedbare':
+        return $json(200, $delivery + ['status' => 'paused', 'runs' => [$run('r_9', 'paused', 'no stock', null)]]);
     case 'cancelled':
-        return $json(200, $delivery + [
-            'status' => 'succeeded', 'runs' => [['id' => 'r_9', 'status' => 'cancelled', 'error' => null]],
-        ]);
+        return $json(200, $delivery + ['status' => 'cancelled', 'runs' => [$run('r_9', 'cancelled', null, null)]]);
     case 'back':
         return $report(true, null);
     case 'noback':
@@ -90,7 +121,18 @@ switch ($scenario) {
     case 'nosource':
         return $problem(404, 'Not Found', 'there is no source of this name');
     case 'invalid':
-        return $problem(422, 'Unprocessable Content', '/services/0/hostname: not a host name');
+        $detail = 'must not contain control characters';
+        return $json(422, [
+            'type' => 'about:blank', 'title' => 'Field missing or wrong', 'status' => 422, 'detail' => $detail,
+            'pointer' => '/services/0/hostname', 'errors' => [['pointer' => '/services/0/hostname', 'detail' => $detail]],
+        ], 'application/problem+json');
+    case 'otherinstallation':
+        return $json(409, [
+            'type' => 'about:blank', 'title' => 'Another installation', 'status' => 409, 'cause' => 'other_installation',
+            'detail' => 'this source belongs to installation 7f3c.',
+        ], 'application/problem+json');
+    case 'sameid':
+        return $problem(409, 'Conflict', 'the same id came with another body');
     case 'echo':
         return $problem(400, 'Bad Request', 'cannot read ' . getenv('FAKE_ECHO') . ' <script>alert(1)</script>');
     case 'busy':

@@ -50,9 +50,17 @@ namespace {
                 'tblproductconfigoptionssub (id INTEGER PRIMARY KEY, configid INTEGER, optionname TEXT)',
                 'tblcustomfields (id INTEGER PRIMARY KEY, type TEXT, relid INTEGER, fieldname TEXT, fieldtype TEXT)',
                 'tblcustomfieldsvalues (id INTEGER PRIMARY KEY, fieldid INTEGER, relid INTEGER, value TEXT)',
+                'tblconfiguration (id INTEGER PRIMARY KEY, setting TEXT UNIQUE, value TEXT)',
             ] as $table) {
                 self::$database->exec('CREATE TABLE IF NOT EXISTS ' . $table);
             }
+            self::setting('SystemURL', 'https://billing.example/');
+        }
+
+        public static function setting($name, $value)
+        {
+            self::$database->prepare('INSERT OR REPLACE INTO tblconfiguration (setting, value) VALUES (?, ?)')
+                ->execute([$name, $value]);
         }
 
         public static function insert($table, array $row)
@@ -131,6 +139,75 @@ namespace {
         }
     }
 
+    /** A service as WHMCS hands it to modules: attributes, and access to its properties. */
+    final class ServiceModel
+    {
+        private $attributes;
+
+        public function __construct(array $attributes)
+        {
+            $this->attributes = $attributes;
+        }
+
+        public function __isset($name)
+        {
+            return isset($this->attributes[$name]);
+        }
+
+        public function __get($name)
+        {
+            if ($name === 'serviceProperties') {
+                return new ServiceProperties($this->attributes['id'], $this->attributes['packageid']);
+            }
+            return isset($this->attributes[$name]) ? $this->attributes[$name] : null;
+        }
+    }
+
+    /** Kept as custom fields of the product, with special characters escaped, as WHMCS does. */
+    final class ServiceProperties
+    {
+        private $service;
+        private $product;
+
+        public function __construct($service, $product)
+        {
+            $this->service = $service;
+            $this->product = $product;
+        }
+
+        public function save(array $properties)
+        {
+            foreach ($properties as $name => $value) {
+                $field = $this->field($name);
+                if ($field === false) {
+                    Whmcs::insert('tblcustomfields', [
+                        'type' => 'product', 'relid' => $this->product, 'fieldname' => $name, 'fieldtype' => 'text',
+                    ]);
+                    $field = $this->field($name);
+                }
+                Whmcs::$database->prepare('DELETE FROM tblcustomfieldsvalues WHERE fieldid = ? AND relid = ?')
+                    ->execute([$field, $this->service]);
+                Whmcs::insert('tblcustomfieldsvalues', [
+                    'fieldid' => $field, 'relid' => $this->service, 'value' => htmlspecialchars((string) $value, ENT_QUOTES),
+                ]);
+            }
+        }
+
+        public function get($name)
+        {
+            $found = Whmcs::$database->prepare('SELECT value FROM tblcustomfieldsvalues WHERE fieldid = ? AND relid = ?');
+            $found->execute([$this->field($name), $this->service]);
+            return (string) $found->fetchColumn();
+        }
+
+        private function field($name)
+        {
+            $found = Whmcs::$database->prepare('SELECT id FROM tblcustomfields WHERE relid = ? AND fieldname = ?');
+            $found->execute([$this->product, $name]);
+            return $found->fetchColumn();
+        }
+    }
+
     function add_hook($point, $priority, $function)
     {
         if (!is_callable($function)) {
@@ -176,9 +253,24 @@ namespace WHMCS\Database {
         {
             return new Query($name);
         }
+
+        public static function connection()
+        {
+            return new Connection();
+        }
     }
 
-    /** The little of the query builder that is needed to read rows. */
+    final class Connection
+    {
+        public static $name = 'whmcs';
+
+        public function getDatabaseName()
+        {
+            return self::$name;
+        }
+    }
+
+    /** The little of the query builder that is needed. */
     final class Query
     {
         private $table;
@@ -208,11 +300,30 @@ namespace WHMCS\Database {
             return $this;
         }
 
+        public function insert(array $row)
+        {
+            \Whmcs::insert($this->table, $row);
+        }
+
+        public function update(array $row)
+        {
+            $set = implode(', ', array_map(function ($column) {
+                return self::name($column) . ' = ?';
+            }, array_keys($row)));
+            $query = \Whmcs::$database->prepare('UPDATE ' . $this->table . ' SET ' . $set . $this->condition());
+            $query->execute(array_merge(array_values($row), $this->values));
+        }
+
+        private function condition()
+        {
+            return $this->conditions === [] ? '' : ' WHERE ' . implode(' AND ', $this->conditions);
+        }
+
         /** @return \ArrayObject of objects, as a collection of rows would be walked */
         public function get(array $columns)
         {
             $sql = 'SELECT ' . implode(', ', array_map([self::class, 'name'], $columns)) . ' FROM ' . $this->table
-                . ($this->conditions === [] ? '' : ' WHERE ' . implode(' AND ', $this->conditions));
+                . $this->condition();
             $query = \Whmcs::$database->prepare($sql);
             $query->execute($this->values);
             return new \ArrayObject($query->fetchAll(\PDO::FETCH_OBJ));

@@ -5,8 +5,8 @@
  *     php tests/whmcs/run.php [WORD]      only tests whose name contains WORD
  *
  * Most tests talk to a stand-in for Billhook that this script starts itself. Those named `live: …` need a running
- * Billhook in sandbox mode, with the product 42 (Hivelocity and 1H, on_suspend "shutdown") and no other numbers from
- * 900000 on, told by the environment; without it they are skipped by name:
+ * Billhook in sandbox mode, with the products 42 (Hivelocity and 1H, on_suspend "shutdown") and pid:43, and no
+ * other numbers from 900000 on, told by the environment; without it they are skipped by name:
  *
  *     BILLHOOK_URL           e.g. http://127.0.0.1:8080
  *     BILLHOOK_SECRET        the secret of the source
@@ -61,7 +61,7 @@ final class Runner
                 $skipped++;
                 continue;
             }
-            Whmcs::reset();
+            self::reset();
             try {
                 $function();
                 echo 'ok: ', $name, "\n";
@@ -75,6 +75,24 @@ final class Runner
         self::end();
         echo $passed, ' passed, ', $failed, ' failed', $skipped > 0 ? ', ' . $skipped . ' skipped' : '', "\n";
         return $failed > 0 || $passed + $skipped === 0 ? 1 : 0;
+    }
+
+    public static function reset()
+    {
+        Whmcs::reset();
+        self::forget();
+    }
+
+    /** As if WHMCS answered another request: the module keeps nothing over from one to the next. */
+    public static function forget()
+    {
+        WHMCS\Database\Connection::$name = 'whmcs';
+        WHMCS\Module\Server\Billhook\Patience::reset();
+        // Tests run on the command line, as cron does; most are about what staff click.
+        WHMCS\Module\Server\Billhook\Patience::$inCron = false;
+        $closed = new ReflectionProperty(WHMCS\Module\Server\Billhook\Notifier::class, 'closed');
+        $closed->setAccessible(true);
+        $closed->setValue(null, []);
     }
 
     private static function caller(Throwable $e)
@@ -233,18 +251,23 @@ function sentence($text)
     return $text;
 }
 
+/** WHMCS's service object. */
+function service(array $attributes)
+{
+    return new ServiceModel($attributes + ['id' => 501, 'packageid' => 42, 'password' => 'LEAK-model']);
+}
+
 /** What WHMCS hands to a module, secrets included, pointed at a place; others go over it. */
 function params(array $others = [], $source = 'whmcs', $port = null, $secret = VECTOR_SECRET)
 {
-    $model = new stdClass();
-    $model->billingcycle = 'Semi-Annually';
-    $model->orderid = 1001;
-    $model->qty = 2;
-    $model->password = 'LEAK-model';
+    $others += ['serviceid' => 501, 'pid' => 42];
+    $model = service([
+        'id' => $others['serviceid'], 'packageid' => $others['pid'], 'billingcycle' => 'Semi-Annually', 'orderid' => 1001, 'qty' => 2,
+    ]);
     return $others + [
-        'serviceid' => 501, 'userid' => 77, 'pid' => 42, 'serverid' => 3, 'domain' => 'srv1.example.com',
+        'userid' => 77, 'serverid' => 3, 'domain' => 'srv1.example.com',
         'username' => 'LEAK-username', 'password' => 'LEAK-password', 'producttype' => 'server', 'moduletype' => 'billhook',
-        'configoption1' => '', 'configoption2' => 'LEAK-configoption2',
+        'configoption1' => '', 'configoption2' => '', 'configoption3' => 'LEAK-configoption3',
         'clientsdetails' => [
             'userid' => 77, 'id' => 77, 'firstname' => 'Ann', 'lastname' => 'Lee', 'companyname' => 'Lee &amp; Sons',
             'email' => 'ann@example.com', 'password' => 'LEAK-client', 'phonenumber' => 'LEAK-phone', 'cclastfour' => 'LEAK-cc',
@@ -254,7 +277,7 @@ function params(array $others = [], $source = 'whmcs', $port = null, $secret = V
         'configoptions' => ['Location' => 'TPA1', 'Drives' => 4],
         'server' => true, 'serverip' => '192.0.2.1', 'serverhostname' => '127.0.0.1', 'serverusername' => $source,
         'serverpassword' => 'LEAK-serverpassword', 'serveraccesshash' => $secret, 'serversecure' => false,
-        'serverport' => $port === null ? Fake::port() : $port, 'model' => $model, 'suspendreason' => 'LEAK-reason',
+        'serverport' => $port === null ? Fake::port() : $port, 'model' => $model, 'suspendreason' => 'Overdue on Payment',
     ];
 }
 
@@ -269,6 +292,8 @@ function serverRecord(array $others = [])
 }
 
 require __DIR__ . '/cases_local.php';
+require __DIR__ . '/cases_identity.php';
+require __DIR__ . '/cases_patience.php';
 require __DIR__ . '/cases_live.php';
 
 exit(Runner::run(isset($argv[1]) ? $argv[1] : ''));

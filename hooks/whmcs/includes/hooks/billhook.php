@@ -8,22 +8,6 @@ if (!defined('WHMCS')) {
     die('This file cannot be opened directly.');
 }
 
-/** @return bool whether the module's files could be loaded */
-function billhook_hooks_load()
-{
-    $folder = dirname(__DIR__, 2) . '/modules/servers/billhook/lib/';
-    foreach (['Client', 'Event', 'Records', 'Notifier'] as $part) {
-        if (class_exists('WHMCS\Module\Server\Billhook\\' . $part, false)) {
-            continue;
-        }
-        if (!is_readable($folder . $part . '.php')) {
-            return false;
-        }
-        require_once $folder . $part . '.php';
-    }
-    return true;
-}
-
 /** Tells Billhook; whatever goes wrong ends in the activity log, never in the request that triggered the hook. */
 function billhook_hooks_tell($type, $vars, array $idNames)
 {
@@ -32,10 +16,11 @@ function billhook_hooks_tell($type, $vars, array $idNames)
         $id = '';
         foreach ($idNames as $name) {
             if ($id === '' && isset($vars[$name]) && is_scalar($vars[$name])) {
-                $id = (string) $vars[$name];
+                $id = trim((string) $vars[$name]);
             }
         }
-        if (!billhook_hooks_load()) {
+        $load = dirname(__DIR__, 2) . '/modules/servers/billhook/lib/load.php';
+        if (!is_readable($load) || !(require $load)) {
             if (function_exists('logActivity')) {
                 logActivity('Billhook did not get ' . $type . ' of id ' . (int) $id . '. The folder modules/servers/billhook'
                     . ' is missing or cannot be read: copy it from Billhook\'s hooks/whmcs, or delete'
@@ -46,7 +31,13 @@ function billhook_hooks_tell($type, $vars, array $idNames)
         if (!isset($vars['userid']) && isset($vars['userId'])) {
             $vars['userid'] = $vars['userId'];
         }
-        \WHMCS\Module\Server\Billhook\Notifier::tell($type, $id, $vars);
+        if ($type === 'customer.updated') {
+            \WHMCS\Module\Server\Billhook\Notifier::edited($id, $vars);
+        } elseif ($type === 'customer.closed') {
+            \WHMCS\Module\Server\Billhook\Notifier::closed($id, $vars);
+        } else {
+            \WHMCS\Module\Server\Billhook\Notifier::tell($type, $id, $vars);
+        }
     } catch (\Throwable $e) {
         try {
             if (function_exists('logActivity')) {

@@ -8,12 +8,7 @@ if (!defined('WHMCS')) {
     die('This file cannot be opened directly.');
 }
 
-foreach (['Client', 'Event', 'Records'] as $billhookPart) {
-    if (!class_exists('WHMCS\Module\Server\Billhook\\' . $billhookPart, false)) {
-        require_once __DIR__ . '/lib/' . $billhookPart . '.php';
-    }
-}
-unset($billhookPart);
+require __DIR__ . '/lib/load.php';
 
 function billhook_MetaData()
 {
@@ -35,32 +30,46 @@ function billhook_ConfigOptions()
             'Default' => '',
             'Description' => 'The product\'s id in Billhook\'s configuration. Leave empty to use WHMCS\'s own product id.',
         ],
+        'Custom fields to send' => [
+            'Type' => 'text',
+            'Size' => '50',
+            'Default' => '',
+            'Description' => 'Names of this product\'s custom fields that Billhook may see, with commas between. Leave empty for'
+                . ' none. Fields of the type Password are never sent.',
+        ],
     ];
 }
 
+/** How long the real outcome of an action is waited for, in seconds. Cron suspends whoever is overdue at one go. */
+const BILLHOOK_WAIT = 20;
+const BILLHOOK_WAIT_CREATE = 3;
+const BILLHOOK_WAIT_SUSPEND_IN_CRON = 5;
+const BILLHOOK_WAIT_TEST = 10;
+
 function billhook_CreateAccount(array $params)
 {
-    return billhook_perform('order.paid', 'create', $params, 0);
+    return billhook_perform('order.paid', 'create', $params, BILLHOOK_WAIT_CREATE);
 }
 
 function billhook_SuspendAccount(array $params)
 {
-    return billhook_perform('service.suspended', 'suspend', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
+    $wait = \WHMCS\Module\Server\Billhook\Patience::isCron() ? BILLHOOK_WAIT_SUSPEND_IN_CRON : BILLHOOK_WAIT;
+    return billhook_perform('service.suspended', 'suspend', $params, $wait);
 }
 
 function billhook_UnsuspendAccount(array $params)
 {
-    return billhook_perform('service.unsuspended', 'unsuspend', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
+    return billhook_perform('service.unsuspended', 'unsuspend', $params, BILLHOOK_WAIT);
 }
 
 function billhook_TerminateAccount(array $params)
 {
-    return billhook_perform('service.terminated', 'terminate', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
+    return billhook_perform('service.terminated', 'terminate', $params, BILLHOOK_WAIT);
 }
 
 function billhook_ChangePackage(array $params)
 {
-    return billhook_perform('service.package_changed', 'change the package of', $params, \WHMCS\Module\Server\Billhook\Client::WAIT);
+    return billhook_perform('service.package_changed', 'change the package of', $params, BILLHOOK_WAIT);
 }
 
 /**
@@ -70,19 +79,51 @@ function billhook_ChangePackage(array $params)
 function billhook_TestConnection(array $params)
 {
     try {
-        $client = \WHMCS\Module\Server\Billhook\Client::fromParams($params);
-        $reply = $client->send(\WHMCS\Module\Server\Billhook\Event::ping(), $client::WAIT_TEST);
-        $result = $client->tested($reply);
-        $right = $result === $client::SUCCESS;
+        $client = new \WHMCS\Module\Server\Billhook\Client(\WHMCS\Module\Server\Billhook\Settings::fromParams($params));
+        $answer = $client->send(\WHMCS\Module\Server\Billhook\Event::ping(), BILLHOOK_WAIT_TEST);
+        $result = $answer->tested();
+        $right = $result === \WHMCS\Module\Server\Billhook\Answer::SUCCESS;
         return ['success' => $right, 'error' => $right ? '' : $result];
     } catch (\Throwable $e) {
         return ['success' => false, 'error' => billhook_internalError($e)];
     }
 }
 
+/** Only while this WHMCS is silent, since only then there is something to say. */
+function billhook_AdminCustomButtonArray()
+{
+    return \WHMCS\Module\Server\Billhook\Installation::refusal() === null
+        ? []
+        : ['Billhook: this WHMCS was moved' => 'moved', 'Billhook: this WHMCS is a copy' => 'copy'];
+}
+
+function billhook_moved(array $params)
+{
+    return billhook_said([\WHMCS\Module\Server\Billhook\Installation::class, 'moved']);
+}
+
+function billhook_copy(array $params)
+{
+    return billhook_said([\WHMCS\Module\Server\Billhook\Installation::class, 'isCopy']);
+}
+
+function billhook_said(callable $what)
+{
+    try {
+        // A button that was left open in a browser must not act on an installation that nothing is wrong with.
+        if (\WHMCS\Module\Server\Billhook\Installation::refusal() === null) {
+            return 'This WHMCS is where it always was, so there was nothing to do.';
+        }
+        call_user_func($what);
+        return \WHMCS\Module\Server\Billhook\Answer::SUCCESS;
+    } catch (\Throwable $e) {
+        return billhook_internalError($e);
+    }
+}
+
 /**
  * @param string $verb what is done to the service, in words
- * @param int    $wait how long the real outcome is waited for, in seconds; 0: the receipt is enough
+ * @param int    $wait how long the outcome is waited for, in seconds
  *
  * @return string exactly `success`, or a sentence for staff
  */
@@ -99,12 +140,37 @@ function billhook_perform($type, $verb, array $params, $wait)
         if ($id === '' || $id === '0') {
             return 'WHMCS gave no service id, so nothing was sent to Billhook.';
         }
-        $client = \WHMCS\Module\Server\Billhook\Client::fromParams($params);
-        $reply = $client->send($event, $wait);
-        return $client->outcome($reply, $verb . ' service ' . $id, $wait);
+        return billhook_deliver($event, $verb . ' service ' . $id, $params, $wait);
     } catch (\Throwable $e) {
         return billhook_internalError($e);
     }
+}
+
+/** Sends the event to where the service is, and keeps the note of where that is. */
+function billhook_deliver(array $event, $what, array $params, $wait)
+{
+    $creates = $event['type'] === 'order.paid';
+    $terminates = $event['type'] === 'service.terminated';
+    $settings = \WHMCS\Module\Server\Billhook\Settings::fromParams($params);
+    $origin = new \WHMCS\Module\Server\Billhook\Origin($params);
+    $refusal = $origin->refusal($what, $settings);
+    if ($refusal !== null) {
+        return $refusal;
+    }
+    $client = new \WHMCS\Module\Server\Billhook\Client($settings);
+    $answer = $client->send($event, $wait);
+    if ($creates && $answer->mayHaveOrdered()) {
+        $origin->note($settings, $params);
+    }
+    if ($answer->word() === 'unknown_service' && ($terminates || $origin->isNoted())) {
+        // What was never created is terminated; what was created and is not known is somewhere else.
+        return $origin->isNoted() ? $origin->lost($what, $settings) : $answer::SUCCESS;
+    }
+    $result = $answer->outcome($what, $creates ? $answer::UNDER_WAY : $answer::DONE);
+    if ($terminates && $result === $answer::SUCCESS) {
+        $origin->forget();
+    }
+    return $result;
 }
 
 /** Where it broke, without the message: that one may quote data. */

@@ -10,12 +10,13 @@ if (PHP_SAPI !== 'cli') {
     exit;
 }
 
+$billhookTypes = ['order.paid', 'customer.updated', 'customer.closed', 'customer.reopened'];
 $billhookType = isset($argv[1]) ? $argv[1] : '';
 $billhookId = isset($argv[2]) ? $argv[2] : '';
 $billhookWhen = isset($argv[3]) ? $argv[3] : '';
-if (!in_array($billhookType, ['order.paid', 'customer.updated', 'customer.closed'], true) || !ctype_digit($billhookId)
+if (!in_array($billhookType, $billhookTypes, true) || !ctype_digit($billhookId)
     || ($billhookWhen !== '' && !preg_match('/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/', $billhookWhen))) {
-    fwrite(STDERR, "usage: php resend.php order.paid|customer.updated|customer.closed ID [YYYY-MM-DDTHH:MM:SSZ]\n");
+    fwrite(STDERR, 'usage: php resend.php ' . implode('|', $billhookTypes) . " ID [YYYY-MM-DDTHH:MM:SSZ]\n");
     exit(2);
 }
 
@@ -25,16 +26,12 @@ if (!is_file($billhookInit)) {
     exit(1);
 }
 require_once $billhookInit;
-foreach (['Client', 'Event', 'Records', 'Notifier'] as $billhookPart) {
-    if (!class_exists('WHMCS\Module\Server\Billhook\\' . $billhookPart, false)) {
-        require_once __DIR__ . '/lib/' . $billhookPart . '.php';
-    }
-}
+require __DIR__ . '/lib/load.php';
 
 $billhookResult = \WHMCS\Module\Server\Billhook\Notifier::tell($billhookType, $billhookId, [], $billhookWhen);
 if ($billhookResult === null) {
     echo "There is nothing to send: no service of this order is for Billhook to hear of.\n";
-} elseif ($billhookResult === \WHMCS\Module\Server\Billhook\Client::SUCCESS) {
+} elseif ($billhookResult === \WHMCS\Module\Server\Billhook\Answer::SUCCESS) {
     echo "Billhook has it.\n";
 } else {
     fwrite(STDERR, $billhookResult . "\n");

@@ -31,45 +31,18 @@ final class Event
 
     public static function ping()
     {
-        return ['type' => 'test.ping', 'occurred_at' => self::now()];
+        return self::begin('test.ping', self::now());
     }
 
-    /** An event about the one service that a provisioning module was called for. */
-    public static function fromParams($type, array $params)
+    private static function begin($type, $occurredAt)
     {
-        $id = self::text($params, 'serviceid');
-        $pid = self::text($params, 'pid');
-        if ($pid === '') {
-            $pid = self::text($params, 'packageid');
+        $event = ['type' => $type];
+        $installation = Installation::id();
+        if ($installation !== '') {
+            $event['installation'] = $installation;
         }
-        $model = isset($params['model']) && is_object($params['model']) ? $params['model'] : null;
-        $cycle = self::fromModel($model, 'billingcycle');
-        $order = self::fromModel($model, 'orderid');
-        if ($cycle === '' || $order === '') {
-            $row = Records::hosting($id);
-            $cycle = $cycle !== '' ? $cycle : self::text($row, 'billingcycle');
-            $order = $order !== '' ? $order : self::text($row, 'orderid');
-        }
-        $product = self::text($params, 'configoption1');
-        $fields = isset($params['customfields']) && is_array($params['customfields']) ? $params['customfields'] : [];
-        foreach (Records::passwordFields($pid) as $name) {
-            unset($fields[$name]);
-        }
-        $client = isset($params['clientsdetails']) && is_array($params['clientsdetails']) ? $params['clientsdetails'] : [];
-        $customer = self::text($params, 'userid');
-        foreach (['userid', 'client_id', 'id'] as $key) {
-            $customer = $customer !== '' ? $customer : self::text($client, $key);
-        }
-        $service = self::service(
-            $id,
-            $product !== '' ? $product : $pid,
-            self::text($params, 'domain'),
-            $cycle,
-            self::fromModel($model, 'qty'),
-            isset($params['configoptions']) && is_array($params['configoptions']) ? $params['configoptions'] : [],
-            $fields
-        );
-        return self::event($type, self::now(), $order, self::customer($customer, $client), [$service]);
+        $event['occurred_at'] = $occurredAt;
+        return $event;
     }
 
     /**
@@ -79,7 +52,7 @@ final class Event
      */
     public static function event($type, $occurredAt, $order, array $customer, array $services)
     {
-        $event = ['type' => $type, 'occurred_at' => $occurredAt];
+        $event = self::begin($type, $occurredAt);
         if ($order !== '' && $order !== '0') {
             $event['order_id'] = $order;
         }
@@ -90,14 +63,95 @@ final class Event
         return $event;
     }
 
+    /** An event about the one service that a provisioning module was called for. */
+    public static function fromParams($type, array $params)
+    {
+        $id = Text::member($params, 'serviceid');
+        $about = self::aboutService($id, isset($params['model']) && is_object($params['model']) ? $params['model'] : null);
+        $event = self::event($type, self::now(), $about['orderid'], self::owner($params), [self::service(
+            $id,
+            self::product($params),
+            Text::member($params, 'domain'),
+            $about['billingcycle'],
+            $about['qty'],
+            self::options($params),
+            Fields::chosen($params, self::pid($params))
+        )]);
+        $reason = Text::member($params, 'suspendreason');
+        if ($type === 'service.suspended' && $reason !== '') {
+            $event['reason'] = $reason;
+        }
+        return $event;
+    }
+
+    /** What WHMCS's service object knows, and its table where that does not. */
+    private static function aboutService($id, $model)
+    {
+        $about = [];
+        foreach (['billingcycle', 'orderid', 'qty'] as $name) {
+            $about[$name] = self::fromModel($model, $name);
+        }
+        if (in_array('', $about, true)) {
+            $row = Records::hosting($id);
+            foreach ($about as $name => $value) {
+                $about[$name] = $value !== '' ? $value : Text::member($row, $name);
+            }
+        }
+        return $about;
+    }
+
+    /** An attribute of WHMCS's service object; these come and go with its version. */
+    private static function fromModel($model, $name)
+    {
+        try {
+            $value = isset($model->{$name}) ? $model->{$name} : null;
+        } catch (\Throwable $e) {
+            return '';
+        }
+        return is_scalar($value) ? trim((string) $value) : '';
+    }
+
+    private static function pid(array $params)
+    {
+        $pid = Text::member($params, 'pid');
+        return $pid !== '' ? $pid : Text::member($params, 'packageid');
+    }
+
+    /** The catalogue's id of the product. */
+    private static function product(array $params)
+    {
+        $product = Text::member($params, 'configoption1');
+        return $product !== '' ? $product : self::pid($params);
+    }
+
+    private static function owner(array $params)
+    {
+        $client = isset($params['clientsdetails']) && is_array($params['clientsdetails']) ? $params['clientsdetails'] : [];
+        $id = Text::member($params, 'userid');
+        foreach (['userid', 'client_id', 'id'] as $key) {
+            $id = $id !== '' ? $id : Text::member($client, $key);
+        }
+        return self::customer($id, $client);
+    }
+
+    /** The configurable options, by their keys where `key|Label` came through. */
+    private static function options(array $params)
+    {
+        $options = [];
+        foreach (isset($params['configoptions']) && is_array($params['configoptions']) ? $params['configoptions'] : [] as $name => $value) {
+            $options[Text::key($name)] = is_string($value) ? Text::key($value) : $value;
+        }
+        return $options;
+    }
+
     /** @param array $details a client as WHMCS names its members */
     public static function customer($id, array $details)
     {
         return [
             'id' => (string) $id,
-            'email' => self::text($details, 'email'),
-            'name' => trim(self::text($details, 'firstname') . ' ' . self::text($details, 'lastname')),
-            'company' => self::text($details, 'companyname'),
+            'email' => Text::member($details, 'email'),
+            'name' => trim(Text::member($details, 'firstname') . ' ' . Text::member($details, 'lastname')),
+            'company' => Text::member($details, 'companyname'),
         ];
     }
 
@@ -126,25 +180,5 @@ final class Event
             $map->{$name} = str_replace("\0", '', (string) $value);
         }
         return $map;
-    }
-
-    /** A scalar member as text, else an empty one. */
-    public static function text(array $from, $key)
-    {
-        return isset($from[$key]) && is_scalar($from[$key]) ? trim(str_replace("\0", '', (string) $from[$key])) : '';
-    }
-
-    /** An attribute of WHMCS's service object; these come and go with its version. */
-    private static function fromModel($model, $name)
-    {
-        if ($model === null) {
-            return '';
-        }
-        try {
-            $value = isset($model->{$name}) ? $model->{$name} : null;
-        } catch (\Throwable $e) {
-            return '';
-        }
-        return is_scalar($value) ? trim((string) $value) : '';
     }
 }

@@ -13,17 +13,94 @@ if (!defined('WHMCS')) {
 
 final class Notifier
 {
+    /** Longest time for the connection and for the answer, in seconds. */
     const CONNECT = 3;
-    const TOTAL = 10;
+    const ANSWER = 10;
 
     /** What can be sent, and whose id goes with it. */
-    const TYPES = ['order.paid' => 'order', 'customer.updated' => 'client', 'customer.closed' => 'client'];
+    const TYPES = [
+        'order.paid' => 'order', 'customer.updated' => 'client', 'customer.closed' => 'client', 'customer.reopened' => 'client',
+    ];
+
+    /** What Billhook uses of a client. */
+    const USED = ['email', 'firstname', 'lastname', 'companyname'];
+
+    /** @var array clients that this request has told to be closed */
+    private static $closed = [];
+
+    /** Of a client that was edited: what Billhook uses and what it has not heard. */
+    public static function edited($id, array $vars)
+    {
+        self::guarded('customer.updated', $id, function () use ($id, $vars) {
+            if (!Records::hasService($id)) {
+                return;
+            }
+            $now = $vars + Records::client($id);
+            $old = isset($vars['olddata']) && is_array($vars['olddata']) ? $vars['olddata'] : null;
+            if ($old === null || self::differs($old, $now)) {
+                self::tell('customer.updated', $id, $vars);
+            }
+            $was = $old === null ? '' : strtolower(Text::member($old, 'status'));
+            $is = strtolower(Text::member($now, 'status'));
+            if ($was !== '' && $is !== '' && $was !== $is) {
+                if ($is === 'closed') {
+                    self::closed($id, $vars);
+                } elseif ($was === 'closed') {
+                    unset(self::$closed[$id]);
+                    self::tell('customer.reopened', $id, $vars);
+                }
+            }
+        });
+    }
+
+    private static function differs(array $old, array $now)
+    {
+        foreach (self::USED as $name) {
+            if (isset($old[$name]) && isset($now[$name])
+                && Text::decoded(Text::member($old, $name)) !== Text::decoded(Text::member($now, $name))) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Of a client that was closed; WHMCS may say so twice. */
+    public static function closed($id, array $vars)
+    {
+        self::guarded('customer.closed', $id, function () use ($id, $vars) {
+            if (!isset(self::$closed[$id]) && Records::hasService($id)) {
+                self::$closed[$id] = true;
+                self::tell('customer.closed', $id, $vars);
+            }
+        });
+    }
+
+    /** Logs what breaks, and an id that is missing. */
+    private static function guarded($type, $id, callable $act)
+    {
+        try {
+            if ($id === '' || $id === '0') {
+                self::log($type, $id, '', '', '', Event::now(), 'WHMCS gave no id with it');
+                return;
+            }
+            $act();
+        } catch (\Throwable $e) {
+            self::log($type, $id, $id, '', '', Event::now(), self::broken($e));
+        }
+    }
+
+    /** The message of an exception may quote data; its class is enough to go on. */
+    private static function broken(\Throwable $e)
+    {
+        return 'An internal error (' . get_class($e) . ' in ' . basename($e->getFile()) . ', line ' . $e->getLine()
+            . ') prevented it.';
+    }
 
     /**
      * Tells Billhook about an order or a client.
      *
      * @param string $type       one of TYPES
-     * @param mixed  $id         of the order or client
+     * @param string $id         of the order or client
      * @param array  $details    what the hook itself says of the client; goes before the table
      * @param string $occurredAt for one that is sent again: when it happened; empty: now
      *
@@ -31,38 +108,32 @@ final class Notifier
      */
     public static function tell($type, $id, array $details = [], $occurredAt = '')
     {
-        $id = is_scalar($id) ? trim((string) $id) : '';
         $occurredAt = $occurredAt === '' ? Event::now() : $occurredAt;
-        $client = '';
+        $client = $type === 'order.paid' ? '' : $id;
         $services = '';
         $message = '';
         try {
             if ($id === '' || $id === '0') {
                 $result = 'WHMCS gave no id with it';
-            } else {
-                if ($type === 'order.paid') {
-                    $client = Event::text($details, 'userid');
-                    $client = $client !== '' ? $client : Records::clientOfOrder($id);
-                    $ours = Records::foreignServices($id);
-                    if ($ours === []) {
-                        return null;
-                    }
-                    $services = implode(', ', array_column($ours, 'id'));
-                    $customer = Event::customer($client, Records::client($client));
-                    $event = Event::event($type, $occurredAt, $id, $customer, $ours);
-                } else {
-                    $client = $id;
-                    $known = array_intersect_key($details, array_flip(['firstname', 'lastname', 'companyname', 'email']));
-                    $event = Event::event($type, $occurredAt, '', Event::customer($id, $known + Records::client($id)), []);
+            } elseif ($type === 'order.paid') {
+                $client = Text::member($details, 'userid');
+                $client = $client !== '' ? $client : Records::clientOfOrder($id);
+                $foreign = Records::foreignServices($id);
+                if ($foreign === []) {
+                    return null;
                 }
-                list($result, $message) = self::send($event);
+                $services = implode(', ', array_column($foreign, 'id'));
+                $customer = Event::customer($client, Records::client($client));
+                list($result, $message) = self::send(Event::event($type, $occurredAt, $id, $customer, $foreign));
+            } else {
+                $known = array_intersect_key($details, array_flip(self::USED));
+                $customer = Event::customer($id, $known + Records::client($id));
+                list($result, $message) = self::send(Event::event($type, $occurredAt, '', $customer, []));
             }
         } catch (\Throwable $e) {
-            // The message of an exception may quote data; its class is enough to go on.
-            $result = 'An internal error (' . get_class($e) . ' in ' . basename($e->getFile()) . ', line ' . $e->getLine()
-                . ') prevented it.';
+            $result = self::broken($e);
         }
-        if ($result !== Client::SUCCESS && $result !== null) {
+        if ($result !== Answer::SUCCESS) {
             self::log($type, $id, $client, $services, $message, $occurredAt, $result);
         }
         return $result;
@@ -77,14 +148,11 @@ final class Notifier
                 'There is no active server record of type Billhook: create one in WHMCS under System Settings, Servers.', '',
             ];
         }
-        $client = Client::fromServerRecord($record);
-        $reply = $client->send($event, 0, self::CONNECT, self::TOTAL);
-        // Most orders and clients are no business of Billhook's; that it leaves them alone is no failure.
-        if ($reply['error'] === null && $reply['status'] === 200 && isset($reply['answer']['status'])
-            && $reply['answer']['status'] === 'ignored') {
-            return [Client::SUCCESS, $reply['id']];
-        }
-        return [$client->outcome($reply, 'take ' . $event['type'], false), $reply['id']];
+        $client = new Client(Settings::fromServerRecord($record));
+        $answer = $client->send($event, 0, self::CONNECT, self::ANSWER);
+        // Most orders of other modules are no business of Billhook's; that it leaves them alone is no failure.
+        $result = $answer->word() === 'ignored' ? Answer::SUCCESS : $answer->outcome('take ' . $event['type'], Answer::RECEIVED);
+        return [$result, $answer->id()];
     }
 
     private static function log($type, $id, $client, $services, $message, $occurredAt, $why)
@@ -92,10 +160,9 @@ final class Notifier
         if (!function_exists('logActivity')) {
             return;
         }
-        $whose = isset(self::TYPES[$type]) ? self::TYPES[$type] : 'id';
         $again = $id === '' ? '' : ' To send it again, run in the WHMCS folder: php modules/servers/billhook/resend.php '
             . $type . ' ' . preg_replace('/[^A-Za-z0-9_-]/', '', $id) . ' ' . $occurredAt;
-        $text = 'Billhook has not confirmed ' . $type . ' of ' . $whose . ' ' . ($id === '' ? '(unknown)' : $id)
+        $text = 'Billhook has not confirmed ' . $type . ' of ' . self::TYPES[$type] . ' ' . ($id === '' ? '(unknown)' : $id)
             . ($services === '' ? '' : ' (services ' . $services . ')')
             . ($message === '' ? '' : ', sent as ' . $message) . '. ' . rtrim($why, '. ') . '.' . $again;
         try {

@@ -1,7 +1,7 @@
 <?php
 /**
- * The few reads from WHMCS's tables. Each one picks its columns, and gives nothing rather than an
- * exception where the database or a column is not there.
+ * The few reads from WHMCS's tables, and the one setting that is kept there. Each read picks its columns, and gives
+ * nothing where there is no database.
  */
 
 namespace WHMCS\Module\Server\Billhook;
@@ -17,6 +17,10 @@ final class Records
     const OPTION_YES_NO = 3;
     const OPTION_QUANTITY = 4;
 
+    /** Statuses of a service that is no more, and of one for which nothing was ever created. */
+    const ENDED = ['Terminated', 'Cancelled', 'Fraud'];
+    const NEVER_CREATED = ['Pending', 'Cancelled', 'Fraud'];
+
     /** The server record with the settings: the first active one of this module's type; null without one. */
     public static function server()
     {
@@ -24,63 +28,86 @@ final class Records
         foreach (self::rows('tblservers', ['type' => 'billhook'], [
             'id', 'hostname', 'ipaddress', 'port', 'secure', 'username', 'accesshash', 'disabled',
         ]) as $row) {
-            if ((int) Event::text($row, 'disabled') === 0 && ($found === null || (int) $row['id'] < (int) $found['id'])) {
+            if ((int) Text::member($row, 'disabled') === 0 && ($found === null || (int) $row['id'] < (int) $found['id'])) {
                 $found = $row;
             }
         }
         return $found;
     }
 
-    /** Name and address of a client under WHMCS's names; empty without one. */
+    /** Name, address and status of a client under WHMCS's names; empty without one. */
     public static function client($id)
     {
-        $rows = self::rows('tblclients', ['id' => $id], ['id', 'firstname', 'lastname', 'companyname', 'email']);
+        $rows = self::rows('tblclients', ['id' => $id], ['id', 'firstname', 'lastname', 'companyname', 'email', 'status']);
         return isset($rows[0]) ? $rows[0] : [];
     }
 
-    /** Billing cycle and order of a service; empty without one. */
+    /** Whether something of this client was created through this module. */
+    public static function hasService($client)
+    {
+        foreach (self::rows('tblhosting', ['userid' => $client], ['packageid', 'domainstatus']) as $row) {
+            if (!in_array(Text::member($row, 'domainstatus'), self::NEVER_CREATED, true)
+                && self::module($row['packageid']) === 'billhook') {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** The module of a product in lower case; null where the product is gone. */
+    private static function module($product)
+    {
+        $rows = self::rows('tblproducts', ['id' => $product], ['servertype']);
+        return isset($rows[0]) ? strtolower(Text::member($rows[0], 'servertype')) : null;
+    }
+
+    /** Billing cycle, order and quantity of a service; empty without one. */
     public static function hosting($id)
     {
         try {
-            $rows = $id === '' ? [] : self::rows('tblhosting', ['id' => $id], ['billingcycle', 'orderid']);
+            $rows = $id === '' ? [] : self::services(['id' => $id], ['billingcycle', 'orderid']);
         } catch (\Throwable $e) {
             return [];
         }
         return isset($rows[0]) ? $rows[0] : [];
     }
 
+    private static function services(array $where, array $columns)
+    {
+        try {
+            return self::rows('tblhosting', $where, array_merge($columns, ['qty']));
+        } catch (\Throwable $e) {
+            // Before WHMCS 8 there is no quantity.
+            return self::rows('tblhosting', $where, $columns);
+        }
+    }
+
     /** Whose order it is; empty when there is none. */
     public static function clientOfOrder($order)
     {
         $rows = self::rows('tblorders', ['id' => $order], ['userid']);
-        return isset($rows[0]) ? Event::text($rows[0], 'userid') : '';
+        return isset($rows[0]) ? Text::member($rows[0], 'userid') : '';
     }
 
-    /** The services of an order that this module does not provision and that were not given up since. */
+    /**
+     * The services of an order that another module provisions, or none, and that were not given up since. Nothing is
+     * known of a service whose product is gone, so nothing is bought for it.
+     */
     public static function foreignServices($order)
     {
-        $columns = ['id', 'packageid', 'domain', 'billingcycle', 'domainstatus', 'qty'];
-        try {
-            $rows = self::rows('tblhosting', ['orderid' => $order], $columns);
-        } catch (\Throwable $e) {
-            // Before WHMCS 8 there is no quantity.
-            array_pop($columns);
-            $rows = self::rows('tblhosting', ['orderid' => $order], $columns);
-        }
         $services = [];
-        foreach ($rows as $row) {
-            $product = self::rows('tblproducts', ['id' => $row['packageid']], ['servertype']);
-            $module = isset($product[0]) ? strtolower(Event::text($product[0], 'servertype')) : '';
-            $gone = ['Terminated', 'Cancelled', 'Fraud'];
-            if ($module !== 'billhook' && !in_array(Event::text($row, 'domainstatus'), $gone, true)) {
+        foreach (self::services(['orderid' => $order], ['id', 'packageid', 'domain', 'billingcycle', 'domainstatus']) as $row) {
+            $module = self::module($row['packageid']);
+            if ($module !== null && $module !== 'billhook' && !in_array(Text::member($row, 'domainstatus'), self::ENDED, true)) {
                 $services[] = Event::service(
                     $row['id'],
-                    $row['packageid'],
-                    Event::text($row, 'domain'),
-                    Event::text($row, 'billingcycle'),
-                    Event::text($row, 'qty'),
+                    // Apart from the catalogue's own ids: an equal number means nothing.
+                    'pid:' . $row['packageid'],
+                    Text::member($row, 'domain'),
+                    Text::member($row, 'billingcycle'),
+                    Text::member($row, 'qty'),
                     self::options($row['id']),
-                    self::fields($row['id'], $row['packageid'])
+                    []
                 );
             }
         }
@@ -101,50 +128,51 @@ final class Records
                 $value = (string) $chosen['qty'];
             } else {
                 $sub = self::rows('tblproductconfigoptionssub', ['id' => $chosen['optionid']], ['optionname']);
-                $value = isset($sub[0]) ? self::key($sub[0]['optionname']) : '';
+                $value = isset($sub[0]) ? Text::key($sub[0]['optionname']) : '';
             }
-            $options[self::key($option[0]['optionname'])] = $value;
+            $options[Text::key($option[0]['optionname'])] = $value;
         }
         return $options;
     }
 
-    /** The custom fields of a service, those that hold passwords left out. */
-    private static function fields($service, $product)
+    /** Names and types of a product's custom fields; null where they cannot be read. */
+    public static function customFields($product)
     {
-        $fields = [];
-        $where = ['type' => 'product', 'relid' => $product];
-        foreach (self::rows('tblcustomfields', $where, ['id', 'fieldname', 'fieldtype']) as $field) {
-            if ($field['fieldtype'] === 'password') {
-                continue;
-            }
-            $value = self::rows('tblcustomfieldsvalues', ['fieldid' => $field['id'], 'relid' => $service], ['value']);
-            $text = isset($value[0]) ? (string) $value[0]['value'] : '';
-            $fields[self::key($field['fieldname'])] = $field['fieldtype'] === 'dropdown' ? self::key($text) : $text;
+        if (!class_exists(self::CAPSULE)) {
+            return null;
         }
-        return $fields;
+        try {
+            return self::rows('tblcustomfields', ['type' => 'product', 'relid' => $product], ['fieldname', 'fieldtype']);
+        } catch (\Throwable $e) {
+            return null;
+        }
     }
 
-    /** The names of a product's custom fields that hold passwords. */
-    public static function passwordFields($product)
+    /** The values of a setting of WHMCS's: one, unless two processes wrote the first one at once. */
+    public static function setting($name)
+    {
+        return array_column(self::rows('tblconfiguration', ['setting' => $name], ['value']), 'value');
+    }
+
+    /** Writes a setting, over the one there is. */
+    public static function set($name, $value, $isNew)
+    {
+        $query = call_user_func([self::CAPSULE, 'table'], 'tblconfiguration');
+        if ($isNew) {
+            $query->insert(['setting' => $name, 'value' => $value]);
+        } else {
+            $query->where('setting', '=', $name)->update(['value' => $value]);
+        }
+    }
+
+    /** The database's name; empty where it cannot be told. */
+    public static function database()
     {
         try {
-            $where = ['type' => 'product', 'relid' => $product, 'fieldtype' => 'password'];
-            $rows = $product === '' ? [] : self::rows('tblcustomfields', $where, ['fieldname']);
+            return (string) call_user_func([self::CAPSULE, 'connection'])->getDatabaseName();
         } catch (\Throwable $e) {
-            return [];
+            return '';
         }
-        $names = [];
-        foreach ($rows as $row) {
-            $names[] = (string) $row['fieldname'];
-            $names[] = self::key($row['fieldname']);
-        }
-        return $names;
-    }
-
-    /** `key|Label` is how WHMCS hides a key behind a name; the key is what counts. */
-    private static function key($name)
-    {
-        return trim(explode('|', (string) $name, 2)[0]);
     }
 
     /** Rows as arrays. Without a database (none loaded) there are none. */
