@@ -187,7 +187,13 @@ impl Stage {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             if now != waiting && !now.is_empty() && now != "a free worker" {
-                self.line(&format!("   … waiting for {now}"));
+                // Some say a whole sentence.
+                let what = if now.contains(';') {
+                    ""
+                } else {
+                    "waiting for "
+                };
+                self.line(&format!("   … {what}{now}"));
             }
             now.clone_into(&mut waiting);
             tokio::time::sleep(Duration::from_millis(60)).await;

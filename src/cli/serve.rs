@@ -16,7 +16,13 @@ use crate::sandbox::SandboxOptions;
 use super::store_place::SUPPLIERS;
 use super::{ConfigFile, Done};
 
+/// What `--help` ends with.
+const TRIGGERS: &str = "With --sandbox a server's location says what becomes of its order: NOSTOCK is refused, CANCELLED is
+cancelled at its verification, VERIFICATION waits for it, SPLIT becomes two orders, FAILED cannot be
+provisioned; anywhere else all goes well. E.g. billhook send order.paid … --option Location=NOSTOCK";
+
 #[derive(Debug, Args)]
+#[command(after_help = TRIGGERS)]
 pub(crate) struct Serve {
     #[command(flatten)]
     config: ConfigFile,

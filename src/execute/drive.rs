@@ -4,6 +4,7 @@ mod attempt;
 mod closed;
 mod dark;
 mod give_way;
+mod hold;
 mod reports;
 
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::domain::event::{Event, EventType};
 use crate::domain::outcome::Permit;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
-use crate::domain::state::{CustomerState, ServiceState, ServiceStatus, patched};
+use crate::domain::state::patched;
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
@@ -192,43 +193,11 @@ impl<'e> Drive<'e> {
                 self.lay_out(plan);
                 None
             }
-            // A dry run keeps no state, so what the state lacks says nothing.
-            Verdict::Hold(PauseReason::WrongState, reason) if self.engine.mode.dry_run => {
-                Some(self.nothing_to_do(format!("dry run; otherwise it would pause: {reason}")))
-            }
-            Verdict::Hold(why, reason) => {
-                self.make_known(&event);
-                Some(Stand::paused(why, reason))
-            }
+            Verdict::Hold(why, reason) => Some(self.hold(&event, why, reason)),
             Verdict::Superseded(reason) => Some(Stand::ended(RunStatus::Superseded, Some(reason))),
             Verdict::Refused(reason) => Some(Stand::ended(RunStatus::Cancelled, Some(reason))),
             Verdict::Nothing(reason) => Some(self.nothing_to_do(reason)),
         })
-    }
-
-    /// An order that waits for a person before anything was planned has a service and a customer
-    /// all the same: whoever asks for them finds them.
-    fn make_known(&mut self, event: &Event) {
-        if event.kind != EventType::OrderPaid || self.engine.mode.dry_run {
-            return;
-        }
-        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let is_new = self.run.service == ServiceState::default();
-        let mut services = event.services.iter().filter(|_| is_new);
-        let ordered = services.find(|service| Some(&service.id) == self.run.service_id.as_ref());
-        let service = ordered.map_or(Value::Null, |ordered| {
-            json!({"status": ServiceStatus::Unknown, "hostname": given(&ordered.hostname)})
-        });
-        let is_new = self.run.customer == CustomerState::default();
-        let customer = event.customer.as_ref().filter(|_| is_new);
-        let customer = customer.map_or(Value::Null, |customer| {
-            json!({
-                "email": given(&customer.email),
-                "name": given(&customer.name),
-                "company": given(&customer.company),
-            })
-        });
-        self.patch(&service, &customer);
     }
 
     /// What came before the order of its service has its turn from now on.

@@ -48,7 +48,7 @@ impl Store {
 }
 
 fn unwritable(path: &Path, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Address(format!(
+    StoreError::Copy(format!(
         "the copy cannot be written to {}: {why}",
         path.display()
     ))

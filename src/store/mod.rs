@@ -96,6 +96,9 @@ pub enum StoreError {
     /// The address in `store.url` is not one this version can open.
     #[error("store.url: {0}")]
     Address(String),
+    /// A copy of the store cannot be written.
+    #[error("{0}")]
+    Copy(String),
     /// Another process serves this file.
     #[error("{0} is in use by another billhook; one process at a time serves an SQLite store")]
     InUse(PathBuf),

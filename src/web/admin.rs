@@ -152,7 +152,7 @@ pub(super) async fn intervene(
         )),
         Intervened::NotFound => Err(Problem::not_found("no such run")),
         Intervened::NoApproval => Err(no_approval(&web, id).await?),
-        Intervened::NotNow(status) => Err(not_now(what, status)),
+        Intervened::NotNow(status) => Err(not_now(&web, id, what, status).await?),
     }
 }
 
@@ -172,18 +172,27 @@ async fn no_approval(web: &Web, id: RunId) -> Result<Problem, Problem> {
     )))
 }
 
-fn not_now(what: Intervention, status: RunStatus) -> Problem {
+async fn not_now(
+    web: &Web,
+    id: RunId,
+    what: Intervention,
+    status: RunStatus,
+) -> Result<Problem, Problem> {
     let allowed = match what {
         Intervention::Retry => "only a paused or waiting run is retried",
         Intervention::Approve => "only a paused run that asks for it is approved",
         Intervention::Cancel => "only a run that has not ended is cancelled",
     };
-    let taken = if status == RunStatus::Paused {
-        ", and a replay took its place"
-    } else {
-        ""
+    let by = match status {
+        // An older version left a run paused whose place a replay had taken.
+        RunStatus::Paused => Some("and a replay took its place".to_owned()),
+        RunStatus::Superseded => web.store.run_status(id).await?.and_then(|(_, why)| why),
+        _ => None,
     };
-    Problem::conflict(format!("the run is {status}{taken}; {allowed}"))
+    let by = by.map_or_else(String::new, |by| format!(" {by}"));
+    Ok(Problem::conflict(format!(
+        "the run is {status}{by}; {allowed}"
+    )))
 }
 
 /// Why a person steps in, `{"reason": "…"}`, on one line; empty where nothing is said.

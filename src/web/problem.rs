@@ -128,7 +128,10 @@ impl From<StoreError> for Problem {
                 Self::unavailable("too much is waiting to be written; send it again")
             }
             StoreError::Closed => Self::unavailable("billhook is stopping; send it again"),
-            StoreError::Unavailable(_) | StoreError::Address(_) | StoreError::InUse(_) => {
+            StoreError::Unavailable(_)
+            | StoreError::Address(_)
+            | StoreError::Copy(_)
+            | StoreError::InUse(_) => {
                 // What the database said is for the log, not for a stranger.
                 tracing::error!(%error, "the store refused");
                 Self::unavailable("the store cannot be used right now; send it again")

@@ -629,14 +629,14 @@ async fn a_list_that_ends_early_says_so_and_all_of_it_can_be_had() {
 async fn send_needs_no_configuration_and_the_same_id_is_one_delivery() {
     let scene = Scene::start(Setup::default()).await;
     let elsewhere = tempfile::tempdir().unwrap();
-    let send = |more: &[&str]| {
+    let ping = |more: &[&str]| {
         let base = ["send", "test.ping", "--server", &scene.serving.base];
         run(bare(elsewhere.path()), &[&base[..], more].concat())
     };
     let signed = ["--source", "whmcs", "--secret", SECRET];
-    let sent = send(&signed);
+    let sent = ping(&signed);
     assert_eq!(sent.status.code(), Some(0), "{}", printed(&sent));
-    let lacking = send(&["--token", TOKEN]);
+    let lacking = ping(&["--token", TOKEN]);
     assert_eq!(lacking.status.code(), Some(2));
     for part in [
         "there is no billhook.toml here",
@@ -645,7 +645,7 @@ async fn send_needs_no_configuration_and_the_same_id_is_one_delivery() {
     ] {
         assert!(printed(&lacking).contains(part), "{}", printed(&lacking));
     }
-    let misread = send(&["--source", "whmcs", "--secret", "whsec_short"]);
+    let misread = ping(&["--source", "whmcs", "--secret", "whsec_short"]);
     assert_eq!(misread.status.code(), Some(2), "{}", printed(&misread));
     assert!(!printed(&misread).contains("whsec_short"));
 

@@ -98,7 +98,12 @@ async fn a_paused_run_that_is_replayed_waits_for_nobody_however_the_replay_fares
     }
     let again = format!("/runs/{}/retry", paid.runs()[0]);
     let retry = app.api.post(&again, &json!({})).await;
-    assert_eq!(retry.status, 409, "{retry:?}");
+    retry.is_problem(409);
+    let said = retry.text("/detail");
+    assert!(
+        said.starts_with("the run is superseded by its replay run_"),
+        "{said}"
+    );
     app.finish().await;
 }
 
