@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::domain::id::IdSource;
+use crate::domain::vault::Vault;
 use crate::execute::Engine;
 use crate::report::Reports;
 use crate::sandbox::SandboxError;
@@ -89,6 +90,7 @@ impl Application {
     /// Opens the store and the socket and starts working.
     pub async fn build(config: Config, options: Options) -> Result<Self, AppError> {
         let (store, guard) = Store::open(config.store.url.reveal()).await?;
+        join(&config, &store, false).await?;
         let listener = listen(config.server.listen)?;
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
@@ -175,6 +177,14 @@ impl Application {
             tracing::warn!("the store did not close in time");
         }
     }
+}
+
+/// Joins those who serve the store, if the settings and the key allow it. With `new_key` what was
+/// sealed under another key is given up.
+pub async fn join(config: &Config, store: &Store, new_key: bool) -> Result<(), StoreError> {
+    let vault = Vault::new(config.admin.encryption_key);
+    let agreement = parts::agreement(config, &vault);
+    store.join(agreement, &vault, new_key).await
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {

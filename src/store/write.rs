@@ -17,6 +17,7 @@ use super::rows::{
     Receipt, Recovery,
 };
 use super::sql::{Link, SqlError};
+use super::upkeep::{UpkeepDone, UpkeepWrite};
 use super::writer::Signals;
 use super::{StoreError, accept, advance, alerts, budgets, claim, early, intervene};
 
@@ -85,6 +86,7 @@ pub(super) enum Write {
         answer: Answer<u64>,
     },
     Reports(ReportWrite, Answer<ReportDone>),
+    Upkeep(UpkeepWrite, Answer<UpkeepDone>),
     CountRequests {
         upstream: String,
         demand: Demand,
@@ -106,6 +108,7 @@ pub(super) enum Other {
     Told,
     Counted(Counted),
     Reports(ReportDone),
+    Upkeep(UpkeepDone),
 }
 
 impl Write {
@@ -122,6 +125,7 @@ impl Write {
                 | Self::TakeAlerts { .. }
                 | Self::AlertTold { .. }
                 | Self::NoteSupplier { .. }
+                | Self::Upkeep(..)
                 | Self::CountRequests { .. }
         )
     }
@@ -194,6 +198,7 @@ impl Write {
                 ..
             } => Other::Counted(budgets::count(link, upstream, demand, *now).await?),
             Self::Reports(what, _) => Other::Reports(what.perform(link, counts).await?),
+            Self::Upkeep(what, _) => Other::Upkeep(what.perform(link).await?),
             Self::Accept(..) | Self::Advance(..) => return Ok(None),
         }))
     }
@@ -236,6 +241,9 @@ impl Write {
                     signals.report_written();
                 }
             }
+            (Self::Upkeep(_, answer), Other::Upkeep(done)) => {
+                let _ = answer.send(Ok(done));
+            }
             _ => tracing::error!("a write was answered with another one's result"),
         }
     }
@@ -259,6 +267,7 @@ impl Write {
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),
             Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
             Self::Reports(_, answer) => drop(answer.send(Err(error))),
+            Self::Upkeep(_, answer) => drop(answer.send(Err(error))),
         }
     }
 }
