@@ -83,11 +83,13 @@ pub async fn only_reads(folder: &Path, whether: &str) {
         .map(|(at, name)| (at.to_owned(), name.to_owned()))
         .unwrap();
     let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {whether}");
-    let set = format!("SET default_transaction_read_only = off; {set}");
-    sqlx::raw_sql(AssertSqlSafe(set))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    // Each a transaction of its own: this connection, too, may only read at first.
+    for statement in ["SET default_transaction_read_only = off", &set] {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
 }
 
 /// A `PostgreSQL` of a test's own, which may be stopped and started.
