@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::domain::id::IdSource;
+use crate::domain::vault::Vault;
 use crate::execute::Engine;
 use crate::report::Reports;
 use crate::sandbox::SandboxError;
@@ -88,13 +89,12 @@ impl std::fmt::Debug for Application {
 impl Application {
     /// Opens the store and the socket and starts working.
     pub async fn build(config: Config, options: Options) -> Result<Self, AppError> {
-        let url = config.store.url.reveal();
-        let found = location::file(url).is_none_or(|file| file.exists());
-        let (store, guard) = Store::open(url).await?;
-        introduce(&config, found);
+        let (store, guard) = Store::open(config.store.url.reveal()).await?;
+        introduce(&config, guard.is_new());
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        join(&config, &store, false).await?;
         let listener = listen(config.server.listen)?;
         let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
@@ -184,15 +184,23 @@ impl Application {
 }
 
 /// The first lines: whether what is said to be done is done, and with which store.
-fn introduce(config: &Config, found: bool) {
+fn introduce(config: &Config, is_new: bool) {
     let mode = parts::mode(config);
     tracing::info!("{}: {}", mode.name(), mode.meaning());
     let store = location::shown(config.store.url.reveal());
-    if found {
-        tracing::info!("store: {store}");
-    } else {
+    if is_new {
         tracing::info!("store: {store} (new: there was none, it is empty)");
+    } else {
+        tracing::info!("store: {store}");
     }
+}
+
+/// Joins those who serve the store, if the settings and the key allow it. With `new_key` what was
+/// sealed under another key is given up.
+pub async fn join(config: &Config, store: &Store, new_key: bool) -> Result<(), StoreError> {
+    let vault = Vault::new(config.admin.encryption_key);
+    let agreement = parts::agreement(config, &vault);
+    store.join(agreement, &vault, new_key).await
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, AppError> {

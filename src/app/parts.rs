@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::id::IdSource;
 use crate::domain::mode::Mode;
+use crate::domain::sharing::{self, Agreement};
 use crate::domain::time::Clock;
 use crate::domain::vault::Vault;
 use crate::execute::{Engine, Noted, Pauses};
@@ -233,6 +234,40 @@ pub(super) const fn mode(config: &Config) -> Mode {
     Mode {
         sandbox: config.sandbox,
         dry_run: config.policy.dry_run,
+    }
+}
+
+/// What every process that serves the same store must be told alike. Left out is what a change that
+/// is rolled out brings to one after the other: the catalogue, sources, paces, and the suppliers'
+/// keys, which are changed while both are taken.
+pub(super) fn agreement(config: &Config, vault: &Vault) -> Agreement {
+    let (hivelocity, one_h) = (&config.hivelocity, &config.one_h);
+    Agreement::default()
+        .on("policy.dry_run", config.policy.dry_run.to_string())
+        .on("hivelocity.base_url", address(&hivelocity.base_url))
+        .on("one_h.base_url", address(&one_h.base_url))
+        .on("hivelocity.account_model", name(hivelocity.account_model))
+        .on("hivelocity.act_as", name(hivelocity.act_as))
+        .on("hivelocity.order_with", name(hivelocity.order_with))
+        .on(
+            "hivelocity.absent_after",
+            format!("{:?}", hivelocity.absent_after),
+        )
+        .on("one_h.sub_user_per", name(one_h.sub_user_per))
+        .on("one_h.username_prefix", &one_h.username_prefix)
+        .on(sharing::KEY, vault.fingerprint())
+}
+
+/// A choice as it is written in the settings, near enough to be recognised.
+fn name(choice: impl std::fmt::Debug) -> String {
+    format!("{choice:?}").to_lowercase()
+}
+
+/// An address without what may be a password in it.
+fn address(url: &str) -> String {
+    match url.split_once("://").zip(url.rsplit_once('@')) {
+        Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
+        None => url.to_owned(),
     }
 }
 

@@ -59,7 +59,7 @@ enum Command {
     /// Look at what the billing platforms are told, and send it now
     Reports(reports::Reports),
     /// Bring the store's tables up to date
-    Migrate(ConfigFile),
+    Migrate(setup::Migrate),
     /// Write a copy of the store to a new file, while it is served
     Backup(setup::Backup),
 }
@@ -131,7 +131,7 @@ fn run(command: Command) -> Done {
             Command::Customers(customers) => customers.run().await,
             Command::Reports(reports) => reports.run().await,
             Command::Backup(backup) => backup.run().await,
-            Command::Migrate(config) => setup::migrate(&config).await,
+            Command::Migrate(migrate) => migrate.run().await,
         }
     })
 }

@@ -16,7 +16,7 @@ use crate::domain::id::DeliveryId;
 use crate::domain::time::Clock as _;
 use crate::execute::Preview;
 use crate::normalise;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use super::replay::show_plan;
 use super::send::{pick_source, read_file};
@@ -209,11 +209,14 @@ pub(crate) async fn plans(
     let event =
         normalise::native(body, now, now).map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let folder = PlanFolder::new()?;
-    let (store, guard) = if let Ok(store) = Store::peek(config.store.url.reveal()).await {
-        (store, None)
-    } else {
-        let (store, guard) = Store::open(&folder.url()).await?;
-        (store, Some(guard))
+    let (store, guard) = match Store::peek(config.store.url.reveal()).await {
+        Ok(store) => (store, None),
+        // What would be done is not what would be done to services that nothing is known of.
+        Err(lost @ StoreError::Lost(_)) => return Err(lost.into()),
+        Err(_) => {
+            let (store, guard) = Store::open(&folder.url()).await?;
+            (store, Some(guard))
+        }
     };
     let engine = app::engine(config, store, CancellationToken::new())?;
     let mut plans = Vec::new();
@@ -267,14 +270,31 @@ impl Drop for PlanFolder {
     }
 }
 
-/// Brings the store's tables up to date.
-pub(crate) async fn migrate(config: &ConfigFile) -> Done {
-    let config = config.load(true)?;
-    let (store, guard) = Store::open(config.store.url.reveal()).await?;
-    drop(store);
-    guard.closed().await;
-    say("The store is up to date.");
-    Ok(())
+/// `billhook migrate`
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The old encryption key is lost: accept the present one, and give up what the old one sealed
+    #[arg(long)]
+    new_key: bool,
+}
+
+impl Migrate {
+    pub(crate) async fn run(self) -> Done {
+        let config = self.config.load(true)?;
+        let (store, guard) = Store::open(config.store.url.reveal()).await?;
+        let accepted = if self.new_key {
+            app::join(&config, &store, true).await
+        } else {
+            Ok(())
+        };
+        drop(store);
+        guard.closed().await;
+        accepted?;
+        say("The store is up to date.");
+        Ok(())
+    }
 }
 
 /// `billhook backup`

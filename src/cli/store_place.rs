@@ -28,7 +28,7 @@ pub(super) fn settle(config: &mut Config, file: Option<&Path>) -> Result<(), Fai
         Some(folder) => absolute(&folder.join(&short)),
         None => here.clone(),
     };
-    let path = match (beside.exists(), here.exists()) {
+    let path = match (location::is_or_was(&beside), location::is_or_was(&here)) {
         (true, true) if !same_file(&beside, &here) => {
             return Err(Failure::Usage(format!(
                 "store.url: {} names two stores, {} beside the configuration and {} in the working directory; \

@@ -41,6 +41,7 @@ pub struct Vault {
     cipher: XChaCha20Poly1305,
     nonces: [u8; 32],
     passwords: [u8; 32],
+    fingerprint: [u8; 32],
 }
 
 impl fmt::Debug for Vault {
@@ -57,7 +58,13 @@ impl Vault {
             cipher: XChaCha20Poly1305::new(&sealing.into()),
             nonces: digest(&key, &[b"billhook nonces"]),
             passwords: digest(&key, &[b"billhook passwords"]),
+            fingerprint: digest(&key, &[b"billhook fingerprint"]),
         }
+    }
+
+    /// A text that only this key makes: by it two keys are compared, and neither is shown.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(self.fingerprint)
     }
 
     /// Encrypts a secret for one context.
@@ -262,6 +269,13 @@ mod tests {
         }
         let other = Vault::new([1; 32]);
         assert_ne!(other.derive("x").reveal(), vault().derive("x").reveal());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart() {
+        assert_eq!(vault().fingerprint(), vault().fingerprint());
+        assert_eq!(vault().fingerprint().len(), 64);
+        assert_ne!(Vault::new([1; 32]).fingerprint(), vault().fingerprint());
     }
 
     #[test]

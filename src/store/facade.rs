@@ -10,9 +10,12 @@ use tokio::sync::watch;
 
 use crate::domain::budget::{Counted, Demand};
 use crate::domain::id::{DeliveryId, ReportId, RunId};
+use crate::domain::kept::Seen;
 use crate::domain::lane::Member;
+use crate::domain::sharing::Agreement;
 use crate::domain::state::{CustomerState, ServiceState};
 use crate::domain::time::{Clock, Timestamp};
+use crate::domain::vault::Vault;
 
 #[cfg(test)]
 use super::Memory;
@@ -508,5 +511,26 @@ impl Store {
     /// Whether the database answers.
     pub async fn reachable(&self) -> Result<(), StoreError> {
         handed!(self.reachable().await)
+    }
+
+    /// Whether what is sent now can be committed; an error says why not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        database!(self.ready().await)
+    }
+
+    /// Joins those who serve the store: refused where the settings are not those of another one
+    /// that is alive, or the key is not the one that sealed what is there (unless `new_key`).
+    pub async fn join(
+        &self,
+        settings: Agreement,
+        vault: &Vault,
+        new_key: bool,
+    ) -> Result<(), StoreError> {
+        database!(self.join(settings, vault, new_key).await)
+    }
+
+    /// Until when the store has surely lived, after another look.
+    pub async fn lived(&self, seen: Seen) -> Result<Timestamp, StoreError> {
+        database!(self.lived(seen).await)
     }
 }

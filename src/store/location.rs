@@ -1,7 +1,8 @@
 //! A store's address for people and for whoever needs the file that it names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::made;
 use super::open::{Address, address};
 
 /// The file of an address that names one.
@@ -10,6 +11,11 @@ pub fn file(url: &str) -> Option<PathBuf> {
         Ok(Address::Sqlite(path)) => Some(path),
         Ok(Address::Postgres(_)) | Err(_) => None,
     }
+}
+
+/// Whether a store is, or was, at this path.
+pub fn is_or_was(path: &Path) -> bool {
+    path.exists() || made::was_made(path)
 }
 
 /// Where it is, without its password: a file by its whole path, since which one a short path names

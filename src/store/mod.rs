@@ -16,10 +16,12 @@ mod counts;
 mod early;
 mod facade;
 mod filters;
+mod health;
 mod installations;
 mod intervene;
 mod lanes;
 pub mod location;
+mod made;
 #[cfg(test)]
 mod memory;
 mod node;
@@ -28,6 +30,7 @@ mod orders;
 mod outbox;
 mod outcomes;
 mod paces;
+mod place;
 mod read;
 mod reads;
 mod report_outages;
@@ -53,6 +56,10 @@ mod tests_lanes;
 mod tests_reports;
 #[cfg(test)]
 mod tests_scene;
+#[cfg(test)]
+mod tests_upkeep;
+mod trouble;
+mod upkeep;
 mod views;
 mod waiting;
 mod write;
@@ -83,6 +90,7 @@ pub use rows::{
     Held, Intervened, Intervention, NewDelivery, NewRun, Receipt, Recovery,
 };
 use sql::SqlError;
+pub use trouble::Trouble;
 pub use views::{
     DeliveryFilter, DeliveryView, KnownFilter, Named, Page, RunFilter, RunSummary, RunView,
     StateView, StepView,
@@ -99,9 +107,33 @@ pub enum StoreError {
     /// A copy of the store cannot be written.
     #[error("{0}")]
     Copy(String),
+    /// A store that was here is not here any more.
+    #[error("store.url: {0}")]
+    Lost(String),
+    /// Another living process serves this database with other settings.
+    #[error(
+        "another process serves this store, and {0}: give all of them the same settings, or stop the \
+         others first"
+    )]
+    Unlike(String),
+    /// What is sealed in the store does not open.
+    #[error(
+        "admin.encryption_key is not the one that sealed the secrets in this store: put the right one \
+         back; if it is lost for good, billhook migrate --new-key accepts this one, and what the old \
+         one sealed (sub-users' passwords, clients' keys) cannot be read any more"
+    )]
+    OtherKey,
     /// Another process serves this file.
     #[error("{0} is in use by another billhook; one process at a time serves an SQLite store")]
     InUse(PathBuf),
+    /// Nothing can be kept at present.
+    #[error("{what} ({said})")]
+    Troubled {
+        /// What it is, in words for anybody.
+        what: Trouble,
+        /// What the database said, for the log.
+        said: Arc<str>,
+    },
     /// The database refused or is not reachable.
     #[error("the store cannot be used right now: {0}")]
     Unavailable(Arc<str>),
@@ -115,13 +147,29 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string().into())
+        SqlError::from(error).into()
     }
 }
 
 impl From<SqlError> for StoreError {
     fn from(error: SqlError) -> Self {
-        Self::Unavailable(error.to_string().into())
+        (&error).into()
+    }
+}
+
+impl From<&SqlError> for StoreError {
+    fn from(error: &SqlError) -> Self {
+        let said = error.to_string().into();
+        match Trouble::of(error) {
+            Some(what) => Self::Troubled { what, said },
+            None => Self::Unavailable(said),
+        }
+    }
+}
+
+impl StoreError {
+    fn troubled(what: Trouble) -> Self {
+        (&SqlError::Trouble(what)).into()
     }
 }
 
@@ -149,12 +197,21 @@ pub struct StoreGuard {
     /// Held as long as the store is open; the lock goes with the file handle.
     lock: Option<std::fs::File>,
     node: Option<tokio_util::task::AbortOnDropHandle<()>>,
+    /// Watches whether it can be written.
+    watch: tokio_util::task::AbortOnDropHandle<()>,
+    is_new: bool,
 }
 
 impl StoreGuard {
+    /// Whether the store was made at this start.
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Waits until everything sent to the store is written. Every [`Store`] must be dropped
     /// before.
     pub async fn closed(self) {
+        drop(self.watch);
         for writer in self.writers {
             if let Err(error) = writer.await {
                 tracing::error!(%error, "a writer ended badly");

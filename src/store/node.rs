@@ -29,6 +29,14 @@ const TELL_EVERY: Duration = Duration::from_millis(20);
 /// After a lost connection.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const CHANNEL: &str = "billhook";
+/// Taken by whoever joins, until the end of its transaction: the first half of the key is `LOCKS`,
+/// the second no number of a node.
+pub(super) const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(185679884, 1000)";
+/// The settings of the processes that hold a number, but for one's own.
+pub(super) const LIVING: &str = "SELECT p.settings FROM processes p JOIN pg_locks l \
+     ON CAST(l.classid AS BIGINT) = 185679884 AND CAST(l.objid AS BIGINT) = p.node \
+     WHERE p.node <> $1 AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted \
+     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// This process among the others.
 #[derive(Debug)]

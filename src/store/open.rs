@@ -10,7 +10,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Mutex, mpsc};
 
+use super::health::Health;
+use super::made;
 use super::node::{self, Node};
+use super::place::{Place, beside};
 use super::reads::Reads;
 use super::session::Session;
 use super::sql::statement;
@@ -44,7 +47,10 @@ pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError
 /// Opens the database for reading only.
 pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     let reads = match address(url)? {
-        Address::Sqlite(path) => Reads::sqlite(&path, 2)?,
+        Address::Sqlite(path) => {
+            made::is_there(&path)?;
+            Reads::sqlite(&path, 2)?
+        }
         Address::Postgres(options) => Reads::postgres(*options, 2).await?,
     };
     // A store without tables is as good as none.
@@ -56,30 +62,33 @@ pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     Ok(Database {
         writes,
         reads,
-        signals: Arc::new(Signals::default()),
+        signals: Arc::default(),
         node: None,
     })
 }
 
 fn open_sqlite(path: &Path) -> Result<(Database, StoreGuard), StoreError> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            StoreError::Address(format!(
-                "cannot make the folder {}: {error}",
-                folder.display()
-            ))
-        })?;
-    }
+    made::make_folder(path)?;
     let lock = lock(path)?;
+    let was_there = made::is_there(path)?;
     make_private(path)?;
     let mut connection = Connection::open(path, Access::Write)?;
+    if was_there {
+        connection.examine()?;
+    }
+    let is_new = connection.has_no_tables()?;
+    if is_new && made::was_made(path) {
+        return Err(made::lost(path));
+    }
     connection.migrate()?;
-    let reads = Reads::sqlite(path, READERS)?;
-    let (store, mut guard) = start(vec![Session::sqlite(connection)], reads, None);
+    made::mark(path)?;
+    let place = Arc::new(Place::of(path)?);
+    let signals = Arc::new(Signals::default());
+    let reads = Reads::sqlite(path, READERS)?.watched(&place, &signals);
+    let session = Session::sqlite(connection, place);
+    let (store, mut guard) = start(vec![session], reads, None, signals);
     guard.lock = Some(lock);
+    guard.is_new = is_new;
     Ok((store, guard))
 }
 
@@ -88,6 +97,9 @@ async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuar
     // A migration takes as long as it takes; later this connection only keeps a number.
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
         .execute(&mut connection)
+        .await?;
+    let is_new = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NULL")
+        .fetch_one(&mut connection)
         .await?;
     MIGRATIONS.run(&mut connection).await?;
     let (node, keeper) = node::join(connection, options.clone()).await?;
@@ -98,13 +110,18 @@ async fn open_postgres(options: PgConnectOptions) -> Result<(Database, StoreGuar
         sessions.push(Session::postgres(options.clone(), connection, shard));
     }
     let reads = Reads::postgres(options, READERS).await?;
-    let (store, mut guard) = start(sessions, reads, Some(node));
+    let (store, mut guard) = start(sessions, reads, Some(node), Arc::default());
+    guard.is_new = is_new;
     guard.node = Some(keeper.start(Arc::clone(&store.signals)));
     Ok((store, guard))
 }
 
-fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Database, StoreGuard) {
-    let signals = Arc::new(Signals::default());
+fn start(
+    sessions: Vec<Session>,
+    reads: Reads,
+    node: Option<Arc<Node>>,
+    signals: Arc<Signals>,
+) -> (Database, StoreGuard) {
     let (writes, requests) = mpsc::channel(WAITING_ROOM);
     let inbox: Inbox = Arc::new(Mutex::new(requests));
     #[expect(
@@ -121,17 +138,20 @@ fn start(sessions: Vec<Session>, reads: Reads, node: Option<Arc<Node>>) -> (Data
             tokio::spawn(work)
         }
     };
-    let guard = StoreGuard {
-        writers: sessions.into_iter().map(start).collect(),
-        reads: reads.clone(),
-        lock: None,
-        node: None,
-    };
+    let running = sessions.into_iter().map(start).collect();
     let store = Database {
         writes,
         reads,
         signals,
         node,
+    };
+    let guard = StoreGuard {
+        writers: running,
+        reads: store.reads.clone(),
+        lock: None,
+        node: None,
+        watch: Health::watch(&store),
+        is_new: false,
     };
     (store, guard)
 }
@@ -185,9 +205,7 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
 }
 
 fn lock(path: &Path) -> Result<std::fs::File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = std::fs::File::create(&name).map_err(|error| {
+    let file = std::fs::File::create(beside(path, ".lock")).map_err(|error| {
         StoreError::Address(format!("cannot write beside {}: {error}", path.display()))
     })?;
     match file.try_lock() {

@@ -40,7 +40,14 @@ impl Database {
             .with(ahead)
             .with(micros(longest))
             .first(link)
-            .await?;
+            .await;
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                reader.failed(&error).await;
+                return Err(error.into());
+            }
+        };
         if let Some(row) = taken {
             return Ok(Ok(duration(row.int("wait")?)));
         }
@@ -61,11 +68,15 @@ impl Database {
     ) -> Result<(), StoreError> {
         let (_, ahead) = interval_and_ahead(per_second);
         let mut reader = self.reads.reader().await?;
-        statement(HOLD)
+        let held = statement(HOLD)
             .with(upstream.to_owned())
             .with(micros(pause) + ahead)
             .execute(&mut reader.link())
-            .await?;
+            .await;
+        if let Err(error) = held {
+            reader.failed(&error).await;
+            return Err(error.into());
+        }
         Ok(())
     }
 }

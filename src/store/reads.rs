@@ -9,8 +9,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::place::Place;
 use super::sql::{Brought, Link, SqlError, Value};
 use super::sqlite::{Access, Connection};
+use super::trouble::{Trouble, only_reads};
+use super::writer::Signals;
 
 /// How long a reader waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,7 +39,27 @@ impl Reads {
             path: Arc::from(path),
             idle: Arc::new(Mutex::new(vec![first])),
             places: Arc::new(Semaphore::new(usize::from(most))),
+            watched: None,
         }))
+    }
+
+    /// Reads only as long as the file is the one that is served, and tells when it is damaged.
+    pub(super) fn watched(mut self, place: &Arc<Place>, signals: &Arc<Signals>) -> Self {
+        if let Self::Sqlite(files) = &mut self {
+            files.watched = Some(Watched {
+                place: Arc::clone(place),
+                signals: Arc::clone(signals),
+            });
+        }
+        self
+    }
+
+    /// Where the file is that is served, if it is one.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Sqlite(files) => files.watched.as_ref().map(|watched| &*watched.place),
+            Self::Postgres(_) => None,
+        }
     }
 
     /// At most so many connections to a server.
@@ -71,6 +94,16 @@ impl Reader {
             Self::Postgres(connection) => Link::Postgres(connection),
         }
     }
+
+    /// Lets a connection go that will never write again.
+    pub(super) async fn failed(self, error: &SqlError) {
+        if let Self::Postgres(connection) = self
+            && only_reads(error)
+        {
+            // It is not used again, however it ends.
+            let _ = connection.close().await;
+        }
+    }
 }
 
 /// Connections to a file.
@@ -79,12 +112,35 @@ pub(super) struct Files {
     path: Arc<Path>,
     idle: Arc<Mutex<Vec<Connection>>>,
     places: Arc<Semaphore>,
+    watched: Option<Watched>,
+}
+
+/// What is known of a file that is served.
+#[derive(Clone, Debug)]
+struct Watched {
+    place: Arc<Place>,
+    signals: Arc<Signals>,
+}
+
+impl Watched {
+    /// Whether the file may be read.
+    fn check(&self, opens: bool) -> Result<(), SqlError> {
+        let health = &self.signals.health;
+        if health.trouble().is_some_and(Trouble::bars) || opens {
+            self.place.check().map_err(SqlError::Trouble)?;
+        }
+        match health.trouble() {
+            Some(Trouble::Damaged) => Err(SqlError::Trouble(Trouble::Damaged)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One of them, while somebody reads.
 pub(super) struct FileReader {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
+    watched: Option<Watched>,
     /// None while a statement runs, and for good where whoever asked went away meanwhile: the
     /// statement keeps its place until it ends.
     seat: Option<Seat>,
@@ -103,11 +159,16 @@ impl Files {
         let Ok(Ok(place)) = place else {
             return Err(SqlError::Away("every connection for reading is in use"));
         };
+        let connection = self.idle().pop();
+        if let Some(watched) = &self.watched {
+            watched.check(connection.is_none())?;
+        }
         Ok(FileReader {
             path: self.path.to_path_buf(),
             idle: Arc::clone(&self.idle),
+            watched: self.watched.clone(),
             seat: Some(Seat {
-                connection: self.idle().pop(),
+                connection,
                 _place: place,
             }),
         })
@@ -143,6 +204,11 @@ impl FileReader {
             .map_err(|_| SqlError::Away("the process is ending"))
             .flatten()?;
         self.seat = Some(seat);
+        if let (Err(error), Some(watched)) = (&brought, &self.watched)
+            && let Some(trouble @ Trouble::Damaged) = Trouble::of(error)
+        {
+            watched.signals.health.failed(trouble, error);
+        }
         brought
     }
 }

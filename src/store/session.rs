@@ -1,13 +1,16 @@
 //! A writer's connection and its transactions. A connection to `PostgreSQL` that broke is made
 //! anew for the next transaction.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::place::Place;
 use super::sql::{Link, SqlError};
 use super::sqlite::Connection;
+use super::trouble::{Trouble, only_reads};
 
 /// After a connection that could not be made, this long none is tried: whoever asks meanwhile is
 /// told at once.
@@ -26,7 +29,7 @@ pub(super) struct Session {
 }
 
 enum Database {
-    Sqlite(Connection),
+    Sqlite(Connection, Arc<Place>),
     Postgres {
         options: Box<PgConnectOptions>,
         connection: Option<PgConnection>,
@@ -51,9 +54,9 @@ pub(super) struct Single<'s> {
 }
 
 impl Session {
-    pub(super) fn sqlite(connection: Connection) -> Self {
+    pub(super) const fn sqlite(connection: Connection, place: Arc<Place>) -> Self {
         Self {
-            database: Database::Sqlite(connection),
+            database: Database::Sqlite(connection, place),
             shard: 0,
         }
     }
@@ -83,14 +86,14 @@ impl Session {
     /// How long a transaction may take. A file does not hang; only its disk is slow.
     pub(super) const fn patience(&self) -> Option<Duration> {
         match self.database {
-            Database::Sqlite(_) => None,
+            Database::Sqlite(..) => None,
             Database::Postgres { .. } => Some(PATIENCE),
         }
     }
 
     /// Whether its statements run on the thread that makes them.
     pub(super) const fn wants_a_thread(&self) -> bool {
-        matches!(self.database, Database::Sqlite(_))
+        matches!(self.database, Database::Sqlite(..))
     }
 
     /// The connection to `PostgreSQL`, for one statement that is a transaction by itself.
@@ -115,7 +118,7 @@ impl Session {
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, SqlError> {
         self.ready().await?;
         match &mut self.database {
-            Database::Sqlite(connection) => {
+            Database::Sqlite(connection, _) => {
                 connection.simple("BEGIN IMMEDIATE")?;
                 Ok(Transaction {
                     link: Link::Sqlite(connection),
@@ -136,6 +139,23 @@ impl Session {
                 let unclear = Some(unclear);
                 Ok(Transaction { link, unclear })
             }
+        }
+    }
+
+    /// Whether what was committed is in the store that the address names.
+    pub(super) fn check_place(&self) -> Result<(), Trouble> {
+        match &self.database {
+            Database::Sqlite(_, place) => place.check(),
+            Database::Postgres { .. } => Ok(()),
+        }
+    }
+
+    /// Lets a connection go that will never write again.
+    pub(super) fn failed(&mut self, error: &SqlError) {
+        if let Database::Postgres { connection, .. } = &mut self.database
+            && only_reads(error)
+        {
+            *connection = None;
         }
     }
 
@@ -234,7 +254,7 @@ impl Session {
     /// Ends it in order.
     pub(super) async fn close(self) {
         let closed = match self.database {
-            Database::Sqlite(connection) => {
+            Database::Sqlite(connection, _) => {
                 // Whoever copies the file of a stopped service shall have all of it.
                 if let Err(error) = connection.simple("PRAGMA wal_checkpoint(TRUNCATE)") {
                     tracing::warn!(%error, "the write-ahead log was not folded in");

@@ -11,6 +11,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _, SqlSa
 pub(super) use super::bulk::{Bulk, Kind, Rows};
 use super::reads::FileReader;
 use super::sqlite::{Connection, FileRow};
+use super::trouble::Trouble;
 
 /// A connection to one of the two databases.
 pub(super) enum Link<'c> {
@@ -34,6 +35,9 @@ pub(super) enum SqlError {
     /// It was not asked, or did not answer.
     #[error("{0}")]
     Away(&'static str),
+    /// It was not asked, since it is not what it was.
+    #[error("{0}")]
+    Trouble(Trouble),
 }
 
 impl SqlError {

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -14,11 +15,14 @@ use sqlx::migrate::Migrator;
 
 use super::StoreError;
 use super::sql::{Brought, Row, SqlError, Value};
+use super::trouble::Trouble;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// How long a statement waits for somebody else's lock on the file, e.g. that of a copy.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a start looks whether the file is whole.
+const LOOK: Duration = Duration::from_secs(1);
 /// How many statements a connection keeps prepared.
 const PREPARED: usize = 256;
 
@@ -52,6 +56,40 @@ impl Connection {
             Access::Read => connection.pragma_update(None, "cache_size", -4096)?,
         }
         Ok(Self(connection))
+    }
+
+    /// Whether nothing was ever made in the file.
+    pub(super) fn has_no_tables(&self) -> Result<bool, SqlError> {
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+        let tables: i64 = self.0.query_row(tables, [], |row| row.get(0))?;
+        Ok(tables == 0)
+    }
+
+    /// Looks whether the file is damaged, as far as a short time allows: all of a small one, the
+    /// first pages of a large one.
+    pub(super) fn examine(&self) -> Result<(), SqlError> {
+        let interrupt = self.0.get_interrupt_handle();
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let bell = std::thread::spawn(move || {
+            if end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                interrupt.interrupt();
+            }
+        });
+        let check = "PRAGMA quick_check(1)";
+        let found = self.0.query_row(check, [], |row| row.get::<_, String>(0));
+        drop(ended);
+        // It cannot panic.
+        let _ = bell.join();
+        match found {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(_) => Err(SqlError::Trouble(Trouble::Damaged)),
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Runs the migrations that the file has not had, each in a transaction of its own.

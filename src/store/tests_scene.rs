@@ -210,6 +210,11 @@ impl Scene {
         self.store.run_status(run).await.unwrap().unwrap().0
     }
 
+    /// Whether the store was made when it was opened.
+    pub(super) fn is_new(&self) -> bool {
+        self.database.as_ref().unwrap().guard.is_new()
+    }
+
     /// Ends the store and opens it again; what is in memory stays there.
     pub(super) async fn reopen(self) -> Self {
         let Some(Opened { folder, url, guard }) = self.database else {

@@ -17,6 +17,7 @@ use super::rows::{
     Receipt, Recovery,
 };
 use super::sql::{Link, SqlError};
+use super::upkeep::{UpkeepDone, UpkeepWrite};
 use super::writer::Signals;
 use super::{StoreError, accept, advance, alerts, budgets, claim, early, installations, intervene};
 
@@ -91,6 +92,7 @@ pub(super) enum Write {
         answer: Answer<String>,
     },
     Reports(ReportWrite, Answer<ReportDone>),
+    Upkeep(UpkeepWrite, Answer<UpkeepDone>),
     CountRequests {
         upstream: String,
         demand: Demand,
@@ -113,6 +115,7 @@ pub(super) enum Other {
     Counted(Counted),
     Installation(String),
     Reports(ReportDone),
+    Upkeep(UpkeepDone),
 }
 
 impl Write {
@@ -129,6 +132,7 @@ impl Write {
                 | Self::TakeAlerts { .. }
                 | Self::AlertTold { .. }
                 | Self::NoteSupplier { .. }
+                | Self::Upkeep(..)
                 | Self::CountRequests { .. }
                 | Self::HeardInstallation { .. }
         )
@@ -211,6 +215,7 @@ impl Write {
                 ..
             } => Other::Counted(budgets::count(link, upstream, demand, *now).await?),
             Self::Reports(what, _) => Other::Reports(what.perform(link, counts).await?),
+            Self::Upkeep(what, _) => Other::Upkeep(what.perform(link).await?),
             Self::Accept(..) | Self::Advance(..) => return Ok(None),
         }))
     }
@@ -256,6 +261,9 @@ impl Write {
                     signals.report_written();
                 }
             }
+            (Self::Upkeep(_, answer), Other::Upkeep(done)) => {
+                let _ = answer.send(Ok(done));
+            }
             _ => tracing::error!("a write was answered with another one's result"),
         }
     }
@@ -280,6 +288,7 @@ impl Write {
             Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
             Self::HeardInstallation { answer, .. } => drop(answer.send(Err(error))),
             Self::Reports(_, answer) => drop(answer.send(Err(error))),
+            Self::Upkeep(_, answer) => drop(answer.send(Err(error))),
         }
     }
 }

@@ -9,10 +9,13 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use crate::domain::run::RunStatus;
 
 use super::counts::Counts;
+use super::health::Health;
 use super::outcomes::Outcomes;
 use super::rows::{Advance, Advanced, ClaimChange, NewDelivery, Receipt};
 use super::session::Session;
 use super::sql::{Link, SqlError};
+use super::trouble::Trouble;
+use super::upkeep::UpkeepWrite;
 use super::write::{Answer, Other, Write};
 use super::{StoreError, accept, advance, clear, lanes};
 
@@ -32,6 +35,8 @@ pub(super) struct Signals {
     pub(super) outcomes: Outcomes,
     /// How often something was written that is to be told to a billing platform.
     pub(super) reports: watch::Sender<u64>,
+    /// Whether what is sent can be written.
+    pub(super) health: Health,
 }
 
 impl Signals {
@@ -102,6 +107,7 @@ impl Batch {
             | Write::Recover { .. }
             | Write::Reports(..)
             | Write::HeardInstallation { .. }
+            | Write::Upkeep(..)
             | Write::CountRequests { .. }) => self.others.push(other),
         }
     }
@@ -129,19 +135,53 @@ impl Batch {
     }
 
     async fn commit(mut self, session: &mut Session, signals: &Signals) {
-        let outcome = match self.keep_clear(session, signals).await {
-            Ok(_) if self.is_empty() => return,
-            Ok(clashed) => self.transact(session, clashed).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(results) => self.tell(results, signals),
+        match self.keep(session, signals).await {
+            Ok(None) => {}
+            Ok(Some(results)) => {
+                if self.surely_writes() {
+                    signals.health.committed();
+                }
+                self.tell(results, signals);
+            }
             Err(error) => {
-                let error = StoreError::from(error);
-                tracing::error!(%error, "a transaction failed");
-                self.refuse(&error);
+                session.failed(&error);
+                if let Some(trouble) = Trouble::of(&error) {
+                    signals.health.failed(trouble, &error);
+                } else {
+                    tracing::error!(%error, "a transaction failed");
+                }
+                self.refuse(&StoreError::from(error));
             }
         }
+    }
+
+    /// Writes what is in the batch; what it brought, or nothing if everybody was told already.
+    async fn keep(
+        &mut self,
+        session: &mut Session,
+        signals: &Signals,
+    ) -> Result<Option<Results>, SqlError> {
+        match signals.health.trouble() {
+            Some(Trouble::Damaged) => return Err(SqlError::Trouble(Trouble::Damaged)),
+            Some(trouble) if trouble.bars() => {
+                session.check_place().map_err(SqlError::Trouble)?;
+            }
+            _ => {}
+        }
+        let clashed = self.keep_clear(session, signals).await?;
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let results = self.transact(session, clashed).await?;
+        // A file that was removed takes writes as well; they are lost with it.
+        session.check_place().map_err(SqlError::Trouble)?;
+        Ok(Some(results))
+    }
+
+    /// Whether its commit proves that the store takes writes; many a write finds nothing to change.
+    fn surely_writes(&self) -> bool {
+        let beats = |other: &Write| matches!(other, Write::Upkeep(UpkeepWrite::Beat { .. }, _));
+        !self.deliveries.is_empty() || self.others.iter().any(beats)
     }
 
     /// Keeps and tells what one statement can keep; the rest stays in the batch. Answers whether
@@ -180,6 +220,9 @@ impl Batch {
             receipts,
             ..Results::default()
         };
+        if kept.surely_writes() {
+            signals.health.committed();
+        }
         kept.tell(results, signals);
         Ok(false)
     }

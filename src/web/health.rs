@@ -11,12 +11,13 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// The store answers (it is opened only with its migrations done), and no stop is under way.
+/// What is sent can be committed (the store is opened only with its migrations done), and no stop is
+/// under way.
 pub(super) async fn ready(web: web::Data<Web>) -> Result<HttpResponse, Problem> {
     if web.stopping.is_cancelled() {
         return Err(Problem::unavailable("billhook is stopping"));
     }
-    web.store.reachable().await?;
+    web.store.ready().await?;
     Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
 }
 

@@ -128,9 +128,14 @@ impl From<StoreError> for Problem {
                 Self::unavailable("too much is waiting to be written; send it again")
             }
             StoreError::Closed => Self::unavailable("billhook is stopping; send it again"),
+            // The log has it already, once for all that meet it.
+            StoreError::Troubled { what, .. } => Self::unavailable(what.to_string()),
             StoreError::Unavailable(_)
             | StoreError::Address(_)
             | StoreError::Copy(_)
+            | StoreError::Lost(_)
+            | StoreError::Unlike(_)
+            | StoreError::OtherKey
             | StoreError::InUse(_) => {
                 // What the database said is for the log, not for a stranger.
                 tracing::error!(%error, "the store refused");

@@ -37,9 +37,48 @@ pub fn bare(folder: &Path) -> Command {
     command
 }
 
+/// The same command as a process that outlives a limit on the size of its files: what it writes
+/// beyond that fails as on a broken disk.
+pub fn outliving_limits(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell
+}
+
 /// Runs a command to its end.
 pub fn run(mut command: Command, arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
+}
+
+/// `billhook serve` that must not come to serve: how it ended by itself.
+pub fn refused(mut command: Command) -> Output {
+    let mut child = command
+        .arg("serve")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(20) {
+            let _ = child.kill();
+            panic!("it serves: {}", printed(&child.wait_with_output().unwrap()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// What a command printed.
@@ -99,6 +138,11 @@ impl Serving {
             base,
             api,
         }
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL, at once.

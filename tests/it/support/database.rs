@@ -75,6 +75,23 @@ pub async fn cut_connections(folder: &Path) {
     .unwrap();
 }
 
+/// Whether new connections to the store's database may only read: `on` or `off`.
+pub async fn only_reads(folder: &Path, whether: &str) {
+    let mut connection = PgConnection::connect(&url(folder)).await.unwrap();
+    let (_, name) = url(folder)
+        .rsplit_once('/')
+        .map(|(at, name)| (at.to_owned(), name.to_owned()))
+        .unwrap();
+    let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = {whether}");
+    // Each a transaction of its own: this connection, too, may only read at first.
+    for statement in ["SET default_transaction_read_only = off", &set] {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+}
+
 /// A `PostgreSQL` of a test's own, which may be stopped and started.
 pub struct Cluster {
     keeper: Child,
