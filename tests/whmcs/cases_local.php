@@ -470,7 +470,7 @@ test('each refusal names its status, its detail and what to do', function () {
         'forbidden' => ['HTTP 403', '192.0.2.1 is not allowed', 'address'],
         'nosource' => ['HTTP 404', 'no source of this name', 'Username'],
         'invalid' => ['HTTP 422', 'the field services[0].hostname is wrong: must not contain control characters', 'correct'],
-        'otherinstallation' => ['HTTP 409', 'this source belongs to installation 7f3c', 'must stay silent', Installation::id()],
+        'otherinstallation' => ['HTTP 409', 'belongs to installation 7f3c', 'write installation = "1a2b"', 'Nothing was done'],
         'sameid' => ['HTTP 409', 'the same id came with another body', 'try again'],
         'busy' => ['HTTP 503', 'the store is down', 'in 7 seconds'],
     ];

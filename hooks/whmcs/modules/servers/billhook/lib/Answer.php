@@ -257,10 +257,9 @@ final class Answer
             case 422:
                 return 'Billhook could not use the event: correct the named value in WHMCS, then try again.';
             case 409:
-                return $this->isOfOtherInstallation()
-                    ? 'Nothing was done. This WHMCS is the installation ' . Installation::id() . ': a copy must stay silent; if it is'
-                        . ' the one that the source "' . $source . '" belongs to, enter that id as its installation in Billhook\'s'
-                        . ' configuration.'
+                // Billhook says itself what to do when a WHMCS really moved.
+                return $this->text('cause') === 'other_installation'
+                    ? 'Nothing was done.'
                     : 'Billhook had another event of the same id; try again.';
             case 413:
                 return 'The event is too large: shorten the custom fields and options of this service, or raise'
@@ -273,12 +272,6 @@ final class Answer
         return $status >= 500
             ? 'Look at Billhook\'s log; running this again is safe.'
             : 'Check the server record and Billhook\'s configuration for the source "' . $source . '".';
-    }
-
-    private function isOfOtherInstallation()
-    {
-        return $this->text('cause') === 'other_installation'
-            || preg_match('~(^|[/:#])other_installation$~', $this->text('type')) === 1;
     }
 
     /** The runs of an answer, whether it lists their ids or says more about them. */
