@@ -17,6 +17,9 @@ final class Answer
     const UNDER_WAY = 'under way';
     const DONE = 'done';
 
+    const CHECK_PRODUCT = 'Check that the catalogue product id in the module settings of this product is in Billhook\'s'
+        . ' configuration; then try again.';
+
     /** @var Settings */
     private $settings;
     /** @var array */
@@ -90,8 +93,7 @@ final class Answer
             case 'unknown_service':
                 return $this->unknown($what);
             case 'ignored':
-                return 'Billhook did nothing to ' . $what . ': ' . $this->reason('reason') . '. Check that the catalogue product id in'
-                    . ' the module settings of this product is in Billhook\'s configuration; then try again.';
+                return 'Billhook did nothing to ' . $what . ': ' . $this->reason('reason') . '. ' . self::CHECK_PRODUCT;
         }
         return 'Billhook answered HTTP ' . $this->reply['status'] . ' with the status "' . $this->settings->clean($word)
             . '", which this module does not know. Look at ' . $this->delivery() . ' in Billhook; the module may need an update.';
@@ -114,8 +116,7 @@ final class Answer
 
     private function unmatched($what)
     {
-        return 'Billhook did not ' . $what . ': its product is not in the catalogue. Check that the catalogue product id in the module'
-            . ' settings of this product is in Billhook\'s configuration; then try again.';
+        return 'Billhook did not ' . $what . ': its product is not in the catalogue. ' . self::CHECK_PRODUCT;
     }
 
     /** It is on disk, and no outcome came within the time that was waited. */
@@ -129,8 +130,8 @@ final class Answer
         if ($stuck) {
             $id = $this->text('run', $blocker);
             return 'Billhook cannot ' . $what . ' before a person has seen to run ' . $id . ', which is paused: '
-                . $this->reason('reason', $blocker) . '. Look at it with "billhook runs show ' . $id . '" and retry or cancel it there;'
-                . ' then run this again.';
+                . $this->reason('reason', $blocker) . '. Look at it with "billhook runs show ' . $id . '" and retry or cancel it'
+                . ' there; then run this again.';
         }
         $behind = $blocker === [] ? '' : ' behind run ' . $this->text('run', $blocker) . ' ('
             . $this->reason('reason', $blocker) . ')';
@@ -152,8 +153,10 @@ final class Answer
                 return $this->ended($what, 'duplicate', $need);
             }
         }
-        return $need !== self::DONE ? self::SUCCESS : 'Billhook had this event before, so its outcome is not in this answer. Look at '
-            . $this->delivery() . ' in Billhook.';
+        return $need !== self::DONE
+            ? self::SUCCESS
+            : 'Billhook had this event before, so its outcome is not in this answer. Look at ' . $this->delivery()
+                . ' in Billhook.';
     }
 
     /** Every run ended or stands still. */
@@ -190,8 +193,8 @@ final class Answer
         $name = $run['id'] === '' ? 'the run' : 'run ' . $run['id'];
         $error = $run['error'] === '' ? 'no reason was given' : Text::unstopped($run['error']);
         if ($run['status'] === 'superseded') {
-            return 'Billhook left it undone to ' . $what . ', since ' . $name . ' was superseded: ' . $error . '. See how the service'
-                . ' stands with "billhook runs show ' . $id . '"; if it is not as it should be, run this again.';
+            return 'Billhook left it undone to ' . $what . ', since ' . $name . ' was superseded: ' . $error . '. See how the'
+                . ' service stands with "billhook runs show ' . $id . '"; if it is not as it should be, run this again.';
         }
         $do = Text::unstopped($run['next']);
         if ($do === '') {
@@ -204,8 +207,8 @@ final class Answer
 
     private function unknown($what)
     {
-        return 'Billhook did not ' . $what . ': ' . $this->reason('reason') . '. If it exists, it was created elsewhere: check that the'
-            . ' server record of this service is the one it was created with. If it does not, run Create first.';
+        return 'Billhook did not ' . $what . ': ' . $this->reason('reason') . '. If it exists, it was created elsewhere: check'
+            . ' that the server record of this service is the one it was created with. If it does not, run Create first.';
     }
 
     /** The sentence for an answer that is not Billhook's "taken". */
@@ -266,7 +269,8 @@ final class Answer
                     . ' body_limit in Billhook.';
             case 429:
             case 503:
-                $after = ctype_digit($this->reply['retry_after']) ? 'in ' . $this->reply['retry_after'] . ' seconds' : 'in a minute';
+                $after = $this->reply['retry_after'];
+                $after = ctype_digit($after) ? 'in ' . $after . ' seconds' : 'in a minute';
                 return 'It cannot take events right now; try again ' . $after . '.';
         }
         return $status >= 500
