@@ -64,6 +64,12 @@ final class Answer
         return $this->reply['arrived'] && !in_array($this->word(), ['ignored', 'unknown_service'], true);
     }
 
+    /** Whether Billhook has heard of the service that an event other than its order is about. */
+    public function isOfKnownService()
+    {
+        return in_array($this->word(), ['accepted', 'duplicate', 'succeeded', 'paused', 'cancelled'], true);
+    }
+
     /**
      * `success`, or what stands in the way of it.
      *

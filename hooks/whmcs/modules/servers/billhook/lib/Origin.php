@@ -41,8 +41,11 @@ final class Origin
 
     public function note(Settings $settings, array $params)
     {
-        $this->save('source=' . rawurlencode($settings->source()) . ' installation=' . Installation::id() . ' server='
-            . Text::member($params, 'serverid'));
+        $note = 'source=' . rawurlencode($settings->source()) . ' installation=' . Installation::id() . ' server='
+            . Text::member($params, 'serverid');
+        if ($note !== $this->note) {
+            $this->save($note);
+        }
     }
 
     public function forget()
