@@ -153,6 +153,20 @@ test('Create notes where, unless Billhook surely did not take it', function () {
     same('', noted(), 'nothing was reached');
 });
 
+test('a note that is not there is made as soon as Billhook shows that it knows the service', function () {
+    foreach ([
+        'whmcs' => true, 'progress' => true, 'paused' => true, 'superseded' => true, 'unknown' => false, 'unsigned' => false,
+        'html200' => false, 'busy' => false,
+    ] as $source => $is) {
+        Runner::reset();
+        answered($source, 'ChangePackage');
+        same($is ? 'source=' . $source . ' installation=' . Installation::id() . ' server=3' : '', noted(), $source);
+    }
+    Runner::reset();
+    same('success', Whmcs::call('TerminateAccount', params()));
+    same('', noted(), 'what is terminated needs none');
+});
+
 test('what was created elsewhere is left alone, and nothing is sent', function () {
     same('success', Whmcs::call('CreateAccount', params()));
     Fake::requests();
@@ -172,7 +186,7 @@ test('what was created here and is not known here is no success', function () {
     same('success', Whmcs::call('CreateAccount', params([], 'whmcs')));
     service([])->serviceProperties->save(['Billhook' => str_replace('=whmcs ', '=unknown ', noted())]);
     foreach (['SuspendAccount', 'UnsuspendAccount', 'TerminateAccount', 'ChangePackage'] as $function) {
-        $text = sentence(answered('unknown', $function));
+        $text = sentence(Whmcs::call($function, params([], 'unknown')));
         contains('although WHMCS noted its creation', $text);
         contains('empty the field "Billhook"', $text);
     }

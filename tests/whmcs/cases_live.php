@@ -3,6 +3,7 @@
  * Against a running Billhook in sandbox mode; the head of run.php says what it needs.
  */
 
+use WHMCS\Module\Server\Billhook\Installation;
 use WHMCS\Module\Server\Billhook\Patience;
 
 final class Live
@@ -35,15 +36,21 @@ final class Live
         return ++self::$number;
     }
 
-    /** The server's part of what WHMCS hands to a module. */
+    /** The server's part of what WHMCS hands to a module. To a source all these tests are one WHMCS. */
     public static function server()
     {
+        self::installation('tests');
         $url = parse_url(getenv('BILLHOOK_URL'));
         $secure = isset($url['scheme']) && $url['scheme'] === 'https';
         return [
             'host' => trim($url['host'], '[]'), 'secure' => $secure,
             'port' => isset($url['port']) ? $url['port'] : ($secure ? 443 : 80),
         ];
+    }
+
+    public static function installation($id)
+    {
+        Whmcs::setting(Installation::SETTING, json_encode(['id' => $id]));
     }
 
     /** Parameters of a service of product 42 (hostname, options and fields as its catalogue entry likes them). */
@@ -368,6 +375,22 @@ test('live: a service that was created at another source is left alone', functio
     same('active', Live::service($service)['status']);
 }, Live::lacks(['BILLHOOK_URL', 'BILLHOOK_SECRET', 'BILLHOOK_ADMIN_TOKEN', 'BILLHOOK_BACK']));
 
+test('live: another WHMCS with the same secret is refused, and told what to do', function () {
+    $service = Live::id();
+    $params = Live::params($service, Live::id());
+    same('success', live('CreateAccount', $params));
+    Live::untilStatus($service, 'active');
+    Live::installation('copy');
+    Whmcs::$database->exec('DELETE FROM tblcustomfieldsvalues');
+    foreach (['SuspendAccount', 'UnsuspendAccount', 'TerminateAccount', 'ChangePackage'] as $function) {
+        $text = sentence(live($function, $params));
+        contains('comes from installation copy', $text);
+        contains('installation = "copy"', $text);
+    }
+    same(false, billhook_TestConnection($params)['success']);
+    same('active', Live::service($service)['status']);
+}, $reading);
+
 test('live: why a service is suspended is shown in Billhook', function () {
     $service = Live::id();
     $params = Live::params($service, Live::id(), ['suspendreason' => 'Abuse &amp; spam']);
@@ -426,6 +449,7 @@ test('live: the stand-in answers as Billhook does', function () {
         'ignored' => ['CreateAccount', Live::params(Live::id(), Live::id(), ['pid' => 900001])],
         'unknown' => ['UnsuspendAccount', Live::params(Live::id(), Live::id())],
         'invalid' => ['SuspendAccount', Live::params(Live::id(), Live::id(), ['domain' => "a\x01b"])],
+        'otherinstallation' => ['SuspendAccount', $params],
         'unsigned' => ['SuspendAccount', Live::params(Live::id(), Live::id(), ['serveraccesshash' => VECTOR_SECRET])],
     ];
     foreach ($cases as $scenario => $case) {
@@ -436,6 +460,7 @@ test('live: the stand-in answers as Billhook does', function () {
             Runner::forget();
             Live::untilStatus($service, 'active');
         }
+        Live::installation($scenario === 'otherinstallation' ? 'copy' : 'tests');
         live($case[0], $case[1]);
         $real = shape();
         Whmcs::$database->exec('DELETE FROM tblcustomfieldsvalues');

@@ -23,8 +23,9 @@ $json = function ($status, array $body, $type = 'application/json') {
     header('Content-Type: ' . $type);
     echo json_encode($body);
 };
-$problem = function ($status, $title, $detail) use ($json) {
+$problem = function ($status, $title, $detail, $cause = null) use ($json) {
     $body = ['type' => 'about:blank', 'title' => $title, 'status' => $status, 'detail' => $detail];
+    $body += $cause === null ? [] : ['cause' => $cause];
     $json($status, $body, 'application/problem+json');
 };
 $delivery = ['delivery_id' => 'd_1'];
@@ -115,7 +116,7 @@ switch ($scenario) {
     case 'novel':
         return $json(200, $delivery + ['status' => 'postponed']);
     case 'unsigned':
-        return $problem(401, 'Unauthorized', 'no signature of this message matches');
+        return $problem(401, 'Unauthorized', 'no signature of this message matches', 'signature_wrong');
     case 'forbidden':
         return $problem(403, 'Forbidden', 'the address 192.0.2.1 is not allowed');
     case 'nosource':
@@ -124,15 +125,14 @@ switch ($scenario) {
         $detail = 'must not contain control characters';
         return $json(422, [
             'type' => 'about:blank', 'title' => 'Field missing or wrong', 'status' => 422, 'detail' => $detail,
-            'pointer' => '/services/0/hostname', 'errors' => [['pointer' => '/services/0/hostname', 'detail' => $detail]],
+            'cause' => 'field_wrong', 'pointer' => '/services/0/hostname', 'errors' => [['pointer' => '/services/0/hostname', 'detail' => $detail]],
         ], 'application/problem+json');
     case 'otherinstallation':
-        return $json(409, [
-            'type' => 'about:blank', 'title' => 'Another installation', 'status' => 409, 'cause' => 'other_installation',
-            'detail' => 'this source belongs to installation 7f3c.',
-        ], 'application/problem+json');
+        return $problem(409, 'Another installation', 'this event comes from installation 1a2b, and the source whmcs belongs to'
+            . ' installation 7f3c. If the installation really moved, write installation = "1a2b" in Billhook\'s configuration',
+            'other_installation');
     case 'sameid':
-        return $problem(409, 'Conflict', 'the same id came with another body');
+        return $problem(409, 'Id used before', 'the same id came with another body', 'id_reused');
     case 'echo':
         return $problem(400, 'Bad Request', 'cannot read ' . getenv('FAKE_ECHO') . ' <script>alert(1)</script>');
     case 'busy':

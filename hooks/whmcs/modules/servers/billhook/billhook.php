@@ -159,7 +159,8 @@ function billhook_deliver(array $event, $what, array $params, $wait)
     }
     $client = new \WHMCS\Module\Server\Billhook\Client($settings);
     $answer = $client->send($event, $wait);
-    if ($creates && $answer->mayHaveOrdered()) {
+    // Also later: a service may have changed to a product that lacks the note.
+    if ($creates ? $answer->mayHaveOrdered() : !$terminates && $answer->isOfKnownService()) {
         $origin->note($settings, $params);
     }
     if ($answer->word() === 'unknown_service' && ($terminates || $origin->isNoted())) {

@@ -17,6 +17,9 @@ final class Answer
     const UNDER_WAY = 'under way';
     const DONE = 'done';
 
+    const CHECK_PRODUCT = 'Check that the catalogue product id in the module settings of this product is in Billhook\'s'
+        . ' configuration; then try again.';
+
     /** @var Settings */
     private $settings;
     /** @var array */
@@ -61,6 +64,12 @@ final class Answer
         return $this->reply['arrived'] && !in_array($this->word(), ['ignored', 'unknown_service'], true);
     }
 
+    /** Whether Billhook has heard of the service that an event other than its order is about. */
+    public function isOfKnownService()
+    {
+        return in_array($this->word(), ['accepted', 'duplicate', 'succeeded', 'paused', 'cancelled'], true);
+    }
+
     /**
      * `success`, or what stands in the way of it.
      *
@@ -90,8 +99,7 @@ final class Answer
             case 'unknown_service':
                 return $this->unknown($what);
             case 'ignored':
-                return 'Billhook did nothing to ' . $what . ': ' . $this->reason('reason') . '. Check that the catalogue product id in'
-                    . ' the module settings of this product is in Billhook\'s configuration; then try again.';
+                return 'Billhook did nothing to ' . $what . ': ' . $this->reason('reason') . '. ' . self::CHECK_PRODUCT;
         }
         return 'Billhook answered HTTP ' . $this->reply['status'] . ' with the status "' . $this->settings->clean($word)
             . '", which this module does not know. Look at ' . $this->delivery() . ' in Billhook; the module may need an update.';
@@ -114,8 +122,7 @@ final class Answer
 
     private function unmatched($what)
     {
-        return 'Billhook did not ' . $what . ': its product is not in the catalogue. Check that the catalogue product id in the module'
-            . ' settings of this product is in Billhook\'s configuration; then try again.';
+        return 'Billhook did not ' . $what . ': its product is not in the catalogue. ' . self::CHECK_PRODUCT;
     }
 
     /** It is on disk, and no outcome came within the time that was waited. */
@@ -129,8 +136,8 @@ final class Answer
         if ($stuck) {
             $id = $this->text('run', $blocker);
             return 'Billhook cannot ' . $what . ' before a person has seen to run ' . $id . ', which is paused: '
-                . $this->reason('reason', $blocker) . '. Look at it with "billhook runs show ' . $id . '" and retry or cancel it there;'
-                . ' then run this again.';
+                . $this->reason('reason', $blocker) . '. Look at it with "billhook runs show ' . $id . '" and retry or cancel it'
+                . ' there; then run this again.';
         }
         $behind = $blocker === [] ? '' : ' behind run ' . $this->text('run', $blocker) . ' ('
             . $this->reason('reason', $blocker) . ')';
@@ -152,8 +159,10 @@ final class Answer
                 return $this->ended($what, 'duplicate', $need);
             }
         }
-        return $need !== self::DONE ? self::SUCCESS : 'Billhook had this event before, so its outcome is not in this answer. Look at '
-            . $this->delivery() . ' in Billhook.';
+        return $need !== self::DONE
+            ? self::SUCCESS
+            : 'Billhook had this event before, so its outcome is not in this answer. Look at ' . $this->delivery()
+                . ' in Billhook.';
     }
 
     /** Every run ended or stands still. */
@@ -190,8 +199,8 @@ final class Answer
         $name = $run['id'] === '' ? 'the run' : 'run ' . $run['id'];
         $error = $run['error'] === '' ? 'no reason was given' : Text::unstopped($run['error']);
         if ($run['status'] === 'superseded') {
-            return 'Billhook left it undone to ' . $what . ', since ' . $name . ' was superseded: ' . $error . '. See how the service'
-                . ' stands with "billhook runs show ' . $id . '"; if it is not as it should be, run this again.';
+            return 'Billhook left it undone to ' . $what . ', since ' . $name . ' was superseded: ' . $error . '. See how the'
+                . ' service stands with "billhook runs show ' . $id . '"; if it is not as it should be, run this again.';
         }
         $do = Text::unstopped($run['next']);
         if ($do === '') {
@@ -204,8 +213,8 @@ final class Answer
 
     private function unknown($what)
     {
-        return 'Billhook did not ' . $what . ': ' . $this->reason('reason') . '. If it exists, it was created elsewhere: check that the'
-            . ' server record of this service is the one it was created with. If it does not, run Create first.';
+        return 'Billhook did not ' . $what . ': ' . $this->reason('reason') . '. If it exists, it was created elsewhere: check'
+            . ' that the server record of this service is the one it was created with. If it does not, run Create first.';
     }
 
     /** The sentence for an answer that is not Billhook's "taken". */
@@ -257,28 +266,22 @@ final class Answer
             case 422:
                 return 'Billhook could not use the event: correct the named value in WHMCS, then try again.';
             case 409:
-                return $this->isOfOtherInstallation()
-                    ? 'Nothing was done. This WHMCS is the installation ' . Installation::id() . ': a copy must stay silent; if it is'
-                        . ' the one that the source "' . $source . '" belongs to, enter that id as its installation in Billhook\'s'
-                        . ' configuration.'
+                // Billhook says itself what to do when a WHMCS really moved.
+                return $this->text('cause') === 'other_installation'
+                    ? 'Nothing was done.'
                     : 'Billhook had another event of the same id; try again.';
             case 413:
                 return 'The event is too large: shorten the custom fields and options of this service, or raise'
                     . ' body_limit in Billhook.';
             case 429:
             case 503:
-                $after = ctype_digit($this->reply['retry_after']) ? 'in ' . $this->reply['retry_after'] . ' seconds' : 'in a minute';
+                $after = $this->reply['retry_after'];
+                $after = ctype_digit($after) ? 'in ' . $after . ' seconds' : 'in a minute';
                 return 'It cannot take events right now; try again ' . $after . '.';
         }
         return $status >= 500
             ? 'Look at Billhook\'s log; running this again is safe.'
             : 'Check the server record and Billhook\'s configuration for the source "' . $source . '".';
-    }
-
-    private function isOfOtherInstallation()
-    {
-        return $this->text('cause') === 'other_installation'
-            || preg_match('~(^|[/:#])other_installation$~', $this->text('type')) === 1;
     }
 
     /** The runs of an answer, whether it lists their ids or says more about them. */

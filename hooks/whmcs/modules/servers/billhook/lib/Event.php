@@ -137,8 +137,9 @@ final class Event
     /** The configurable options, by their keys where `key|Label` came through. */
     private static function options(array $params)
     {
+        $given = isset($params['configoptions']) && is_array($params['configoptions']) ? $params['configoptions'] : [];
         $options = [];
-        foreach (isset($params['configoptions']) && is_array($params['configoptions']) ? $params['configoptions'] : [] as $name => $value) {
+        foreach ($given as $name => $value) {
             $options[Text::key($name)] = is_string($value) ? Text::key($value) : $value;
         }
         return $options;

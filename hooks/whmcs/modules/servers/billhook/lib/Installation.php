@@ -40,9 +40,10 @@ final class Installation
         }
         $changes = $kept === null ? [] : self::changes($kept, self::here());
         return $changes === [] ? null : 'Nothing was sent to Billhook, since this WHMCS may be a copy: '
-            . implode(', ', $changes) . '. If it is the original and was moved or got another address, press "Billhook: this WHMCS'
-            . ' was moved" among the module commands of any Billhook service, or run: php modules/servers/billhook/installation.php'
-            . ' moved. If it is a copy, press "Billhook: this WHMCS is a copy": it then leaves alone what the original created.';
+            . implode(', ', $changes) . '. If it is the original and was moved or got another address, press "Billhook: this'
+            . ' WHMCS was moved" among the module commands of any Billhook service, or run: php'
+            . ' modules/servers/billhook/installation.php moved. If it is a copy, press "Billhook: this WHMCS is a'
+            . ' copy": it then leaves alone what the original created.';
     }
 
     /** This WHMCS is the original, wherever it is now. */

@@ -41,8 +41,11 @@ final class Origin
 
     public function note(Settings $settings, array $params)
     {
-        $this->save('source=' . rawurlencode($settings->source()) . ' installation=' . Installation::id() . ' server='
-            . Text::member($params, 'serverid'));
+        $note = 'source=' . rawurlencode($settings->source()) . ' installation=' . Installation::id() . ' server='
+            . Text::member($params, 'serverid');
+        if ($note !== $this->note) {
+            $this->save($note);
+        }
     }
 
     public function forget()
@@ -78,12 +81,14 @@ final class Origin
         $source = rawurldecode($found[1]);
         if ($source !== $settings->source()) {
             return 'Nothing was sent to ' . $what . ': it was created at the source "' . Text::plain($source) . '" of Billhook'
-                . ($found[3] === '' ? '' : ' (server record ' . Text::plain($found[3]) . ')') . ', and its server record now says "'
-                . Text::plain($settings->source()) . '". Assign the server record it was created with. ' . self::remedy();
+                . ($found[3] === '' ? '' : ' (server record ' . Text::plain($found[3]) . ')')
+                . ', and its server record now says "' . Text::plain($settings->source())
+                . '". Assign the server record it was created with. ' . self::remedy();
         }
         $here = Installation::id();
         if ($found[2] !== '' && $here !== '' && $found[2] !== $here) {
-            return 'Nothing was sent to ' . $what . ': it was created by another WHMCS, of which this one is a copy. ' . self::remedy();
+            return 'Nothing was sent to ' . $what . ': it was created by another WHMCS, of which this one is a copy. '
+                . self::remedy();
         }
         return null;
     }
@@ -91,9 +96,9 @@ final class Origin
     /** The sentence for a service that was created and that Billhook does not know. */
     public function lost($what, Settings $settings)
     {
-        return 'Billhook at ' . $settings->place() . ' did not ' . $what . ': it does not know it, although WHMCS noted its creation'
-            . ' there (' . Text::plain($this->note) . '). It may be another or an empty Billhook: assign the right server record'
-            . ' or restore its store. ' . self::remedy();
+        return 'Billhook at ' . $settings->place() . ' did not ' . $what . ': it does not know it, although WHMCS noted its'
+            . ' creation there (' . Text::plain($this->note) . '). It may be another or an empty Billhook: assign the right server'
+            . ' record or restore its store. ' . self::remedy();
     }
 
     private static function remedy()

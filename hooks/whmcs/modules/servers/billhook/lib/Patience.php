@@ -58,8 +58,8 @@ final class Patience
         if ($count < self::FAILURES || microtime(true) - $last >= self::REST) {
             return null;
         }
-        return 'Nothing was sent: Billhook at ' . $place . ' did not answer ' . $count . ' calls in a row a moment ago, and the rest'
-            . ' of this request or cron run is not held up for it. Check that Billhook runs there, then run this again.';
+        return 'Nothing was sent: Billhook at ' . $place . ' did not answer ' . $count . ' calls in a row a moment ago, and the'
+            . ' rest of this request or cron run is not held up for it. Check that Billhook runs there, then run this again.';
     }
 
     /**

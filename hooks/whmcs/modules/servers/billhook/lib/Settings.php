@@ -51,7 +51,9 @@ final class Settings
     /** From what WHMCS hands to a function of a provisioning module. */
     public static function fromParams(array $params)
     {
-        return self::named($params, ['serverhostname', 'serverip', 'serverport', 'serversecure', 'serverusername', 'serveraccesshash']);
+        return self::named($params, [
+            'serverhostname', 'serverip', 'serverport', 'serversecure', 'serverusername', 'serveraccesshash',
+        ]);
     }
 
     /** From a row of tblservers. */
@@ -108,8 +110,8 @@ final class Settings
                 . ' billhook.example or 192.0.2.1; the port has its own field.';
         }
         if ($this->scheme === 'http' && $this->secure && $this->wrong === null) {
-            $this->wrong = 'The Billhook server record contradicts itself: its Hostname begins with http://, but Secure is ticked.'
-                . ' Take http:// away, or untick Secure.';
+            $this->wrong = 'The Billhook server record contradicts itself: its Hostname begins with http://, but Secure is'
+                . ' ticked. Take http:// away, or untick Secure.';
         }
         $this->secure = $this->secure || $this->scheme === 'https';
         return $port;

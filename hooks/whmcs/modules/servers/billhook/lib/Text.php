@@ -10,7 +10,7 @@ if (!defined('WHMCS')) {
 final class Text
 {
     /** Longest text of others that is shown, in bytes. */
-    const LONGEST = 400;
+    const LONGEST = 600;
 
     /** Without markup and line breaks, valid UTF-8, and not too long. */
     public static function plain($text)
@@ -21,7 +21,7 @@ final class Text
         }
         $text = trim($text);
         if (strlen($text) > self::LONGEST) {
-            $text = preg_match('/^.{0,380}/us', $text, $found) ? $found[0] . '…' : substr($text, 0, 380);
+            $text = preg_match('/^.{0,580}/us', $text, $found) ? $found[0] . '…' : substr($text, 0, 580);
         }
         return $text;
     }
