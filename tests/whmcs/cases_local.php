@@ -426,6 +426,14 @@ test('the status in WHMCS follows the answer', function () {
     same('Suspended', Whmcs::status(501));
 });
 
+test('a dry run is never success', function () {
+    foreach (['dryrun', 'dryaccepted'] as $scenario) {
+        foreach (['CreateAccount', 'SuspendAccount', 'TerminateAccount'] as $function) {
+            contains('policy.dry_run', sentence(answered($scenario, $function)));
+        }
+    }
+});
+
 test('superseded is told, since the service may be in another state', function () {
     $text = sentence(answered('superseded'));
     contains('a newer event of 2026-11-29T00:58:56Z that made the service active', $text);

@@ -68,6 +68,12 @@ switch ($scenario) {
         return $json(202, $delivery + [
             'status' => 'accepted', 'runs' => ['r_77'], 'blocked_by' => ['run' => 'r_70', 'status' => $status, 'reason' => $reason],
         ]);
+    case 'dryrun':
+        return $json(200, $delivery + [
+            'status' => 'succeeded', 'dry_run' => true, 'runs' => [$run('r_1', 'succeeded', null, null) + ['dry_run' => true]],
+        ]);
+    case 'dryaccepted':
+        return $json(202, $delivery + ['status' => 'accepted', 'dry_run' => true, 'runs' => ['r_1']]);
     case 'duplicate':
         return $json(200, $delivery + ['status' => 'duplicate', 'runs' => ['r_1']]);
     case 'duplicatepaused':

@@ -82,6 +82,10 @@ final class Answer
             return $this->reply['error'];
         }
         $word = $this->word();
+        if (!empty($this->answer['dry_run']) && $need !== self::RECEIVED && in_array($word, ['accepted', 'succeeded'], true)) {
+            return 'Billhook is in a dry run (policy.dry_run), so it did not ' . $what . ': it planned that and sent nothing to a'
+                . ' supplier. Switch the dry run off in its configuration and restart it; then run this again.';
+        }
         if ($need === self::UNDER_WAY && !empty($this->answer['unmatched']) && $word !== 'ignored') {
             return $this->unmatched($what);
         }
