@@ -231,7 +231,7 @@ impl Api {
             .send()
             .await
             .map_err(reqwest::Error::without_url)
-            .with_context(|| format!("no answer from {}; does billhook run there?", self.base))?;
+            .with_context(|| unanswered(&self.base))?;
         if response.status() == reqwest::StatusCode::UNAUTHORIZED {
             let said = format!(
                 "the server at {} does not take {}",
@@ -245,6 +245,16 @@ impl Api {
 
 /// The most rows of a page.
 const LARGEST_PAGE: &str = "500";
+
+/// What to think of where nothing answers.
+pub(crate) fn unanswered(base: &str) -> String {
+    let plain = if base.starts_with("https:") {
+        " (it speaks plain http where no proxy is in front of it)"
+    } else {
+        ""
+    };
+    format!("no answer from {base}; does billhook run there?{plain}")
+}
 
 /// The answer's JSON, or its problem as an error.
 pub(crate) async fn read(response: reqwest::Response) -> anyhow::Result<Value> {

@@ -319,7 +319,7 @@ impl Post {
             .send()
             .await
             .map_err(reqwest::Error::without_url)
-            .with_context(|| format!("no answer from {base}; does billhook run there?"))?;
+            .with_context(|| api::unanswered(base))?;
         api::read(response).await
     }
 }
