@@ -5,6 +5,7 @@ mod closed;
 mod dark;
 mod give_way;
 mod hold;
+mod lay_out;
 mod reports;
 
 use serde_json::{Value, json};
@@ -17,20 +18,17 @@ use crate::domain::state::patched;
 use crate::domain::step::{Step, StepAction, StepStatus};
 use crate::domain::time::Timestamp;
 use crate::normalise;
-use crate::plan::{self, Plan, Verdict};
+use crate::plan::{self, Verdict};
 use crate::store::{Advanced, AtEnd, AttemptRow, Claimed, StoreError};
 
 use super::Engine;
 use super::pending::{Pending, Stand};
 use super::planning::Facts;
-use super::told::{log, log_notes};
+use super::told::log;
 use reports::Reported;
 
 /// Why the step of an older version that reported to the billing platform is passed over.
 const REPORTED_OTHERWISE: &str = "the report went to the outbox: billhook reports list";
-
-/// What is said of every run that was only planned.
-const DRY_RUN: &str = "dry run (policy.dry_run): nothing of this was sent to a supplier";
 
 /// A run in a worker's hands.
 pub(super) struct Drive<'e> {
@@ -238,32 +236,6 @@ impl<'e> Drive<'e> {
             service: &self.run.service,
             customer: &self.run.customer,
             newer: self.overtaken.as_deref(),
-        }
-    }
-
-    fn lay_out(&mut self, plan: Plan) {
-        self.run.planned = true;
-        self.engine.noted.count(&self.run.source, &plan.aside);
-        log_notes(&self.run, &plan);
-        let dry = self.engine.mode.dry_run.then_some(DRY_RUN);
-        let notes: Vec<&str> = dry
-            .into_iter()
-            .chain(plan.notes.iter().map(String::as_str))
-            .collect();
-        self.run.at_end = AtEnd {
-            service: plan.service_end,
-            customer: plan.customer_end,
-            dry_run: self.engine.mode.dry_run,
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
-            before: Some(self.run.service.status),
-            ..AtEnd::default()
-        };
-        self.pending.at_end(self.run.at_end.clone());
-        if !self.engine.mode.dry_run {
-            self.patch(&plan.service_now, &plan.customer_now);
-        }
-        for action in plan.steps {
-            self.append(action);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::made;
 use super::open::{Address, address, make_private};
 use super::sqlite::{Access, Connection};
 use super::{Store, StoreError};
@@ -11,7 +12,10 @@ impl Store {
     /// Writes a copy of the store at `url` to a new file; answers its size in bytes.
     pub async fn back_up(url: &str, to: &Path) -> Result<u64, StoreError> {
         let path = match address(url)? {
-            Address::Sqlite(path) => path,
+            Address::Sqlite(path) => {
+                made::must_be_there(&path)?;
+                path
+            }
             Address::Postgres(_) => {
                 return Err(StoreError::Address(
                     "is PostgreSQL: take the copy with pg_dump --format=custom, or with the \

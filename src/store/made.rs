@@ -62,6 +62,15 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
+/// An error where there is no store to read.
+pub(super) fn must_be_there(path: &Path) -> Result<(), StoreError> {
+    if is_there(path)? {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(StoreError::Address(format!("there is no store at {path}")))
+}
+
 /// That a store which was made here holds nothing.
 pub(super) fn lost(path: &Path) -> StoreError {
     let marker = marker(path);

@@ -127,11 +127,11 @@ pub enum StoreError {
     #[error("{0} is in use by another billhook; one process at a time serves an SQLite store")]
     InUse(PathBuf),
     /// Nothing can be kept at present.
-    #[error("{what} ({said})")]
+    #[error("{what}{said}")]
     Troubled {
         /// What it is, in words for anybody.
         what: Trouble,
-        /// What the database said, for the log.
+        /// What the database said, for the log; in brackets, or empty.
         said: Arc<str>,
     },
     /// The database refused or is not reachable.
@@ -159,10 +159,17 @@ impl From<SqlError> for StoreError {
 
 impl From<&SqlError> for StoreError {
     fn from(error: &SqlError) -> Self {
-        let said = error.to_string().into();
-        match Trouble::of(error) {
-            Some(what) => Self::Troubled { what, said },
-            None => Self::Unavailable(said),
+        let said = error.to_string();
+        match (Trouble::of(error), error) {
+            (Some(what), SqlError::Trouble(_)) => Self::Troubled {
+                what,
+                said: "".into(),
+            },
+            (Some(what), _) => Self::Troubled {
+                what,
+                said: format!(" ({said})").into(),
+            },
+            (None, _) => Self::Unavailable(said.into()),
         }
     }
 }

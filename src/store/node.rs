@@ -5,8 +5,8 @@
 //! same. The clock is the database's, asked for now and then and carried on by this machine's
 //! steady clock in between: processes whose own clocks differ still agree on the time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions as _;
@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::StoreError;
-use super::sql::{Link, SqlError, statement};
+use super::sql::{Link, Row, SqlError, statement};
 use super::writer::Signals;
 use crate::domain::time::{Clock, Timestamp};
 
@@ -24,6 +24,8 @@ const MOST_NODES: u8 = u8::MAX;
 const LOCKS: i64 = 0x0b11_400c;
 /// How often the database is asked for the time.
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
+/// Two clocks drift apart by less than one part in so many.
+const DRIFT_PARTS: i64 = 5_000;
 /// At most this often the others are told.
 const TELL_EVERY: Duration = Duration::from_millis(20);
 /// After a lost connection.
@@ -45,6 +47,8 @@ pub(super) struct Node {
     began: Instant,
     /// The database's time in microseconds at `began`.
     offset: AtomicI64,
+    /// By how much that may be wrong, in microseconds, and since when; none before it was read.
+    slack: Mutex<Option<(i64, Instant)>>,
 }
 
 impl Node {
@@ -55,14 +59,31 @@ impl Node {
     fn set(&self, asked: Instant, answered: Instant, micros: i64) {
         // The database read its clock somewhere in between.
         let middle = asked.duration_since(self.began) + answered.duration_since(asked) / 2;
-        let middle = i64::try_from(middle.as_micros()).unwrap_or(0);
-        self.offset.store(micros - middle, Ordering::Relaxed);
+        let offset = micros - as_micros(middle);
+        let slack = as_micros(answered.duration_since(asked)) / 2;
+        let mut known = self.slack.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known
+            .map(|(before, when)| before + as_micros(answered.duration_since(when)) / DRIFT_PARTS);
+        // An answer that was slow to come says less than one that was not, and would have the clock
+        // jump to and fro – unless it shows that the database's clock was set.
+        let off = offset.abs_diff(self.offset.load(Ordering::Relaxed));
+        let better = before.is_none_or(|before| {
+            slack <= before || off > slack.saturating_add(before).unsigned_abs()
+        });
+        if better {
+            *known = Some((slack, answered));
+            self.offset.store(offset, Ordering::Relaxed);
+        }
     }
+}
+
+fn as_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(0)
 }
 
 impl Clock for Node {
     fn now(&self) -> Timestamp {
-        let since = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(0);
+        let since = as_micros(self.began.elapsed());
         Timestamp::from_micros(self.offset.load(Ordering::Relaxed) + since)
     }
 }
@@ -97,8 +118,12 @@ pub(super) async fn join(
         number,
         began: Instant::now(),
         offset: AtomicI64::new(0),
+        slack: Mutex::default(),
     });
-    read_clock(&mut connection, &node).await?;
+    // The quickest of a few answers.
+    for _ in 0..3 {
+        read_clock(&mut connection, &node).await?;
+    }
     let keeper = Keeper {
         node: Arc::clone(&node),
         connection: Some(connection),
@@ -121,12 +146,12 @@ async fn take(connection: &mut PgConnection, number: u8) -> Result<bool, SqlErro
 }
 
 async fn read_clock(connection: &mut PgConnection, node: &Node) -> Result<(), SqlError> {
+    // There and back once. Preparing the statement first would have the answer come late in what
+    // is taken for the way, and a process that has just started would be ahead of the others.
+    let now = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now";
     let asked = Instant::now();
-    let row =
-        statement("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now")
-            .one(&mut Link::Postgres(connection))
-            .await?;
-    node.set(asked, Instant::now(), row.int("now")?);
+    let row = sqlx::raw_sql(now).fetch_one(connection).await?;
+    node.set(asked, Instant::now(), Row::Postgres(row).int("now")?);
     Ok(())
 }
 
@@ -201,5 +226,32 @@ async fn hear_on(options: &PgConnectOptions, signals: &Signals) -> Result<(), sq
         signals.due.notify_one();
         signals.outcomes.any();
         listener.try_recv().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_does_not_move_the_clock_and_a_clock_that_was_set_does() {
+        let began = Instant::now();
+        let node = Node {
+            number: 0,
+            began,
+            offset: AtomicI64::new(0),
+            slack: Mutex::default(),
+        };
+        let at = |millis: u64| began + Duration::from_millis(millis);
+        let offset = || node.offset.load(Ordering::Relaxed);
+        node.set(at(0), at(2), 1_001_000);
+        assert_eq!(offset(), 1_000_000);
+        // Read at once, and 20 ms on the way back.
+        node.set(at(100), at(120), 1_100_000);
+        assert_eq!(offset(), 1_000_000);
+        node.set(at(200), at(201), 1_200_400);
+        assert_eq!(offset(), 999_900, "a better one");
+        node.set(at(300), at(320), 5_300_000);
+        assert_eq!(offset(), 4_990_000, "it was set");
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn open(url: &str) -> Result<(Database, StoreGuard), StoreError
 pub(super) async fn peek(url: &str) -> Result<Database, StoreError> {
     let reads = match address(url)? {
         Address::Sqlite(path) => {
-            made::is_there(&path)?;
+            made::must_be_there(&path)?;
             Reads::sqlite(&path, 2)?
         }
         Address::Postgres(options) => Reads::postgres(*options, 2).await?,

@@ -62,6 +62,7 @@ struct Worker {
 
 impl Worker {
     async fn claim_until(&self, stop: &CancellationToken) {
+        let mut said = false;
         loop {
             // Waits for a free slot; a round itself is never cut off, or its claims would be lost.
             tokio::select! {
@@ -69,7 +70,9 @@ impl Worker {
                 () = stop.cancelled() => break,
                 slot = self.slots.acquire() => drop(slot),
             }
-            match self.one_round().await {
+            let round = self.one_round().await;
+            let failed_before = std::mem::replace(&mut said, round.is_err());
+            match round {
                 Ok(None) => {}
                 Ok(Some(sleep)) => {
                     tokio::select! {
@@ -79,7 +82,10 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "no runs can be taken from the store");
+                    // It is asked every second, and said once.
+                    if !failed_before {
+                        tracing::error!(%error, "no runs can be taken from the store");
+                    }
                     tokio::time::sleep(AFTER_AN_ERROR).await;
                 }
             }
