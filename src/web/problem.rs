@@ -79,6 +79,10 @@ impl Problem {
         problem
     }
 
+    fn store_away() -> Self {
+        Self::unavailable("the store cannot be used right now; send it again")
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({
             "type": "about:blank",
@@ -139,7 +143,7 @@ impl From<StoreError> for Problem {
             | StoreError::InUse(_) => {
                 // What the database said is for the log, not for a stranger.
                 tracing::error!(%error, "the store refused");
-                Self::unavailable("the store cannot be used right now; send it again")
+                Self::store_away()
             }
         }
     }
@@ -149,6 +153,8 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let (detail, cause) = (refused.to_string(), refused.cause());
         let (status, title) = match refused {
+            // Why not is for those who run it: /readyz, the API and the log say it.
+            Refused::Store(StoreError::Troubled { .. }) => return Self::store_away(),
             Refused::Store(error) => return error.into(),
             Refused::Signature(Refusal::MissingHeader(_)) => {
                 (StatusCode::UNAUTHORIZED, "Signature missing")
