@@ -70,6 +70,19 @@ async fn whmcs_is_told_ip_and_hostname() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_terminated_service_is_cleared_at_whmcs() {
+    let stage = Stage::new(|_| Reply::Json(200, json!({"result": "success"}))).await;
+    let upstreams = Upstreams::new(settings(&stage.base)).unwrap();
+    let mut body = known();
+    body["status"] = json!("terminated");
+    tell(&upstreams, &body).await.unwrap();
+    let heard = &stage.heard()[0];
+    assert_eq!(heard.field("unset[]"), "dedicatedip");
+    assert_eq!(heard.field("dedicatedip"), "");
+    assert_eq!(heard.field("domain"), "srv1.example.com");
+}
+
+#[tokio::test]
 async fn what_is_not_known_is_not_wiped_out_at_whmcs() {
     let stage = Stage::new(|_| Reply::Json(200, json!({"result": "success"}))).await;
     let upstreams = Upstreams::new(settings(&stage.base)).unwrap();

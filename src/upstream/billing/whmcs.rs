@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::unheard::{Fault, Unheard, of_whmcs};
 use super::{Told, Way};
-use crate::domain::Secret;
+use crate::domain::{Secret, ServiceStatus};
 use crate::upstream::fields::text;
 use crate::upstream::line::{Ask, Cargo};
 use crate::upstream::refusals::Credentials;
@@ -20,8 +20,8 @@ pub(super) struct Credential {
 }
 
 impl Way {
-    /// Sets the service's IP and host name. What is not known yet is left out: an empty field would
-    /// wipe out what WHMCS has.
+    /// Sets the service's IP and host name; of a terminated service the IP is cleared. What is not
+    /// known yet is left out: an empty field would wipe out what WHMCS has.
     pub(super) async fn tell_whmcs(
         &self,
         talk: &mut Talk<'_>,
@@ -32,9 +32,14 @@ impl Way {
             ("action", "UpdateClientProduct".to_owned()),
             ("serviceid", told.service_id.to_owned()),
         ];
+        let ended = text(told.body, "status") == ServiceStatus::Terminated.name();
+        if ended {
+            // The address is somebody else's soon.
+            fields.push(("unset[]", "dedicatedip".to_owned()));
+        }
         for (name, known) in [("dedicatedip", "ip"), ("domain", "hostname")] {
             let value = text(told.body, known);
-            if !value.is_empty() {
+            if !value.is_empty() && !(ended && known == "ip") {
                 fields.push((name, value));
             }
         }
