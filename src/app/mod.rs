@@ -19,7 +19,7 @@ use crate::domain::vault::Vault;
 use crate::execute::Engine;
 use crate::report::Reports;
 use crate::sandbox::SandboxError;
-use crate::store::{Recovery, Store, StoreError, StoreGuard, location};
+use crate::store::{Recovery, Store, StoreError, StoreGuard, Trouble, location};
 use crate::upstream::{Herald, UpstreamError};
 use crate::web;
 use crate::worker;
@@ -103,6 +103,7 @@ impl Application {
         let reports = Arc::new(reports(&engine));
         let ids = IdSource::after(store.node(), store.highest_id().await?);
         let web = Arc::new(parts::web(&config, &engine, &reports, ids, &stopping)?);
+        web.receiver.recall_installations().await?;
         drop(store);
         let threads = if options.http_threads == 0 {
             parts::cores()
@@ -149,8 +150,9 @@ impl Application {
     }
 
     /// Serves until `stop`, then ends in order: no new requests, calls in flight finish (for a
-    /// bounded time), everything sent to the store is written.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+    /// bounded time), everything sent to the store is written. Returns what is wrong with the store,
+    /// if something is.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Option<Trouble> {
         let handle = self.server.handle();
         #[expect(
             clippy::disallowed_methods,
@@ -174,12 +176,11 @@ impl Application {
                 "some calls did not finish in time; they are looked at again at the next start"
             );
         }
-        if tokio::time::timeout(Duration::from_secs(10), self.store.closed())
-            .await
-            .is_err()
-        {
+        let closed = tokio::time::timeout(Duration::from_secs(10), self.store.closed()).await;
+        closed.unwrap_or_else(|_| {
             tracing::warn!("the store did not close in time");
-        }
+            None
+        })
     }
 }
 

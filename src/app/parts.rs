@@ -320,7 +320,8 @@ pub(super) fn web(
             .store
             .clock()
             .unwrap_or_else(|| Arc::new(SystemClock)),
-    );
+    )
+    .planning_only(engine.mode.dry_run);
     Ok(Web::new(
         receiver,
         Arc::clone(engine),

@@ -65,7 +65,7 @@ impl Serve {
         tracing::info!(address = %application.address(), "billhook listens");
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        application
+        let trouble = application
             .run_until(async {
                 tokio::select! {
                     _ = terminate.recv() => {}
@@ -76,7 +76,10 @@ impl Serve {
         if let Some(sandbox) = sandbox {
             sandbox.stop().await;
         }
-        tracing::info!("billhook has stopped; nothing is lost");
+        match trouble {
+            None => tracing::info!("billhook has stopped; nothing is lost"),
+            Some(trouble) => tracing::error!("billhook has stopped, and {trouble}"),
+        }
         Ok(())
     }
 }

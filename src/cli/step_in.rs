@@ -110,6 +110,13 @@ impl StepIn {
             api.post(&format!("/runs/{id}/{what}"), &body).await
         };
         match done {
+            Ok(run) if self.dry_run && !is_possible(&run, what) => {
+                super::complain(&format!(
+                    "{id}: would not {what} it: it is {}",
+                    run.get("status").and_then(Value::as_str).unwrap_or("-")
+                ));
+                return false;
+            }
             Ok(run) if self.json => say(&run.to_string()),
             Ok(run) => say(&self.line(&run, what)),
             Err(error) => {
@@ -132,5 +139,16 @@ impl StepIn {
             text("status"),
             text("error"),
         )
+    }
+}
+
+/// Whether a run is such that the server would do it, as far as it shows.
+fn is_possible(run: &Value, what: &str) -> bool {
+    let text = |key: &str| run.get(key).and_then(Value::as_str).unwrap_or_default();
+    let status = text("status");
+    match what {
+        "approve" => status == "paused" && text("next").contains("runs approve"),
+        "retry" => ["paused", "waiting"].contains(&status),
+        _ => !["succeeded", "cancelled", "superseded"].contains(&status),
     }
 }

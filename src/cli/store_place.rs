@@ -22,14 +22,11 @@ pub(super) fn settle(config: &mut Config, file: Option<&Path>) -> Result<(), Fai
     else {
         return Ok(());
     };
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let here = absolute(&short);
-    let beside = match file.and_then(Path::parent) {
-        Some(folder) => absolute(&folder.join(&short)),
-        None => here.clone(),
-    };
+    let here = whole(Path::new("").join(&short));
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let beside = whole(folder.join(&short));
     let path = match (location::is_or_was(&beside), location::is_or_was(&here)) {
-        (true, true) if !same_file(&beside, &here) => {
+        (true, true) if beside != here => {
             return Err(Failure::Usage(format!(
                 "store.url: {} names two stores, {} beside the configuration and {} in the working directory; \
                  write the whole path of the one that is meant",
@@ -38,16 +35,28 @@ pub(super) fn settle(config: &mut Config, file: Option<&Path>) -> Result<(), Fai
                 here.display()
             )));
         }
-        (false, true) => here,
+        (false, true) => {
+            config.warnings.push(format!(
+                "store.url: {} is in the working directory and not beside the configuration, from where the path goes; \
+                 write the whole path, or from elsewhere another store is made",
+                here.display()
+            ));
+            here
+        }
         _ => beside,
     };
     point_at(config, &path);
     Ok(())
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    one.canonicalize()
-        .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+/// The whole path, the same for each way to name the folder.
+fn whole(path: PathBuf) -> PathBuf {
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match folder.zip(path.file_name()) {
+        Some((folder, name)) => folder.join(name),
+        None => path,
+    }
 }
 
 /// Gives the trial a store of its own beside the configured one, which it never opens; answers the

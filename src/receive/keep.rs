@@ -8,6 +8,7 @@ use crate::domain::event::{Event, EventType};
 use crate::domain::headers;
 use crate::domain::id::DeliveryId;
 use crate::domain::time::Timestamp;
+use crate::normalise;
 use crate::store::DedupeKey;
 use crate::verify::Verified;
 
@@ -123,6 +124,11 @@ impl Receiver {
             now,
         );
         new.cause = Some(format!("{}: {refused}", refused.cause()));
+        if let Some(verified) = verified
+            && let Ok(event) = normalise::native(&new.body, now, verified.timestamp)
+        {
+            describe(&mut new, event);
+        }
         if verified.is_none() {
             new.verification = json!({"result": "refused", "cause": refused.cause()})
                 .to_string()

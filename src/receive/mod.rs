@@ -4,6 +4,7 @@
 //! store alone.
 
 mod by_hand;
+mod claims;
 mod installation;
 mod keep;
 mod refused;
@@ -26,6 +27,8 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::normalise;
 use crate::store::{DeliveryVerdict, NewDelivery, NewRun, Receipt, Store, StoreError};
 use crate::verify::{self, Keys, Verified};
+
+use claims::{check_content, judge, signed_headers};
 
 pub use by_hand::ByHand;
 pub use installation::Installation;
@@ -116,6 +119,8 @@ pub struct Receiver {
     strangers: DefaultDirectRateLimiter,
     /// Paid orders that nothing in the catalogue matches.
     unmatched: unmatched::Tally,
+    /// Whether what was only planned counts as ordered.
+    in_dry_runs: bool,
 }
 
 /// Of requests that did not verify this many are kept at once …
@@ -141,7 +146,15 @@ impl Receiver {
             clock,
             strangers: RateLimiter::direct(quota),
             unmatched: unmatched::Tally::default(),
+            in_dry_runs: false,
         }
+    }
+
+    /// The same where nothing is carried out, or (without `dry_run`) where it is.
+    #[must_use]
+    pub fn planning_only(mut self, dry_run: bool) -> Self {
+        self.in_dry_runs = dry_run;
+        self
     }
 
     /// The source of that name.
@@ -310,7 +323,11 @@ impl Receiver {
         }
         let lane = lane(source, service).key();
         // Boxed, or every request would carry the room for a query that few of them make.
-        let known = Box::pin(self.store.knows_service(source, &service.id, &lane));
+        let known =
+            Box::pin(
+                self.store
+                    .knows_service(source, &service.id, &lane, self.in_dry_runs),
+            );
         Ok(known.await?)
     }
 
@@ -411,85 +428,6 @@ fn nothing_to_do(event: &Event, parts: &Parts) -> String {
         "product {} is not in the catalogue ([[products]] in the configuration)",
         products.join(", ")
     )
-}
-
-fn header<'a>(incoming: &Incoming<'a>, name: &str) -> Option<&'a [u8]> {
-    let found = incoming
-        .headers
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| *value)
-}
-
-fn judge(source: &Source, incoming: &Incoming<'_>, now: Timestamp) -> Result<Verified, Refused> {
-    signed_headers(incoming, |headers| {
-        verify::verify(&source.keys, headers, &incoming.body, now, source.tolerance)
-    })
-}
-
-/// Hands on what a request says of its signature.
-fn signed_headers<T>(
-    incoming: &Incoming<'_>,
-    judge: impl FnOnce(&verify::Headers<'_>) -> Result<T, verify::Refusal>,
-) -> Result<T, Refused> {
-    // A repeated id or timestamp header would leave open which one was signed.
-    for name in ["webhook-id", "webhook-timestamp"] {
-        let count = incoming
-            .headers
-            .iter()
-            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
-            .count();
-        if count > 1 {
-            return Err(Refused::RepeatedHeader(name));
-        }
-    }
-    let signatures: Vec<&[u8]> = incoming
-        .headers
-        .iter()
-        .filter(|(known, _)| known.eq_ignore_ascii_case("webhook-signature"))
-        .map(|(_, value)| *value)
-        .collect();
-    let joined;
-    let signature = match signatures.as_slice() {
-        [] => None,
-        [one] => Some(*one),
-        several => {
-            joined = several.join(&b' ');
-            Some(joined.as_slice())
-        }
-    };
-    let headers = verify::Headers {
-        id: header(incoming, "webhook-id"),
-        timestamp: header(incoming, "webhook-timestamp"),
-        signature,
-    };
-    judge(&headers).map_err(Refused::Signature)
-}
-
-fn check_content(incoming: &Incoming<'_>) -> Result<(), Refused> {
-    if header(incoming, "content-encoding").is_some_and(|value| value != b"identity") {
-        return Err(Refused::ContentType(
-            "a compressed body is not accepted".to_owned(),
-        ));
-    }
-    let Some(value) = header(incoming, "content-type") else {
-        return Ok(());
-    };
-    let text = String::from_utf8_lossy(value);
-    let media = text
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if media == "application/json"
-        || (media.starts_with("application/") && media.ends_with("+json"))
-    {
-        return Ok(());
-    }
-    Err(Refused::ContentType(
-        "the content type must be application/json".to_owned(),
-    ))
 }
 
 impl From<StoreError> for Refused {

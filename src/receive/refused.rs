@@ -51,7 +51,7 @@ pub enum Refused {
     #[error(
         "this event comes from installation {theirs}, and the source {source_name} belongs to installation {ours}. A copy \
          (staging, a restored backup) must have a source of its own, or none; if the installation really moved, write \
-         installation = \"{theirs}\" under [sources.{source_name}] in Billhook's configuration and restart it"
+         installation = {theirs:?} under [sources.{source_name}] in Billhook's configuration and restart it"
     )]
     OtherInstallation {
         /// The source.

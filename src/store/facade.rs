@@ -167,6 +167,26 @@ impl Store {
         database!(self.retain(before, after).await)
     }
 
+    /// What each source is known to belong to.
+    pub async fn installations(&self) -> Result<Vec<(String, String)>, StoreError> {
+        database!(self.installations().await)
+    }
+
+    /// Keeps which installation a source belongs to: the configured one, or the first one heard.
+    /// Returns what it belongs to.
+    pub async fn keep_installation(
+        &self,
+        source: String,
+        installation: String,
+        configured: bool,
+        now: Timestamp,
+    ) -> Result<String, StoreError> {
+        handed!(
+            self.keep_installation(source, installation, configured, now)
+                .await
+        )
+    }
+
     /// Takes the next place in the queue of a supplier and answers how long to wait for it; an
     /// error says how long it would have been, where that is longer than `longest`.
     pub async fn reserve(
@@ -312,14 +332,19 @@ impl Store {
         handed!(self.members(lane).await)
     }
 
-    /// Whether anything is known of a service: a state, or a run in its lane.
+    /// Whether anything is known of a service: a state, or a run in its lane. What was only planned
+    /// in a dry run counts in dry runs alone.
     pub async fn knows_service(
         &self,
         source: &str,
         service_id: &str,
         lane: &str,
+        in_dry_runs: bool,
     ) -> Result<bool, StoreError> {
-        handed!(self.knows_service(source, service_id, lane).await)
+        handed!(
+            self.knows_service(source, service_id, lane, in_dry_runs)
+                .await
+        )
     }
 
     /// A service's state.

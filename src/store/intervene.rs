@@ -13,6 +13,7 @@ use super::claim::read_step;
 use super::claims::release;
 use super::counts::Counts;
 use super::lanes::{self, Because};
+use super::pull_in;
 use super::reports;
 use super::rows::{Intervened, Intervention, Recovery};
 use super::sql::{Link, SqlError, statement};
@@ -233,10 +234,12 @@ pub(super) async fn recover(
     let held = match what {
         Recovery::GivenBack(held) => held,
         Recovery::StartBesideOthers => {
+            pull_in::all(link, now).await?;
             lanes::settle_all(link, now).await?;
             return Ok(0);
         }
         Recovery::StartAlone => {
+            pull_in::all(link, now).await?;
             lanes::settle_all(link, now).await?;
             reports::recover(link, now).await?;
             return statement(all).with(now.micros()).execute(link).await;

@@ -31,6 +31,7 @@ mod outbox;
 mod outcomes;
 mod paces;
 mod place;
+mod pull_in;
 mod read;
 mod reads;
 mod report_outages;
@@ -206,6 +207,7 @@ pub struct StoreGuard {
     node: Option<tokio_util::task::AbortOnDropHandle<()>>,
     /// Watches whether it can be written.
     watch: tokio_util::task::AbortOnDropHandle<()>,
+    signals: Arc<Signals>,
     is_new: bool,
 }
 
@@ -216,8 +218,8 @@ impl StoreGuard {
     }
 
     /// Waits until everything sent to the store is written. Every [`Store`] must be dropped
-    /// before.
-    pub async fn closed(self) {
+    /// before. Returns what kept the last writes from it, if something did.
+    pub async fn closed(self) -> Option<Trouble> {
         drop(self.watch);
         for writer in self.writers {
             if let Err(error) = writer.await {
@@ -225,8 +227,11 @@ impl StoreGuard {
             }
         }
         drop(self.node);
+        let gone = self.reads.place().and_then(|place| place.check().err());
+        let trouble = gone.or_else(|| self.signals.health.trouble());
         self.reads.close().await;
         drop(self.lock);
+        trouble
     }
 }
 
@@ -398,16 +403,19 @@ impl Database {
         .await
     }
 
-    /// Which installation a source belongs to: the first one heard is kept.
-    pub async fn heard_installation(
+    /// Keeps which installation a source belongs to: the configured one, or the first one heard.
+    /// Returns what it belongs to.
+    pub async fn keep_installation(
         &self,
         source: String,
         installation: String,
+        configured: bool,
         now: Timestamp,
     ) -> Result<String, StoreError> {
-        self.ask(|answer| Write::HeardInstallation {
+        self.ask(|answer| Write::KeepInstallation {
             source,
             installation,
+            configured,
             now,
             answer,
         })

@@ -151,6 +151,7 @@ fn start(
         lock: None,
         node: None,
         watch: Health::watch(&store),
+        signals: Arc::clone(&store.signals),
         is_new: false,
     };
     (store, guard)
@@ -173,7 +174,19 @@ pub(super) fn address(url: &str) -> Result<Address, StoreError> {
     if path.is_empty() || path.starts_with(":memory:") || path.contains('?') {
         return Err(wrong("must name a file, e.g. sqlite://data/billhook.db"));
     }
-    Ok(Address::Sqlite(PathBuf::from(path)))
+    real(PathBuf::from(path)).map(Address::Sqlite)
+}
+
+/// The file that a path comes to. Beside a link `SQLite` keeps nothing, and two links to one file would
+/// not see each other's lock.
+fn real(path: PathBuf) -> Result<PathBuf, StoreError> {
+    if !path.is_symlink() {
+        return Ok(path);
+    }
+    path.canonicalize().map_err(|error| {
+        let path = path.display();
+        StoreError::Address(format!("{path} is a link that leads nowhere: {error}"))
+    })
 }
 
 fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {

@@ -26,7 +26,7 @@ use super::{Database, StoreError};
 const RUN_COLUMNS: &str = "SELECT id, delivery_id, origin, occurred_at, lane, source, type, \
      customer_id, service_id, status, planned, due_at, waiting_for, error, replay_of, created_at, \
      updated_at, note, pause_reason, \
-     CASE WHEN at_end LIKE '%\"dry_run\":true%' THEN 1 ELSE 0 END AS dry_run FROM runs";
+     CAST(CASE WHEN at_end LIKE '%\"dry_run\":true%' THEN 1 ELSE 0 END AS BIGINT) AS dry_run FROM runs";
 const DELIVERY_COLUMNS: &str = "SELECT id, received_at, source, verdict, cause, type, \
      duplicate_of, customer_id, service_ids, run_ids, signed_at, verification, headers, ";
 
@@ -142,22 +142,26 @@ impl Database {
         Ok(lanes::members(&mut reader.link(), lane).await?)
     }
 
-    /// Whether anything is known of a service: a state, or a run in its lane.
+    /// Whether anything is known of a service: a state, or a run in its lane. What was only planned
+    /// in a dry run counts in dry runs alone.
     pub async fn knows_service(
         &self,
         source: &str,
         service_id: &str,
         lane: &str,
+        in_dry_runs: bool,
     ) -> Result<bool, StoreError> {
         let mut reader = self.reads.reader().await?;
         let row = statement(
             "SELECT 1 AS known FROM services WHERE source = $1 AND service_id = $2 \
              UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 AND blocks = 1 \
-             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 AND blocks = 0 LIMIT 1",
+             UNION ALL SELECT 1 AS known FROM runs WHERE lane = $3 AND blocks = 0 \
+                 AND (CAST($4 AS BIGINT) = 1 OR at_end IS NULL OR at_end NOT LIKE '%\"dry_run\":true%') LIMIT 1",
         )
         .with(source.to_owned())
         .with(service_id.to_owned())
         .with(lane.to_owned())
+        .with(i64::from(in_dry_runs))
         .first(&mut reader.link())
         .await?;
         Ok(row.is_some())

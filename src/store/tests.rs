@@ -235,6 +235,21 @@ async fn what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_t
     assert_eq!(scene.due().await, [waiting]);
 }
 
+async fn what_a_clock_that_was_ahead_put_off_for_years_is_due_at_the_next_start(on: Backend) {
+    let mut scene = scene(on).await;
+    let put_off = scene.accept(EventType::OrderPaid, "501", 1).await;
+    let claimed = scene.claim().await;
+    let mut wait = advance(&claimed[0], RunStatus::Waiting, scene.now);
+    wait.due_at = Some(scene.now.plus(Duration::from_hours(24 * 400)));
+    scene.write(wait).await;
+    let scene = scene.reopen().await;
+    assert_eq!(scene.due().await, []);
+    for start in [Recovery::StartBesideOthers, Recovery::StartAlone] {
+        scene.store.recover(start, scene.now).await.unwrap();
+    }
+    assert_eq!(scene.due().await, [put_off]);
+}
+
 #[tokio::test]
 async fn a_store_is_served_by_one_process_and_opened_by_its_address_alone() {
     let scene = scene(Backend::Database).await;
@@ -325,4 +340,5 @@ on_every_backend! {
     a_run_is_taken_by_one_worker_and_again_only_after_its_lease,
     a_patch_with_nulls_makes_a_state_that_can_be_read_whether_it_is_new_or_not,
     what_a_stop_cut_off_is_due_at_the_next_start_and_what_waits_keeps_its_time,
+    what_a_clock_that_was_ahead_put_off_for_years_is_due_at_the_next_start,
 }

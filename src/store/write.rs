@@ -85,9 +85,10 @@ pub(super) enum Write {
         now: Timestamp,
         answer: Answer<u64>,
     },
-    HeardInstallation {
+    KeepInstallation {
         source: String,
         installation: String,
+        configured: bool,
         now: Timestamp,
         answer: Answer<String>,
     },
@@ -134,7 +135,7 @@ impl Write {
                 | Self::NoteSupplier { .. }
                 | Self::Upkeep(..)
                 | Self::CountRequests { .. }
-                | Self::HeardInstallation { .. }
+                | Self::KeepInstallation { .. }
         )
     }
 
@@ -199,13 +200,15 @@ impl Write {
             Self::Recover { what, now, .. } => {
                 Other::Recovered(intervene::recover(link, *what, *now).await?)
             }
-            Self::HeardInstallation {
+            Self::KeepInstallation {
                 source,
                 installation,
+                configured,
                 now,
                 ..
             } => {
-                let kept = installations::heard(link, source, installation, *now).await?;
+                let named = (source.as_str(), installation.as_str());
+                let kept = installations::keep(link, named, *configured, *now).await?;
                 Other::Installation(kept)
             }
             Self::CountRequests {
@@ -249,7 +252,7 @@ impl Write {
             (Self::Recover { answer, .. }, Other::Recovered(count)) => {
                 let _ = answer.send(Ok(count));
             }
-            (Self::HeardInstallation { answer, .. }, Other::Installation(kept)) => {
+            (Self::KeepInstallation { answer, .. }, Other::Installation(kept)) => {
                 let _ = answer.send(Ok(kept));
             }
             (Self::CountRequests { answer, .. }, Other::Counted(counted)) => {
@@ -286,7 +289,7 @@ impl Write {
             }
             Self::Recover { answer, .. } => drop(answer.send(Err(error))),
             Self::CountRequests { answer, .. } => drop(answer.send(Err(error))),
-            Self::HeardInstallation { answer, .. } => drop(answer.send(Err(error))),
+            Self::KeepInstallation { answer, .. } => drop(answer.send(Err(error))),
             Self::Reports(_, answer) => drop(answer.send(Err(error))),
             Self::Upkeep(_, answer) => drop(answer.send(Err(error))),
         }

@@ -106,7 +106,7 @@ impl Batch {
             | Write::NoteSupplier { .. }
             | Write::Recover { .. }
             | Write::Reports(..)
-            | Write::HeardInstallation { .. }
+            | Write::KeepInstallation { .. }
             | Write::Upkeep(..)
             | Write::CountRequests { .. }) => self.others.push(other),
         }

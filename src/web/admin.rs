@@ -1,5 +1,7 @@
 //! The admin API: lists, single rows, and what a person may do to a run.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
@@ -293,6 +295,8 @@ pub(super) async fn stats(web: web::Data<Web>, request: HttpRequest) -> Answer {
         }),
     );
     tables.insert("next_due_at".to_owned(), json!(web.store.next_due().await?));
+    let installations: BTreeMap<&str, &str> = web.receiver.installations().collect();
+    tables.insert("installations".to_owned(), json!(installations));
     let unheard = web.reports.unheard().await?;
     tables.insert("reports_unheard".to_owned(), json!(unheard));
     tables.insert(

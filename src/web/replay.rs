@@ -95,6 +95,9 @@ async fn read_again(
     }
     let event = normalise::native(&delivery.body, delivery.received_at, signed_at)
         .map_err(|wrong| Problem::conflict(format!("the kept bytes are not an event: {wrong}")))?;
+    if delivery.verdict == "rejected" {
+        web.receiver.still_refused(&delivery.source, &event).await?;
+    }
     let parts = web.receiver.parts_today(&delivery.source, &event).await?;
     Ok((event, parts))
 }

@@ -83,3 +83,48 @@ async fn an_installation_that_is_no_text_is_refused_by_name() {
     app.succeed(&event).await;
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_not_replayed_before_the_configuration_says_that_it_is_the_sources() {
+    let mut app = spawn_app(Setup::default()).await;
+    let story = Story::new();
+    app.succeed(&of(story.paid(), "real")).await;
+    let terminated = of(story.at(2, "service.terminated"), "copy");
+    is_of_a_copy(&send(&app, terminated).await, "copy", "real");
+    let listed = app
+        .api
+        .all("/deliveries?verdict=rejected&type=service.terminated&service=501");
+    let refused = listed.await[0]["id"].as_str().unwrap().to_owned();
+    for dry_run in [true, false] {
+        let path = format!("/deliveries/{refused}/replay");
+        let reply = app.api.post(&path, &json!({"dry_run": dry_run})).await;
+        is_of_a_copy(&reply, "copy", "real");
+    }
+    assert_eq!(app.api.service("501").await["status"], "active");
+    let moved = Setup::default().with("sources.whmcs.installation", "copy");
+    app.restart(&moved).await;
+    let reply = app
+        .api
+        .post(&format!("/deliveries/{refused}/replay"), &json!({}))
+        .await;
+    let run = reply.runs().remove(0);
+    app.until(&run, &["succeeded"]).await;
+    assert_eq!(app.api.service("501").await["status"], "terminated");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_pins_nothing_and_what_was_configured_stays_true() {
+    let mut app = spawn_app(Setup::default()).await;
+    let ping = |of: &str| json!({"type": "test.ping", "installation": of});
+    assert_eq!(send(&app, ping("tried")).await.status, 200);
+    assert_eq!(app.api.get("/stats").await["installations"], json!({}));
+    app.succeed(&of(Story::new().paid(), "first")).await;
+    app.restart(&Setup::default().with("sources.whmcs.installation", "second"))
+        .await;
+    app.restart(&Setup::default()).await;
+    let known = app.api.get("/stats").await["installations"].clone();
+    assert_eq!(known, json!({"whmcs": "second"}));
+    is_of_a_copy(&send(&app, ping("first")).await, "first", "second");
+    app.finish().await;
+}

@@ -171,3 +171,74 @@ async fn a_dry_run_is_seen_at_the_start_in_answers_in_lists_and_in_metrics() {
     assert!(metrics.contains("billhook_sandbox 0"), "{metrics}");
     assert_eq!(suppliers.snapshot().devices.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_planned_was_never_ordered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (setup, dry) = (
+        Setup::default(),
+        Setup::default().with("policy.dry_run", "true"),
+    );
+    let suppliers = Sandbox::start(setup.suppliers.clone()).await.unwrap();
+    let story = Story::new();
+    let planning = Serving::start(billhook(folder.path(), &dry, &suppliers));
+    let run = send(&planning, &story.paid()).await.remove(0);
+    until(&planning, &run, |run| run["status"] == "succeeded").await;
+    let again = send(&planning, &story.at(2, "service.suspended")).await;
+    assert_eq!(again.len(), 1, "in a dry run it counts");
+    until(&planning, &again[0], |run| run["status"] == "succeeded").await;
+    planning.kill();
+    let live = Serving::start(billhook(folder.path(), &setup, &suppliers));
+    for (second, kind) in [(3, "service.unsuspended"), (4, "service.terminated")] {
+        let message = Message::of(&story.at(second, kind)).header("prefer", "wait=10");
+        let reply = message.send(&http(), &live.base).await.unwrap();
+        assert_eq!(reply.text("/status"), "unknown_service", "{reply:?}");
+    }
+    let run = send(&live, &Story::new().at(5, "order.paid"))
+        .await
+        .remove(0);
+    until(&live, &run, |run| run["status"] == "succeeded").await;
+}
+
+#[test]
+fn a_store_that_is_gone_is_told_as_such_also_at_home() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(
+        run(with_file(folder, folder), &["migrate"])
+            .status
+            .success()
+    );
+    std::fs::remove_file(folder.join("data/billhook.db")).unwrap();
+    let output = run(with_file(folder, folder), &["migrate"]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(printed(&output).contains("is gone"), "{}", printed(&output));
+}
+
+#[test]
+fn a_link_is_the_file_that_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (real, link) = (folder.join("real"), folder.join("data"));
+    std::fs::create_dir_all(&real).unwrap();
+    std::fs::create_dir_all(&link).unwrap();
+    let (real, link) = (real.join("store.db"), link.join("billhook.db"));
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let output = run(with_file(folder, folder), &["migrate"]);
+    assert!(
+        printed(&output).contains("leads nowhere"),
+        "{}",
+        printed(&output)
+    );
+    let mut command = with_file(folder, folder);
+    command.env(
+        "BILLHOOK__STORE__URL",
+        format!("sqlite://{}", real.display()),
+    );
+    assert!(run(command, &["migrate"]).status.success());
+    let serving = Serving::start_with(with_file(folder, folder), &["--sandbox"]);
+    assert!(serving.terminate().0.success());
+    let output = run(with_file(folder, folder), &["migrate"]);
+    assert!(output.status.success(), "{}", printed(&output));
+    assert!(!folder.join("data/billhook.db.lock").exists());
+}

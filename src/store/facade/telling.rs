@@ -32,16 +32,6 @@ impl Store {
         database!(self.alert_told(alert, again).await)
     }
 
-    /// Which installation a source belongs to: the first one heard is kept.
-    pub async fn heard_installation(
-        &self,
-        source: String,
-        installation: String,
-        now: Timestamp,
-    ) -> Result<String, StoreError> {
-        handed!(self.heard_installation(source, installation, now).await)
-    }
-
     /// Keeps that a supplier refuses the account, with what is to be told of it, or (without) that it
     /// takes the account again; `about` names both.
     pub async fn note_supplier(

@@ -8,6 +8,7 @@ use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::{Step, StepStatus};
 use crate::domain::time::Timestamp;
+use crate::store::pull_in::LONGEST_WAIT;
 use crate::store::{Intervened, Intervention, Recovery};
 
 use super::rows::Rows;
@@ -122,9 +123,21 @@ impl Rows {
         self.settle(&lane, Because::RunEnded, now);
     }
 
+    fn pull_in(&mut self, now: Timestamp) {
+        let ahead = |due: Option<Timestamp>| due > Some(now.plus(LONGEST_WAIT));
+        for (id, run) in &mut self.runs {
+            if ahead(run.due_at) && run.status != RunStatus::Running {
+                run.due_at = Some(now);
+                self.touched.insert(*id);
+            }
+        }
+        self.pull_in_reports(now);
+    }
+
     /// Answers how many runs are due again.
     pub(super) fn recover(&mut self, what: Recovery, now: Timestamp) -> u64 {
         if !matches!(what, Recovery::GivenBack(_)) {
+            self.pull_in(now);
             let open = self.runs.values().filter(|run| run.blocks);
             let lanes: BTreeSet<String> = open.map(|run| run.lane.clone()).collect();
             for lane in lanes {

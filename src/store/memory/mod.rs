@@ -147,17 +147,22 @@ impl Memory {
         Ok(advanced)
     }
 
-    pub(super) async fn heard_installation(
+    pub(super) async fn keep_installation(
         &self,
         source: String,
         installation: String,
+        configured: bool,
         _now: Timestamp,
     ) -> Result<String, StoreError> {
         let keep = |rows: &mut Rows| {
-            let kept = rows.installations.entry(source).or_insert(installation);
+            let kept = rows.installations.entry(source);
+            let kept = kept.or_insert_with(|| installation.clone());
+            if configured {
+                *kept = installation;
+            }
             kept.clone()
         };
-        self.write("heard_installation", keep).await
+        self.write("keep_installation", keep).await
     }
 
     pub(super) async fn replay(

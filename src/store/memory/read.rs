@@ -146,10 +146,14 @@ impl Memory {
         source: &str,
         service_id: &str,
         lane: &str,
+        in_dry_runs: bool,
     ) -> Result<bool, StoreError> {
         self.read("knows_service", |rows| {
             let known = (source.to_owned(), service_id.to_owned());
-            rows.services.contains_key(&known) || rows.runs.values().any(|run| run.lane == lane)
+            let dry = |run: &RunRow| run.at_end.as_ref().is_some_and(|end| end.dry_run);
+            let counts = |run: &RunRow| run.blocks || in_dry_runs || !dry(run);
+            let mut runs = rows.runs.values();
+            rows.services.contains_key(&known) || runs.any(|run| run.lane == lane && counts(run))
         })
         .await
     }

@@ -6,6 +6,7 @@ use crate::domain::id::{ReportId, RunId};
 use crate::domain::report::{RUN_PAUSED, SERVICE_UPDATED};
 use crate::domain::time::Timestamp;
 use crate::store::outbox::{HEARD, WAITING, over};
+use crate::store::pull_in::LONGEST_WAIT;
 use crate::store::{Advance, Page, Report, ReportFilter, StoreError, Told};
 
 use super::rows::Rows;
@@ -77,6 +78,15 @@ impl Rows {
         for row in self.reports.values_mut().filter(|row| row.report.sending) {
             row.report.sending = false;
             row.report.due_at = Some(now);
+        }
+    }
+
+    /// What waits for a time that no wait of ours reaches is due now.
+    pub(super) fn pull_in_reports(&mut self, now: Timestamp) {
+        let horizon = Some(now.plus(LONGEST_WAIT));
+        let reports = self.reports.values_mut().map(|row| &mut row.report);
+        for report in reports.filter(|report| report.due_at > horizon && !report.sending) {
+            report.due_at = Some(now);
         }
     }
 

@@ -39,7 +39,8 @@ impl Way {
         }
         for (name, known) in [("dedicatedip", "ip"), ("domain", "hostname")] {
             let value = text(told.body, known);
-            if !value.is_empty() && !(ended && known == "ip") {
+            let wanted = !ended || known != "ip";
+            if wanted && !value.is_empty() {
                 fields.push((name, value));
             }
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use billhook::app::{Application, Options};
 use billhook::sandbox::Sandbox;
+use billhook::store::Trouble;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -29,7 +30,7 @@ pub struct App {
     pub http: reqwest::Client,
     folder: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
-    serving: Option<JoinHandle<()>>,
+    serving: Option<JoinHandle<Option<Trouble>>>,
     looked: bool,
 }
 
