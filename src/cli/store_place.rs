@@ -71,10 +71,17 @@ pub(super) fn try_out(config: &mut Config, file: Option<&Path>) -> Result<PathBu
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the sandbox's folder {}", folder.display()))?;
     let store = folder.join("billhook.db");
-    if store.exists() && !folder.join(SUPPLIERS).exists() {
-        // Its ids would be looked for at suppliers that never gave them.
+    let has_suppliers = folder.join(SUPPLIERS).metadata();
+    let has_suppliers = has_suppliers.is_ok_and(|file| file.len() > 0);
+    // Ids would be looked for at suppliers that never gave them, or the other way round.
+    let lost = match (store.exists(), has_suppliers) {
+        (true, false) => SUPPLIERS,
+        (false, true) if location::is_or_was(&store) => "billhook.db",
+        _ => "",
+    };
+    if !lost.is_empty() {
         return Err(Failure::Usage(format!(
-            "the trial in {} has lost its suppliers ({SUPPLIERS}); delete the folder to begin another",
+            "the trial in {} has lost its {lost}; delete the folder to begin another",
             folder.display()
         )));
     }

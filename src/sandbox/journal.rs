@@ -51,23 +51,27 @@ impl Journal {
             path: PathBuf::from(path),
             what: format!("{what}: {error}"),
         };
-        let mut file = private(path).map_err(|error| wrong("cannot be opened", &error))?;
+        let mut file = private(path).map_err(|error| wrong("it cannot be opened", &error))?;
         // Two processes would each write down what only one of them did.
-        file.try_lock()
-            .map_err(|error| wrong("is used by another process", &error))?;
+        if file.try_lock().is_err() {
+            return Err(SandboxError::InUse {
+                path: path.to_owned(),
+            });
+        }
         let mut text = String::new();
         file.read_to_string(&mut text)
-            .map_err(|error| wrong("cannot be read", &error))?;
+            .map_err(|error| wrong("it cannot be read", &error))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let kept = text.get(..whole).unwrap_or_default();
         let mut records = Vec::new();
         for (number, line) in kept.lines().enumerate() {
             let record = serde_json::from_str(line);
-            let record = record.map_err(|error| wrong(&format!("line {}", number + 1), &error));
+            let record = record
+                .map_err(|error| wrong(&format!("line {} cannot be read", number + 1), &error));
             records.push(record?);
         }
         file.set_len(whole as u64)
-            .map_err(|error| wrong("cannot be written", &error))?;
+            .map_err(|error| wrong("it cannot be written", &error))?;
         Ok((Self(file), records))
     }
 

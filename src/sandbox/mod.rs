@@ -205,9 +205,15 @@ pub enum SandboxError {
     /// A serving thread could not be started.
     #[error("the sandbox cannot start a thread")]
     Thread(#[source] io::Error),
+    /// Another process is at the same trial.
+    #[error("the trial in {} is under way in another process", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// What an earlier one was asked cannot be read or carried on.
     #[error(
-        "the sandbox's suppliers are kept in {} and that {what}; to begin another trial, delete the folder that it is in",
+        "the sandbox's suppliers are kept in {}: {what}; to begin another trial, delete the folder that it is in",
         path.display()
     )]
     Journal {

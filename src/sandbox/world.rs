@@ -81,7 +81,7 @@ impl World {
         let (mut journal, records) = Journal::open(path)?;
         let wrong = |error: std::io::Error| SandboxError::Journal {
             path: path.to_owned(),
-            what: format!("cannot be written: {error}"),
+            what: format!("it cannot be written: {error}"),
         };
         let now = calendar::now();
         let mut options = options.clone();

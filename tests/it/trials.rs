@@ -102,14 +102,27 @@ fn a_trial_that_lost_its_suppliers_is_not_carried_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     Serving::start_with(with_file(folder, folder), &["--sandbox"]).kill();
-    std::fs::remove_file(folder.join("data/billhook-sandbox/suppliers.jsonl")).unwrap();
+    let trial = folder.join("data/billhook-sandbox");
+    let refused = |told: &str| {
+        let output = run(with_file(folder, folder), &["serve", "--sandbox"]);
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        assert!(printed(&output).contains(told), "{}", printed(&output));
+    };
+    let suppliers = std::fs::read(trial.join("suppliers.jsonl")).unwrap();
+    std::fs::write(trial.join("suppliers.jsonl"), "").unwrap();
+    refused("has lost its suppliers.jsonl; delete the folder");
+    std::fs::remove_file(trial.join("suppliers.jsonl")).unwrap();
+    refused("has lost its suppliers.jsonl; delete the folder");
+    std::fs::write(trial.join("suppliers.jsonl"), suppliers).unwrap();
+    std::fs::remove_file(trial.join("billhook.db")).unwrap();
+    refused("has lost its billhook.db; delete the folder");
+    std::fs::remove_dir_all(&trial).unwrap();
+    let running = Serving::start_with(with_file(folder, folder), &["--sandbox"]);
     let output = run(with_file(folder, folder), &["serve", "--sandbox"]);
-    assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
-    assert!(
-        printed(&output).contains("delete the folder"),
-        "{}",
-        printed(&output)
-    );
+    let told = printed(&output);
+    assert!(told.contains("under way in another process"), "{told}");
+    assert!(!told.contains("delete"), "{told}");
+    drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
