@@ -89,14 +89,15 @@ impl std::fmt::Debug for Application {
 impl Application {
     /// Opens the store and the socket and starts working.
     pub async fn build(config: Config, options: Options) -> Result<Self, AppError> {
+        // A store is not made for a service that cannot listen.
+        let listener = listen(config.server.listen)?;
+        let address = listener.local_addr().unwrap_or(config.server.listen);
         let (store, guard) = Store::open(config.store.url.reveal()).await?;
         introduce(&config, guard.is_new());
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         join(&config, &store, false).await?;
-        let listener = listen(config.server.listen)?;
-        let address = listener.local_addr().unwrap_or(config.server.listen);
         let stopping = CancellationToken::new();
         let engine = Arc::new(engine(&config, store.clone(), stopping.clone())?);
         carry_on(&store, &engine).await?;

@@ -14,7 +14,7 @@ use crate::domain::entropy::Entropy as _;
 use crate::sandbox::SandboxOptions;
 
 use super::store_place::SUPPLIERS;
-use super::{ConfigFile, Done};
+use super::{ConfigFile, Done, Failure};
 
 /// What `--help` ends with.
 const TRIGGERS: &str = "With --sandbox a server's location says what becomes of its order: NOSTOCK is refused, CANCELLED is
@@ -59,7 +59,7 @@ impl Serve {
             let sandbox = with_sandbox(&mut config, self.suppliers(&folder)).await?;
             (config, Some(sandbox))
         } else {
-            (self.config.load(false)?, None)
+            (self.config.load(false).map_err(or_try)?, None)
         };
         let application = Application::build(config, Options::default()).await?;
         tracing::info!(address = %application.address(), "billhook listens");
@@ -81,6 +81,16 @@ impl Serve {
             Some(trouble) => tracing::error!("billhook has stopped, and {trouble}"),
         }
         Ok(())
+    }
+}
+
+/// Whoever only wants to see it needs no suppliers.
+fn or_try(failure: Failure) -> Failure {
+    match failure {
+        Failure::Usage(lacks) if lacks.contains("is missing") => Failure::Usage(format!(
+            "{lacks}\nTo try it without suppliers: billhook serve --sandbox"
+        )),
+        failure => failure,
     }
 }
 

@@ -100,7 +100,8 @@ impl Init {
             "Wrote {path} (readable by you alone).\n\n\
              1. In {path} fill in hivelocity.api_key, hivelocity.owner_email, one_h.auth_code and one_h.api_key.\n\
              2. In WHMCS make a server of type billhook: Hostname = this machine, Username = whmcs,\n   \
-             Access Hash = {secret}\n\
+             Access Hash = {secret}\n   \
+             (a WHMCS on another machine reaches it by TLS only: hooks/whmcs/README.md, Set-up, 1)\n\
              3. billhook check --config {path}\n\
              4. billhook serve --config {path}        (or, to try it first: add --sandbox)\n\n\
              The admin token for the API is in {path}.",

@@ -85,22 +85,29 @@ impl PauseReason {
                 format!("billhook runs approve {run}, or end it: billhook runs cancel {run}")
             }
             // A retry plans the same event again.
-            Self::Event | Self::Difference => {
+            Self::Event => {
                 format!("send it again corrected, or end it: billhook runs cancel {run}")
+            }
+            Self::Difference | Self::WrongState => {
+                format!("do what it says, then end it: billhook runs cancel {run}")
             }
             Self::DeviceTwice | Self::ClientTwice | Self::UnknownOutcome => format!(
                 "look at the supplier, then billhook runs retry {run}, approve {run} or cancel {run}"
             ),
             // Settings are read at the start.
-            Self::Protected | Self::Catalogue | Self::DryRun => format!(
+            Self::Protected | Self::DryRun => format!(
                 "change the configuration and restart billhook, then billhook runs retry {run}, \
                  or end it: billhook runs cancel {run}"
             ),
-            Self::RetriesSpent
-            | Self::Refused
-            | Self::TooSlow
-            | Self::WrongState
-            | Self::CannotRead => format!(
+            Self::Catalogue => format!(
+                "what the order lacks is put right in billing, then send it again; what the catalogue lacks in the \
+                 configuration, then restart billhook and billhook runs retry {run}; or end it: billhook runs cancel {run}"
+            ),
+            Self::Refused => format!(
+                "what was ordered wrongly is put right in billing, then send it again; any other cause where it is, \
+                 then billhook runs retry {run}; or end it: billhook runs cancel {run}"
+            ),
+            Self::RetriesSpent | Self::TooSlow | Self::CannotRead => format!(
                 "put the cause right, then billhook runs retry {run}, or end it: billhook runs cancel {run}"
             ),
         }

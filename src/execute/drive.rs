@@ -308,6 +308,7 @@ impl<'e> Drive<'e> {
             let proven = engine.proven(step.unknown_since);
             plan::permit(step, proven, &engine.retry)
         };
+        self.ends_now();
         Prepared::Begin(permit)
     }
 
@@ -325,6 +326,7 @@ impl<'e> Drive<'e> {
     async fn succeed(mut self) -> Result<(), StoreError> {
         if !self.run.at_end.dry_run {
             let at_end = self.run.at_end.clone();
+            self.ends_now();
             let (kind, order) = (self.run.kind, &self.run.order);
             let service = plan::at_end(kind, order, &self.run.service, at_end.service);
             self.patch(&service, &at_end.customer);
@@ -340,6 +342,7 @@ impl<'e> Drive<'e> {
         if stand.pause_reason.is_some() {
             // A person may end the run where nobody can look any more.
             self.keep_in_doubt();
+            self.undo_status();
         }
         let told = stand.clone();
         if let Some(alert) = self.alert(&stand) {

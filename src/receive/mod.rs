@@ -412,8 +412,8 @@ fn nothing_to_do(event: &Event, parts: &Parts) -> String {
         .and_then(|index| event.services.get(*index))
     {
         return format!(
-            "service {} was never ordered through Billhook by this source, so nothing was done; should its \
-             order come later, this is carried out after it",
+            "service {} was never ordered through Billhook by this source, so nothing was done; should an \
+             order come that was placed before this, this is carried out after it",
             first.id
         );
     }

@@ -206,7 +206,10 @@ pub enum SandboxError {
     #[error("the sandbox cannot start a thread")]
     Thread(#[source] io::Error),
     /// Another process is at the same trial.
-    #[error("the trial in {} is under way in another process", path.display())]
+    #[error(
+        "the trial in {} is under way in another process; stop that first",
+        path.parent().unwrap_or(path).display()
+    )]
     InUse {
         /// The file.
         path: PathBuf,

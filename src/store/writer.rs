@@ -115,7 +115,8 @@ impl Batch {
     /// Whether a worker could have something to do after it, now or at a time it does not know.
     fn makes_due(&self) -> bool {
         let advances = |write: &Advance| {
-            write.status.is_final()
+            // What a paused run held up may go on.
+            write.status.is_settled()
                 || write.claim == ClaimChange::Release
                 || (write.status == RunStatus::Waiting && write.due_at.is_some())
         };

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::reader::{shown, step};
+use crate::support::sender::Message;
 use crate::support::world::{acted, device};
 use crate::support::{Setup, Story, spawn_app};
 
@@ -245,4 +246,52 @@ async fn cancelling_a_run_that_is_stuck_half_way_lets_its_unfinished_steps_be() 
     let cancelled = app.api.run(paused["id"].as_str().unwrap()).await;
     assert_eq!(step(&cancelled, "hivelocity.power")["status"], "cancelled");
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_termination_that_a_person_refuses_has_not_ended_the_service() {
+    let app =
+        spawn_app(Setup::default().with("policy.require_approval", "hivelocity.cancel_device"))
+            .await;
+    let story = Story::new();
+    app.succeed(&story.paid()).await;
+    let run = app.carry_out(&story.at(2, "service.terminated")).await;
+    let id = run[0]["id"].as_str().unwrap();
+    assert_eq!(app.api.service("501").await["status"], "active");
+    let refused = app
+        .api
+        .post(&format!("/runs/{id}/cancel"), &json!({}))
+        .await;
+    assert_eq!(refused.status, 200, "{refused:?}");
+    app.succeed(&story.at(3, "service.suspended")).await;
+    assert_eq!(
+        device(&app.suppliers.snapshot(), &story.tag()).power_status,
+        "OFF"
+    );
+    app.succeed(&story.at(4, "service.unsuspended")).await;
+    let run = app.carry_out(&story.at(5, "service.terminated")).await;
+    let id = run[0]["id"].as_str().unwrap();
+    app.api
+        .post(&format!("/runs/{id}/approve"), &json!({}))
+        .await;
+    app.until(id, &["succeeded"]).await;
+    assert_eq!(app.api.service("501").await["status"], "terminated");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_behind_a_paused_run_has_its_turn_at_once() {
+    let setup = Setup::default()
+        .with("policy.protected_services", "whmcs:501")
+        .with("policy.require_approval", "one_h.add_license");
+    let app = spawn_app(setup).await;
+    let story = Story::new();
+    let run = app.carry_out(&story.paid()).await.remove(0);
+    assert_eq!(run["status"], "paused", "{}", shown(&run));
+    // Shorter than the worker sleeps where nobody wakes it.
+    let message = Message::of(&story.at(2, "service.terminated")).header("prefer", "wait=3");
+    let reply = app.send(&message).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.text("/status"), "paused");
+    app.leave().await;
 }

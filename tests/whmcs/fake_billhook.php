@@ -90,7 +90,7 @@ switch ($scenario) {
     case 'unknown':
         return $json(200, $delivery + [
             'status' => 'unknown_service', 'reason' => 'service 501 was never ordered through Billhook by this source, so nothing was'
-                . ' done; should its order come later, this is carried out after it', 'runs' => [], 'unknown_services' => ['501'],
+                . ' done; should an order come that was placed before this, this is carried out after it', 'runs' => [], 'unknown_services' => ['501'],
         ]);
     case 'paused':
         return $json(200, $delivery + ['status' => 'paused', 'runs' => [

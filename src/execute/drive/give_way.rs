@@ -7,7 +7,7 @@ use crate::domain::lane::Member;
 use crate::domain::pause::PauseReason;
 use crate::domain::run::RunStatus;
 use crate::domain::step::{DEVICE_IP, Step, StepAction, StepStatus};
-use crate::domain::{Licence, ServiceState};
+use crate::domain::{Licence, ServiceState, ServiceStatus};
 use crate::plan::{self, Verdict};
 use crate::store::StoreError;
 
@@ -136,8 +136,17 @@ impl Drive<'_> {
         })
     }
 
-    /// A termination of which nothing was done has not ended the service.
-    fn undo_status(&mut self) {
+    /// A termination that goes on ends the service, as its plan says.
+    pub(super) fn ends_now(&mut self) {
+        let ended = self.run.service.status == ServiceStatus::Terminated;
+        if self.run.kind == EventType::ServiceTerminated && !ended {
+            self.patch(&json!({"status": ServiceStatus::Terminated}), &Value::Null);
+        }
+    }
+
+    /// A termination of which nothing was done, and which a person may yet refuse, has not ended the
+    /// service.
+    pub(super) fn undo_status(&mut self) {
         let touched = self.run.touched || plan::touched(&self.steps);
         if self.run.kind == EventType::ServiceTerminated
             && !touched

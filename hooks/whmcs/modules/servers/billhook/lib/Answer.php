@@ -212,13 +212,13 @@ final class Answer
                 . ($run['status'] === 'paused' ? ', remove the cause, let it go on with "billhook runs retry ' . $id . '"' : '');
         }
         return 'Billhook could not ' . $what . ': ' . $error . ' (' . $name . ' is ' . $run['status'] . '). What to do: ' . $do
-            . '; then run this again.';
+            . '. After that run this again, unless the sentence says otherwise.';
     }
 
     private function unknown($what)
     {
         return 'Billhook did not ' . $what . ': ' . $this->reason('reason') . '. If it exists, it was created elsewhere: check'
-            . ' that the server record of this service is the one it was created with. If it does not, run Create first.';
+            . ' that the server record of this service is the one it was created with. If it does not, run Create, and this again after it.';
     }
 
     /** The sentence for an answer that is not Billhook's "taken". */
