@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::settle::Build;
+
 /// Without experience the pause grows with the age, up to this: a build takes about 17 minutes.
 const LONGEST_UNTAUGHT: Duration = Duration::from_mins(4);
 /// The longest pause for an order that is long overdue.
@@ -14,9 +16,22 @@ const OVERDUE_UNTAUGHT: Duration = Duration::from_hours(4);
 /// A build is not overdue before this much more than usual.
 const SLACK: Duration = Duration::from_hours(1);
 
+/// How long to wait until the next look at this build. Where its age is in doubt it is looked at by the
+/// age that asks for it sooner: a clock that was set forward makes no look late.
+pub(super) fn next_look_of(build: Build, poll: Duration) -> Duration {
+    let by = |age| next_look(age, build.usual, poll);
+    by(build.age).min(by(build.measured))
+}
+
+/// How long a build took that has just ended, if that was measured: what a clock that was set forward says
+/// would make later looks late.
+pub fn learned_build(age: Duration, measured: Duration) -> Option<Duration> {
+    (age.saturating_sub(measured) <= age / 8).then_some(age)
+}
+
 /// How long to wait until the next look at a build of this age, whose product usually takes
 /// `usual`; never shorter than `poll`.
-pub(super) fn next_look(age: Duration, usual: Option<Duration>, poll: Duration) -> Duration {
+fn next_look(age: Duration, usual: Option<Duration>, poll: Duration) -> Duration {
     let Some(usual) = usual else {
         return untaught(age, poll);
     };
@@ -103,6 +118,23 @@ mod tests {
         assert!(is_overdue(Duration::from_mins(78), usual));
         assert!(!is_overdue(Duration::from_hours(3), None));
         assert!(is_overdue(Duration::from_hours(5), None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_by_an_hour_makes_no_look_late_and_teaches_nothing() {
+        let (hour, measured) = (Duration::from_hours(1), Duration::from_secs(20));
+        let usual = Some(Duration::from_secs(30));
+        let age = hour + measured;
+        let build = Build {
+            age,
+            measured,
+            usual,
+        };
+        assert!(next_look(age, usual, POLL) > Duration::from_mins(15));
+        assert_eq!(next_look_of(build, POLL), POLL);
+        assert_eq!(learned_build(age, measured), None);
+        let all_but_seconds = hour + Duration::from_secs(15);
+        assert_eq!(learned_build(age, all_but_seconds), Some(age));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub use aside::{Aside, unread};
 pub use effect::{Effect, effect};
 pub use guard::{Guard, guard};
 pub use held::{held, spared};
-pub use looks::usual_build;
+pub use looks::{learned_build, usual_build};
 pub use marks::{client_company, client_mark, device_tag, username};
 pub use ordering::{inherit, may_leave, order_settled, request_leaves, settled_order};
 pub use progress::{may_give_way, touched};

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::held::held;
-use super::looks::{is_overdue, next_look};
+use super::looks::{is_overdue, next_look_of};
 use super::words::{looking, sought, upstream};
 
 /// The first pause before looking for what an unclear answer may have left.
@@ -71,8 +71,10 @@ pub struct Moment {
 /// A build that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// Since the order.
+    /// Since the order, by the clock.
     pub age: Duration,
+    /// How much of that was surely measured: less where the clock was set forward, or after a restart.
+    pub measured: Duration,
     /// What the product usually takes; none without experience.
     pub usual: Option<Duration>,
 }
@@ -319,8 +321,12 @@ fn not_yet(
     let age = moment.waited.unwrap_or_else(|| now.since(began));
     let (delay, patience) = match again {
         Again::Build => {
-            let build = moment.build.unwrap_or(Build { age, usual: None });
-            let pause = next_look(build.age, build.usual, rules.poll_interval);
+            let build = moment.build.unwrap_or(Build {
+                age,
+                measured: age,
+                usual: None,
+            });
+            let pause = next_look_of(build, rules.poll_interval);
             return at(step, pause, now, waiting_for.to_owned());
         }
         Again::Slow => (rules.poll_interval, PATIENCE_SLOW),

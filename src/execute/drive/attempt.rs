@@ -182,6 +182,7 @@ impl Drive<'_> {
         };
         Some(Build {
             age: self.now().since(ordered),
+            measured: self.engine.clock.surely_since(ordered),
             usual: plan::usual_build(took.unwrap_or_default()),
         })
     }
@@ -359,8 +360,10 @@ impl Drive<'_> {
             service.device_product_id,
             service.device_ordered_at,
         ) {
-            let took = self.now().since(ordered);
-            self.pending.built(product, took);
+            let measured = self.engine.clock.surely_since(ordered);
+            if let Some(took) = plan::learned_build(self.now().since(ordered), measured) {
+                self.pending.built(product, took);
+            }
         }
     }
 

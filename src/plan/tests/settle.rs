@@ -482,6 +482,7 @@ fn two_things_with_one_mark_pause_and_only_what_was_shown_is_allowed() {
 fn a_build_that_takes_far_too_long_is_told_once_and_goes_on() {
     let build = Some(Build {
         age: Duration::from_hours(5),
+        measured: Duration::from_hours(5),
         usual: Some(Duration::from_mins(17)),
     });
     let moment = Moment {
